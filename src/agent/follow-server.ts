@@ -1,0 +1,62 @@
+// What stands on this server according to the controller: its nodes and edges. Kept on disk, so that after a restart
+// without the controller the agent goes on probing the same nodes. Apart from the pools' own configuration.
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Logger } from '../lib/log.ts';
+import { type ControllerContract, type ServerDocument, serverDocumentSchema } from '../protocol/contract.ts';
+import type { Peer } from '../protocol/peer.ts';
+import { protocolProblems } from '../protocol/problems.ts';
+
+const READ_TIMEOUT_MS = 10_000;
+
+export interface ServerFollower {
+  /** What was last heard, from memory or disk. */
+  current(): ServerDocument | undefined;
+  /** Loads the copy on disk, if there is one that can be read. */
+  load(): Promise<void>;
+  /** Asks the controller and keeps the answer. */
+  sync(): Promise<ServerDocument>;
+}
+
+/** `file`: where the copy is kept. `onChange` hears every document, the loaded one too. */
+export function makeServerFollower(parts: {
+  file: string;
+  controller: () => Peer<ControllerContract> | undefined;
+  onChange: (document: ServerDocument) => void;
+  log: Logger;
+}): ServerFollower {
+  const { file, controller, onChange, log } = parts;
+  let document: ServerDocument | undefined;
+  let writing: Promise<void> = Promise.resolve();
+
+  async function keep(text: string): Promise<void> {
+    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    await writeFile(`${file}.new`, text, { mode: 0o600 });
+    await rename(`${file}.new`, file);
+  }
+
+  return {
+    current: () => document,
+    async load() {
+      const text = await readFile(file, 'utf8').catch(() => undefined);
+      if (text === undefined) return;
+      const parsed = serverDocumentSchema.safeParse(JSON.parse(text));
+      if (!parsed.success) {
+        log.warn({ file }, 'the kept copy of the server document cannot be used; waiting for the controller');
+        return;
+      }
+      document = parsed.data;
+      onChange(document);
+    },
+    async sync() {
+      const peer = controller();
+      if (peer === undefined) throw protocolProblems.make('disconnected', { name: 'controller' });
+      const next = await peer.call('config.server', {}, { timeoutMs: READ_TIMEOUT_MS });
+      document = next;
+      onChange(next);
+      writing = writing.then(() => keep(JSON.stringify(next)));
+      await writing;
+      return next;
+    },
+  };
+}

@@ -1,0 +1,59 @@
+// Asks nodes over HTTP whether they can serve. Apart from the loop that decides when, because the controller
+// asks for single probes too. A probe never throws: silence is an answer.
+import { request } from 'node:http';
+
+export interface ProbeTarget {
+  address: string;
+  port?: number;
+  host: string;
+  path: string;
+  /** Text that the body must contain; its first 512 KiB are looked at. */
+  contains?: string | undefined;
+}
+
+export interface ProbeResult {
+  /** HTTP status, 0 when there was no answer. */
+  status: number;
+  ok: boolean;
+  detail: string;
+}
+
+const MAX_BODY_BYTES = 512 * 1024;
+
+/** One GET, not following redirects. `ok`: status 2xx or 3xx and, where asked for, the text found in the body. */
+export function probe(target: ProbeTarget, timeoutMs: number, signal?: AbortSignal): Promise<ProbeResult> {
+  return new Promise((resolve) => {
+    const silent = (why: string) => resolve({ status: 0, ok: false, detail: why });
+    const bounds = [AbortSignal.timeout(timeoutMs), ...(signal === undefined ? [] : [signal])];
+    const outgoing = request(
+      {
+        host: target.address,
+        port: target.port ?? 80,
+        path: target.path,
+        headers: { host: target.host, connection: 'close', 'user-agent': 'espalier-probe' },
+        signal: AbortSignal.any(bounds),
+      },
+      (incoming) => {
+        const status = incoming.statusCode ?? 0;
+        const chunks: Buffer[] = [];
+        let size = 0;
+        incoming.on('data', (chunk: Buffer) => {
+          if (size < MAX_BODY_BYTES) chunks.push(chunk);
+          size += chunk.length;
+        });
+        incoming.on('error', (error) => silent(error.message));
+        incoming.on('end', () => {
+          const good = status >= 200 && status < 400;
+          const found =
+            target.contains === undefined || Buffer.concat(chunks).toString('utf8').includes(target.contains);
+          const missing = found ? '' : `, but the page does not contain "${target.contains}"`;
+          resolve({ status, ok: good && found, detail: `answered ${status}${missing}` });
+        });
+      },
+    );
+    outgoing.on('error', (error) =>
+      silent(error.name === 'TimeoutError' ? `no answer within ${timeoutMs} ms` : `no answer: ${error.message}`),
+    );
+    outgoing.end();
+  });
+}

@@ -1,0 +1,85 @@
+// The channel to agents: takes their connections, holds them to a hello, and lets rooms call them by server name.
+// Apart from the HTTP server that hands the sockets over and from what the rooms answer.
+import type { WebSocket } from 'ws';
+import { commonProblems } from '../lib/errors.ts';
+import type { Logger } from '../lib/log.ts';
+import type { AgentPort } from '../protocol/agent-port.ts';
+import { agentContract, type ControllerContract, controllerContract } from '../protocol/contract.ts';
+import { type Answers, makePeer, type Peer } from '../protocol/peer.ts';
+import { protocolProblems } from '../protocol/problems.ts';
+
+/** What the rooms answer to an agent; each function is told which server asks. */
+export type AgentAnswers = {
+  [M in keyof ControllerContract]: (
+    server: string,
+    params: Parameters<Answers<ControllerContract>[M]>[0],
+    signal: AbortSignal,
+  ) => ReturnType<Answers<ControllerContract>[M]>;
+};
+
+export interface Agents extends AgentPort {
+  /** Takes over a WebSocket that an agent opened. It must say hello first; nothing else is answered before. */
+  accept(socket: WebSocket): void;
+  /** Closes every connection. */
+  close(): void;
+}
+
+/** Makes the channel. `onGone` hears of each agent that was connected and went away. */
+export function makeAgents(parts: { answers: AgentAnswers; onGone: (server: string) => void; log: Logger }): Agents {
+  const { answers, onGone, log } = parts;
+  const peers = new Map<string, { peer: Peer<typeof agentContract>; socket: WebSocket }>();
+  const sockets = new Set<WebSocket>();
+
+  function accept(socket: WebSocket): void {
+    let server: string | undefined;
+    const named = (): string => {
+      if (server === undefined) throw commonProblems.make('invalid-input', { where: 'agent', why: 'say hello first' });
+      return server;
+    };
+    const peer: Peer<typeof agentContract> = makePeer({
+      name: 'agent',
+      wire: { send: (text) => socket.send(text), close: () => socket.close() },
+      ours: controllerContract,
+      theirs: agentContract,
+      log,
+      answers: {
+        hello: async (params, signal) => {
+          const answer = await answers.hello(params.server, params, signal);
+          server = params.server;
+          const before = peers.get(server);
+          peers.set(server, { peer, socket });
+          before?.socket.terminate();
+          return answer;
+        },
+        heartbeat: async (params, signal) => answers.heartbeat(named(), params, signal),
+        'config.server': async (params, signal) => answers['config.server'](named(), params, signal),
+        'config.pool': async (params, signal) => answers['config.pool'](named(), params, signal),
+        'config.edge': async (params, signal) => answers['config.edge'](named(), params, signal),
+      },
+    });
+    sockets.add(socket);
+    socket.on('message', (data) => peer.receive(String(data)));
+    socket.on('error', (error) => log.warn({ err: error, server }, 'the connection of an agent broke'));
+    socket.on('close', () => {
+      sockets.delete(socket);
+      peer.disconnected();
+      if (server === undefined || peers.get(server)?.peer !== peer) return;
+      peers.delete(server);
+      onGone(server);
+    });
+  }
+
+  return {
+    accept,
+    call(server, method, params, options) {
+      const known = peers.get(server);
+      if (known === undefined)
+        return Promise.reject(protocolProblems.make('disconnected', { name: `agent on ${server}` }));
+      return known.peer.call(method, params, options);
+    },
+    connected: () => [...peers.keys()],
+    close() {
+      for (const socket of sockets) socket.terminate();
+    },
+  };
+}

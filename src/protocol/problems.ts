@@ -1,0 +1,33 @@
+// What can go wrong between controller and agent. Apart so that both programs throw the same.
+import { makeCatalogue } from '../lib/errors.ts';
+
+export const protocolProblems = makeCatalogue('protocol', {
+  disconnected: {
+    status: 503,
+    title: 'The other side is not connected',
+    detail: (a: { name: string }) => `The ${a.name} is not connected.`,
+    todo: () => 'It is waited for; if it stays away, run `espalier doctor`, then `espalier up`.',
+    retryable: true,
+  },
+  'no-answer': {
+    status: 504,
+    title: 'The other side did not answer in time',
+    detail: (a: { name: string; method: string; seconds: number }) =>
+      `The ${a.name} did not answer ${a.method} within ${a.seconds} s.`,
+    todo: () => 'It is tried again; if it goes on, run `espalier doctor`.',
+    retryable: true,
+  },
+  'unknown-method': {
+    status: 501,
+    title: 'The other side is of another version',
+    detail: (a: { method: string }) => `The method ${a.method} is not known here.`,
+    todo: () => 'Bring controller and agents to the same version: run `espalier up` on every server.',
+  },
+  'bad-reply': {
+    status: 502,
+    title: 'The other side answered something unexpected',
+    detail: (a: { name: string; method: string }) =>
+      `The ${a.name} answered ${a.method} in a shape that is not the protocol's.`,
+    todo: () => 'Bring controller and agents to the same version: run `espalier up` on every server.',
+  },
+});

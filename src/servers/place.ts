@@ -1,0 +1,48 @@
+// Chooses the server for a new container, with the reason. A pure decision over what the servers reported, apart from
+// the store so that every rule is tested without one.
+import { serverProblems } from './problems.ts';
+import type { ServerRow } from './store.ts';
+
+export interface Placement {
+  server: string;
+  /** The sentence that is stored with the decision. */
+  reason: string;
+}
+
+export interface PlacementWish {
+  /** What the container is expected to use. */
+  memoryMb: number;
+  /** How many containers of the same group (a pool) each server already carries. */
+  groupOn: ReadonlyMap<string, number>;
+}
+
+/** Below this a server is left alone: what runs there needs room for peaks. */
+const RESERVED_MEMORY_MB = 512;
+
+const freeMb = (server: ServerRow): number => Math.floor((server.load?.memoryAvailableBytes ?? 0) / 2 ** 20);
+const pressure = (server: ServerRow): number =>
+  Math.max(server.load?.cpuPressure ?? 0, server.load?.memoryPressure ?? 0, server.load?.ioPressure ?? 0);
+
+/** The ready server with the fewest of the group, then the least pressure, then the most free memory. */
+export function choosePlacement(servers: readonly ServerRow[], wish: PlacementWish): Placement {
+  const ready = servers.filter((server) => server.state === 'ready' && server.load !== undefined);
+  if (ready.length === 0) {
+    const why = servers.map((server) => `${server.name} is ${server.state} (${server.reason})`).join('; ');
+    throw serverProblems.make('none-ready', { why: why || 'no server has joined yet' });
+  }
+  const roomy = ready.filter((server) => freeMb(server) - RESERVED_MEMORY_MB >= wish.memoryMb);
+  if (roomy.length === 0) {
+    const best = ready.map((server) => `${server.name} has ${freeMb(server)} MB free`).join(', ');
+    throw serverProblems.make('no-memory', { neededMb: wish.memoryMb + RESERVED_MEMORY_MB, best });
+  }
+  const group = (server: ServerRow): number => wish.groupOn.get(server.name) ?? 0;
+  const [best] = [...roomy].sort(
+    (a, b) => group(a) - group(b) || pressure(a) - pressure(b) || freeMb(b) - freeMb(a) || (a.name < b.name ? -1 : 1),
+  );
+  if (best === undefined) throw new Error('a list that is not empty has a first element');
+  const choice = roomy.length === 1 ? 'the only server with room' : `the best of ${roomy.length} with room`;
+  return {
+    server: best.name,
+    reason: `${best.name} is ${choice}: ${group(best)} of the pool there, ${pressure(best).toFixed(0)} % pressure, ${freeMb(best)} MB free`,
+  };
+}

@@ -1,0 +1,60 @@
+// The servers over HTTP: looking only; servers come by their agents.
+import { createRoute } from '@hono/zod-openapi';
+import { z } from 'zod';
+import { commonProblems } from '../lib/errors.ts';
+import { type ApiRoutes, json, makeRoutes, pageOf } from '../platform/http.ts';
+import type { Store } from '../platform/store.ts';
+import { loadSchema } from '../protocol/contract.ts';
+import { listServers, readServer, type ServerRow } from './store.ts';
+
+const serverSchema = z
+  .object({
+    name: z.string(),
+    state: z.enum(['joining', 'ready', 'draining', 'lost', 'fenced']),
+    reason: z.string(),
+    address: z.string(),
+    version: z.string(),
+    silentMs: z.number().optional(),
+    load: loadSchema.optional(),
+  })
+  .openapi('Server');
+
+const toView = ({ silentMs, load, ...row }: ServerRow): z.infer<typeof serverSchema> => ({
+  ...row,
+  ...(silentMs === undefined ? {} : { silentMs: Math.round(silentMs) }),
+  ...(load === undefined ? {} : { load }),
+});
+
+/** GET /v1/servers and /v1/servers/{name}. */
+export function makeServerRoutes(deps: { store: Store }): ApiRoutes {
+  const routes = makeRoutes();
+  routes.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/servers',
+      operationId: 'listServers',
+      tags: ['servers'],
+      summary: 'List servers with their load',
+      responses: { 200: json(pageOf(serverSchema), 'All servers') },
+    }),
+    async (c) => c.json({ items: (await listServers(deps.store)).map(toView) }, 200),
+  );
+  routes.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/servers/{name}',
+      operationId: 'readServer',
+      tags: ['servers'],
+      summary: 'Read one server',
+      request: { params: z.object({ name: z.string() }) },
+      responses: { 200: json(serverSchema, 'The server') },
+    }),
+    async (c) => {
+      const { name } = c.req.valid('param');
+      const server = await readServer(deps.store, name);
+      if (server === undefined) throw commonProblems.make('not-found', { noun: 'server', name });
+      return c.json(toView(server), 200);
+    },
+  );
+  return routes;
+}
