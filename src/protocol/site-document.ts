@@ -5,10 +5,13 @@ import { z } from 'zod';
 /** One name for everything of a site: its Unix user, database, database user and cache user. */
 export const siteName = z.string().regex(/^s[a-z0-9]{9}$/, 'must be "s" and nine characters of a-z and 0-9');
 
-/** A host name in lower case without port: it becomes a file name and an nginx `$host`. */
+/**
+ * A host name in lower case without port: it becomes a file name and an nginx `$host`. Its length is bounded by the
+ * path of a Unix socket (107 characters), because nodes reach a site's PHP by `/etc/espalier/hosts/<host>/php.sock`.
+ */
 export const hostName = z
   .string()
-  .max(253)
+  .max(78, 'must be a host name of at most 78 characters')
   .regex(
     /^(?=.)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/,
     'must be a host name in lower case, without port',
@@ -28,8 +31,8 @@ export const siteLimits = z.strictObject({
   phpMemoryMb: count.min(16).max(16_384),
   /** Longest time for one request. */
   requestTimeoutS: count.max(3_600),
-  /** Largest upload and request body, in MiB. */
-  uploadMb: count.max(10_240),
+  /** Largest upload and request body, in MiB; nginx in the nodes takes no more than 1024. */
+  uploadMb: count.max(1_024),
   requestsPerS: count,
   connections: count,
   databaseConnections: count,

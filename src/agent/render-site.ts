@@ -1,0 +1,127 @@
+// One site as files: what a version folder under /etc/espalier/versions holds, and the records that make its Unix
+// user. Pure, and apart from the writing of them, so that tests compare exactly what a node will read.
+import type { SiteDocument } from '../protocol/site-document.ts';
+
+/** A file, or a link; `path` is relative to the folder that is rendered. `mode` as in chmod; owners are ids in the node. */
+export type RenderedEntry =
+  | { path: string; content: string; mode: number; uid: number; gid: number }
+  | { path: string; linkTo: string };
+
+/** Seconds that an idle PHP process lives on; a master without processes is stopped by the node's espalier-idle. */
+const WORKER_IDLE_S = 60;
+/** A worker is replaced after so many requests: what extensions leak stays small. */
+const WORKER_REQUESTS = 1_000;
+/** A request that takes a session's lock and dies gives it up this much after its own bound. */
+const LOCK_GRACE_S = 10;
+/** Bounds of a connection to Valkey; PHP's own default is a day. */
+const CACHE_CONNECT_S = 2;
+const CACHE_READ_S = 5;
+
+/** Everything in `versions/<site>-<version>`. A suspended site has no PHP: neither settings nor a socket. */
+export function renderSiteVersion(document: SiteDocument): RenderedEntry[] {
+  const { site, uid } = document;
+  const secret = { mode: 0o440, uid: 0, gid: uid };
+  const entries: RenderedEntry[] = [
+    { path: 'site.json', content: `${JSON.stringify(document, undefined, 2)}\n`, ...secret },
+    { path: 'environment', content: renderEnvironment(document), ...secret },
+  ];
+  if (document.state === 'suspended') return entries;
+  return [
+    ...entries,
+    { path: 'php-fpm.conf', content: renderPhpFpm(document), ...secret },
+    { path: 'php.sock', linkTo: socketPath(site) },
+  ];
+}
+
+/** The site's Unix user and group as static userdb records (systemd, `man userdbd`), each by name and by id. */
+export function renderUserRecords({ site, uid }: Pick<SiteDocument, 'site' | 'uid'>): RenderedEntry[] {
+  const open = { mode: 0o444, uid: 0, gid: 0 };
+  const user = {
+    userName: site,
+    uid,
+    gid: uid,
+    homeDirectory: `/var/lib/espalier/sites/${site}`,
+    shell: '/usr/sbin/nologin',
+    locked: true,
+  };
+  return [
+    { path: `${site}.user`, content: `${JSON.stringify(user)}\n`, ...open },
+    { path: `${uid}.user`, linkTo: `${site}.user` },
+    { path: `${site}.group`, content: `${JSON.stringify({ groupName: site, gid: uid })}\n`, ...open },
+    { path: `${uid}.group`, linkTo: `${site}.group` },
+  ];
+}
+
+/** `NAME=value` lines for site-exec, as systemd's EnvironmentFile reads them too; none of the values needs quoting. */
+function renderEnvironment(document: SiteDocument): string {
+  return variables(document)
+    .map(([name, value]) => `${name}=${value}\n`)
+    .join('');
+}
+
+function variables(document: SiteDocument): [name: string, value: string][] {
+  return [
+    ['ESPALIER_SITE', document.site],
+    ['ESPALIER_SITE_FILE', `/etc/espalier/sites/${document.site}/site.json`],
+    ['HTTP_HOST', document.primaryHost],
+  ];
+}
+
+function renderPhpFpm(document: SiteDocument): string {
+  const { site, limits } = document;
+  const home = `/var/lib/espalier/sites/${site}`;
+  const values: [string, string][] = [
+    ['memory_limit', `${limits.phpMemoryMb}M`],
+    ['max_execution_time', `${limits.requestTimeoutS}`],
+    ['upload_max_filesize', `${limits.uploadMb}M`],
+    // A form's other fields need room beside the file.
+    ['post_max_size', `${limits.uploadMb + 1}M`],
+    ['error_log', 'syslog'],
+    ['session.save_handler', 'redis'],
+    ['session.save_path', sessionPath(document)],
+    ['redis.session.lock_expire', `${limits.requestTimeoutS + LOCK_GRACE_S}`],
+  ];
+  return [
+    '[global]',
+    'error_log = syslog',
+    `syslog.ident = espalier-php`,
+    'log_level = warning',
+    'process_control_timeout = 20s',
+    'systemd_interval = 0',
+    `[${site}]`,
+    `listen = ${socketPath(site)}`,
+    'pm = ondemand',
+    `pm.max_children = ${limits.phpWorkers}`,
+    `pm.process_idle_timeout = ${WORKER_IDLE_S}s`,
+    `pm.max_requests = ${WORKER_REQUESTS}`,
+    `request_terminate_timeout = ${limits.requestTimeoutS}s`,
+    ...variables(document)
+      .filter(([name]) => name !== 'HTTP_HOST')
+      .map(([name, value]) => `env[${name}] = "${value}"`),
+    `env[HOME] = "${home}"`,
+    'env[PATH] = "/usr/local/bin:/usr/bin:/bin"',
+    'env[LANG] = "C.UTF-8"',
+    ...values.map(([name, value]) => `php_admin_value[${name}] = "${value}"`),
+    '',
+  ].join('\n');
+}
+
+/** php-redis' address of the sessions' server. Percent encoding leaves nothing that the settings' quotes could mind. */
+function sessionPath({ cache }: SiteDocument): string {
+  const query = [
+    ['auth[user]', cache.user],
+    ['auth[pass]', cache.password],
+    ['prefix', `${cache.prefix}session:`],
+    ['timeout', `${CACHE_CONNECT_S}`],
+    ['read_timeout', `${CACHE_READ_S}`],
+  ].map(([name, value]) => `${name}=${encode(value ?? '')}`);
+  return `tcp://${cache.host}:${cache.port}?${query.join('&')}`;
+}
+
+function encode(text: string): string {
+  return encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
+}
+
+function socketPath(site: string): string {
+  return `/run/espalier/php/${site}.sock`;
+}
