@@ -33,7 +33,7 @@ function codeOf(work: () => unknown): string {
   return 'no problem';
 }
 
-test('a page has a token only when a further row was found, and the token gives its last key back', () => {
+void test('a page has a token only when a further row was found, and the token gives its last key back', () => {
   const rows = ['älter', 'b', 'c'];
   const page = toPage(rows, 2, (row) => row);
   assert.deepEqual(page.items, ['älter', 'b']);
@@ -49,7 +49,7 @@ test('a page has a token only when a further row was found, and the token gives 
   );
 });
 
-test('a filter becomes SQL with placeholders, and a term that is none is refused', () => {
+void test('a filter becomes SQL with placeholders, and a term that is none is refused', () => {
   const terms = parseFilter('app=wordpress state!=ready name="two words"', ['app', 'state', 'name']);
   assert.deepEqual(renderFilterSql(terms, { app: 's.app', state: 's.state', name: 's.name' }, 3), {
     text: ' AND s.app::text = $3 AND s.state::text IS DISTINCT FROM $4 AND s.name::text = $5',
@@ -65,7 +65,7 @@ test('a filter becomes SQL with placeholders, and a term that is none is refused
   }
 });
 
-test('a higher scope includes the lower ones, and no scope allows nothing', () => {
+void test('a higher scope includes the lower ones, and no scope allows nothing', () => {
   assert.equal(
     codeOf(() => assertScope({ by: 't', scopes: ['admin'] }, 'operate')),
     'no problem',
@@ -80,7 +80,7 @@ test('a higher scope includes the lower ones, and no scope allows nothing', () =
   );
 });
 
-test('routes answer pages, 202 with Location, and refuse what does not fit the schema by pointer', async () => {
+void test('routes answer pages, 202 with Location, and refuse what does not fit the schema by pointer', async () => {
   const routes = makeRoutes();
   const item = z.object({ name: z.string() });
   routes.onError((error) => {
