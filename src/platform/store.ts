@@ -17,6 +17,10 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 export interface Sql {
   /** Runs one statement. Throws a retryable problem when the database is away, else the database's own error. */
   query<Row extends object>(text: string, values?: readonly unknown[]): Promise<Row[]>;
+  /** Runs a text of several statements without values (a migration), in one transaction when it is not in one. */
+  script(text: string): Promise<void>;
+  /** Runs `work` as the transaction's last act before its commit (at once outside a transaction), in the order of the calls. */
+  beforeCommit(work: () => Promise<void>): Promise<void>;
   /** Calls `callback` once after the commit (at once outside a transaction), never after a rollback. It must not throw. */
   afterCommit(callback: () => void): void;
 }

@@ -1,0 +1,95 @@
+// The embedded engine: PGlite in the controller's own process, one session, in a data directory or in memory.
+// Apart from PostgreSQL because here transactions queue for the only session.
+import { PGlite } from '@electric-sql/pglite';
+import { lockDataDir } from './data-dir-lock.ts';
+import type { Lender } from './make-store.ts';
+import { storeProblems } from './problems.ts';
+import { parsers, toText } from './values.ts';
+
+// Longer than any sound transaction; what waits longer most likely waits for itself.
+const LEND_TIMEOUT_MS = 30_000;
+
+// Every parameter is text already, whatever its type's OID.
+const textSerializers = new Proxy<Record<number, (value: unknown) => string>>(
+  {},
+  { get: () => (value: string) => value },
+);
+
+export interface PgliteOptions {
+  /** Without it: in memory. */
+  dataDir?: string;
+  /** A dump to begin with (`dumpDataDir`), for tests. */
+  from?: Blob;
+}
+
+/** Opens PGlite and lends its one session to one borrower after the other, in the order they asked. */
+export async function makePgliteLender(options: PgliteOptions): Promise<Lender & { readonly pglite: PGlite }> {
+  const unlock = options.dataDir === undefined ? () => {} : await lockDataDir(options.dataDir);
+  const pglite = await PGlite.create({
+    ...(options.dataDir === undefined ? {} : { dataDir: options.dataDir }),
+    ...(options.from === undefined ? {} : { loadDataDir: options.from }),
+    parsers,
+  }).catch((error: unknown) => {
+    unlock();
+    throw error;
+  });
+  await pglite.exec("set timezone = 'UTC'; set datestyle = 'ISO'");
+
+  const connection = {
+    async query(text: string, values: readonly unknown[]) {
+      const result = await pglite.query(text, values.map(toText), { serializers: textSerializers });
+      return result.rows;
+    },
+    async script(text: string) {
+      await pglite.exec(text);
+    },
+  };
+  const queue = makeQueue(LEND_TIMEOUT_MS);
+  let closed = false;
+  return {
+    engine: 'pglite',
+    pglite,
+    async lend() {
+      if (closed) throw storeProblems.make('away', { why: 'it has been closed' });
+      const leave = await queue();
+      return { connection, release: leave };
+    },
+    async close() {
+      if (closed) return;
+      closed = true;
+      const leave = await queue();
+      leave();
+      await pglite.close();
+      unlock();
+    },
+  };
+}
+
+/** First come, first served; resolves with the function that lets the next one in. */
+function makeQueue(timeoutMs: number): () => Promise<() => void> {
+  const waiting: (() => void)[] = [];
+  let taken = false;
+  const leave = () => {
+    const next = waiting.shift();
+    if (next === undefined) taken = false;
+    else next();
+  };
+  return () => {
+    if (!taken) {
+      taken = true;
+      return Promise.resolve(leave);
+    }
+    return new Promise((resolve, reject) => {
+      const enter = () => {
+        clearTimeout(timer);
+        resolve(leave);
+      };
+      const timer = setTimeout(() => {
+        waiting.splice(waiting.indexOf(enter), 1);
+        const why = `a transaction was still open after ${timeoutMs / 1000} s, or this query was made inside it but not with its sql`;
+        reject(storeProblems.make('busy', { why }));
+      }, timeoutMs);
+      waiting.push(enter);
+    });
+  };
+}

@@ -1,0 +1,59 @@
+// The distributed engine: a PostgreSQL server through a pool of sessions. Apart from PGlite because here a session can
+// be lost at any time, and several controllers share the database.
+import pg from 'pg';
+import { toStoreFailure } from './failures.ts';
+import type { Lender } from './make-store.ts';
+import { parserOf, toText } from './values.ts';
+
+export interface PostgresqlOptions {
+  /** `postgresql://user@host:5432/database` */
+  url: string;
+  /** 10 unless told. */
+  maxConnections?: number;
+}
+
+// OID 1009 is text[]: the parser of every array's outer form.
+const parseTextArray = (pg.types.getTypeParser as (oid: number) => (text: string) => unknown[])(1009);
+
+const types = { getTypeParser: (oid: number) => parserOf(oid, parseTextArray) };
+
+/** Makes a pool. Connects at the first use, so a database that is away now is a `store.away` then. */
+export function makePostgresqlLender(options: PostgresqlOptions): Lender {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.maxConnections ?? 10,
+    // Every wait has a bound: for a session, a statement, a row lock, and for our own code inside a transaction.
+    connectionTimeoutMillis: 5_000,
+    statement_timeout: 60_000,
+    lock_timeout: 20_000,
+    idle_in_transaction_session_timeout: 60_000,
+    query_timeout: 70_000,
+    keepAlive: true,
+    application_name: 'espalier',
+    options: '-c TimeZone=UTC -c DateStyle=ISO',
+    types: types as pg.CustomTypesConfig,
+  });
+  // An idle session that dies is replaced at the next use; without a listener it would end the process.
+  pool.on('error', () => {});
+  return {
+    engine: 'postgresql',
+    async lend() {
+      const client = await pool.connect().catch((error: unknown) => {
+        throw toStoreFailure(error);
+      });
+      return {
+        connection: {
+          async query(text, values) {
+            const result = await client.query(text, values.map(toText));
+            return result.rows as unknown[];
+          },
+          async script(text) {
+            await client.query(text);
+          },
+        },
+        release: (broken) => client.release(broken),
+      };
+    },
+    close: () => pool.end(),
+  };
+}
