@@ -84,6 +84,9 @@ export interface FleetSetup {
 export interface FleetUsage {
   /** The bridge's address and prefix as it stands. */
   cidr: string;
+  /** Addresses from here to lastStatic may be given to NICs; DHCP hands out none of them by itself. */
+  firstStatic: string;
+  lastStatic: string;
   driver: string;
   diskTotalBytes: number;
   diskUsedBytes: number;
@@ -265,7 +268,10 @@ export interface Files {
   ): Promise<void>;
   /** `incus.not-found` when absent. */
   read(name: string, path: string, options?: CallOptions): Promise<Uint8Array>;
-  /** Writes a whole tree into a folder of a running container, making folders as needed; nothing is deleted. Default 120 s. */
+  /**
+   * Writes a whole tree into a folder of a running container; nothing is deleted. Missing folders are made (0755, root),
+   * existing ones keep their owner and mode, except those that `entries` name. Default 120 s.
+   */
   writeTree(name: string, tree: Tree, to: string, options?: CallOptions): Promise<void>;
   /** A file or an empty folder. An absent one is fine. */
   remove(name: string, path: string, options?: CallOptions): Promise<void>;
@@ -377,6 +383,6 @@ export type FleetEvent =
       name: string;
       /** ISO 8601. */
       at: string;
-      /** Server where it happened; empty on a single one. */
+      /** Server where it happened. */
       server: string;
     };

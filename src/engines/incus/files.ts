@@ -1,0 +1,57 @@
+// Files in containers: single ones through Incus's file API (also in stopped containers), trees through tar's
+// standard input. Apart from exec, on which writeTree stands.
+import type { CallOptions, Files } from '../fleet.ts';
+import { boundBy, CHANGE_TIMEOUT_MS, type IncusClient, READ_TIMEOUT_MS, toPath } from './client.ts';
+import { runExec } from './exec.ts';
+import { unless } from './instances.ts';
+import { toIncusProblem } from './problems.ts';
+import { readTree, renderTar } from './tree.ts';
+
+const TREE_TIMEOUT_MS = 120_000;
+
+/** The files of a place's containers. */
+export function makeIncusFiles(client: IncusClient): Files {
+  const requestOf = (name: string, path: string) => ({
+    path: `${toPath('instances', name)}/files`,
+    query: { path },
+    what: `${path} in container ${name}`,
+  });
+  return {
+    async write(name, path, content, options) {
+      const headers = {
+        'content-type': 'application/octet-stream',
+        'x-incus-type': 'file',
+        'x-incus-write': 'overwrite',
+        'x-incus-mode': `0${(options?.mode ?? 0o644).toString(8)}`,
+        'x-incus-uid': String(options?.uid ?? 0),
+        'x-incus-gid': String(options?.gid ?? 0),
+      };
+      const body = Buffer.from(content);
+      await client.send(
+        { method: 'POST', ...requestOf(name, path), headers, body },
+        boundBy(CHANGE_TIMEOUT_MS, options),
+      );
+    },
+
+    async read(name, path, options) {
+      return await client.download({ method: 'GET', ...requestOf(name, path) }, boundBy(READ_TIMEOUT_MS, options));
+    },
+
+    async writeTree(name, tree, to, options) {
+      const stdin = renderTar(await readTree(tree), to);
+      const bound: CallOptions = boundBy(TREE_TIMEOUT_MS, options);
+      const { code, stderr } = await runExec(client, name, ['tar', '-x', '-p', '-f', '-', '-C', '/'], {
+        ...bound,
+        stdin,
+      });
+      if (code !== 0)
+        throw toIncusProblem(`Files for ${to} in container ${name}`, 0, stderr || `tar ended with ${code}`);
+    },
+
+    async remove(name, path, options) {
+      await client
+        .send({ method: 'DELETE', ...requestOf(name, path) }, boundBy(CHANGE_TIMEOUT_MS, options))
+        .catch(unless('not-found'));
+    },
+  };
+}
