@@ -186,7 +186,10 @@ export interface Instances {
   read(name: string, options?: CallOptions): Promise<Instance | undefined>;
   /** `incus.not-found` when absent. */
   readState(name: string, options?: CallOptions): Promise<InstanceState>;
-  /** `incus.exists` when one of that name exists, `incus.source-not-found` when its image, copy source or volume does not. */
+  /**
+   * `incus.exists` when one of that name exists, `incus.source-not-found` when its image, copy source or volume does not.
+   * When it can be made but not started, it stays, stopped: delete it, or go on with ensure.
+   */
   create(spec: InstanceSpec, options?: CallOptions): Promise<Instance>;
   /**
    * As create, but an existing one that carries all of the given labels is brought to the spec's config and devices,
@@ -230,7 +233,7 @@ export interface ExecOptions extends CallOptions {
 }
 
 export interface ExecResult {
-  /** Exit code; 128 + signal when killed by one; 127 when the program is not there. */
+  /** Exit code; 128 + signal when killed by one; 127 when the program is not there, 126 when it cannot be executed. */
   code: number;
   stdout: string;
   stderr: string;
@@ -266,7 +269,7 @@ export interface Files {
     content: string | Uint8Array,
     options?: CallOptions & FileAttributes,
   ): Promise<void>;
-  /** `incus.not-found` when absent. */
+  /** `incus.not-found` when absent, `incus.refused` when it is a folder. */
   read(name: string, path: string, options?: CallOptions): Promise<Uint8Array>;
   /**
    * Writes a whole tree into a folder of a running container; nothing is deleted. Missing folders are made (0755, root),
@@ -358,7 +361,7 @@ export interface Volumes {
   read(name: string, options?: CallOptions): Promise<Volume | undefined>;
   /** `incus.exists` when there is one of that name. */
   create(spec: VolumeSpec, options?: CallOptions): Promise<Volume>;
-  /** `from` is `volume` or `volume/snapshot`. Copy-on-write where the pool can. */
+  /** `from` is `volume` or `volume/snapshot`; `incus.source-not-found`. Copy-on-write where the pool can. */
   copy(from: string, spec: VolumeSpec, options?: CallOptions): Promise<Volume>;
   /** An absent one is fine; one in use is `incus.in-use`. */
   delete(name: string, options?: CallOptions): Promise<void>;

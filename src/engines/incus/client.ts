@@ -1,9 +1,10 @@
 // The line to Incus: requests over its Unix socket, waiting for its operations, websockets. Apart from what is
 // asked, so that every call has a bound, an abort and one mapping of failures.
 //
-// An operation's answer is 202 with a URL; `/wait` always answers 200 with the outcome in its body, and a finished
-// operation vanishes after 5 s. So the wait begins at once, and a 404 means "unknown": the caller looks at the thing
-// itself (`isDone`), never guesses.
+// An operation's answer is 202 with a URL. `/wait` answers with the outcome in its body; when the operation failed, some
+// releases (6.0.4) answer with an error that is the operation's own, its code included. A finished operation vanishes
+// after 5 s: so the wait begins at once, and when the operation itself is not found, the caller looks at the thing it
+// was about (`isDone`), and never guesses.
 import { type FormData, Pool } from 'undici';
 import { WebSocket } from 'ws';
 import { Problem } from '../../lib/errors.ts';
@@ -33,8 +34,11 @@ export interface IncusClient {
   send<T>(request: IncusRequest, options: CallOptions | undefined): Promise<{ metadata: T; etag: string }>;
   /** As send, but an absent thing is undefined. */
   find<T>(request: IncusRequest, options: CallOptions | undefined): Promise<{ metadata: T; etag: string } | undefined>;
-  /** Bytes and headers of an answer that is not JSON. */
-  download(request: IncusRequest, options: CallOptions | undefined): Promise<Uint8Array>;
+  /** Bytes of an answer that is not JSON, and its header `x-incus-type`. */
+  download(
+    request: IncusRequest,
+    options: CallOptions | undefined,
+  ): Promise<{ bytes: Uint8Array; type: string | undefined }>;
   /** A request that may answer with an operation; resolves when it has succeeded, with the operation's metadata. */
   operate(
     request: IncusRequest,
@@ -126,10 +130,13 @@ export function makeIncusClient(place: { socketPath: string; project: string }):
   async function waitWithin(id: string, what: string, bound: Bound): Promise<WireOperation | undefined> {
     const request: IncusRequest = { method: 'GET', path: `${toPath('operations', id)}/wait`, what };
     try {
-      return (await ask<WireOperation>(request, bound)).answer.metadata;
+      const { body } = await call(request, bound);
+      const answer = (await body.json()) as WireAnswer<WireOperation>;
+      if (answer.type !== 'error') return answer.metadata;
+      if (/^operation .*(?:not found|doesn't exist)/i.test(answer.error)) return undefined;
+      return { id, status: 'Failure', status_code: 400, err: answer.error, metadata: null };
     } catch (thrown) {
-      if (thrown instanceof Problem && thrown.code === 'incus.not-found') return undefined;
-      throw thrown;
+      throw toConnectionProblem(thrown, what, bound);
     }
   }
 
@@ -159,7 +166,8 @@ export function makeIncusClient(place: { socketPath: string; project: string }):
           const answer = (await response.body.json()) as WireAnswer<unknown>;
           throw toIncusProblem(request.what, response.statusCode, answer.error);
         }
-        return new Uint8Array(await response.body.arrayBuffer());
+        const bytes = new Uint8Array(await response.body.arrayBuffer());
+        return { bytes, type: response.headers['x-incus-type']?.toString() };
       } catch (thrown) {
         throw toConnectionProblem(thrown, request.what, bound);
       }

@@ -78,12 +78,13 @@ export async function runExec(
   }
 }
 
-/** Exit code of an ended exec operation. A program that is absent is 127, as a shell says it. */
+/** Exit code of an ended exec operation. A program that is absent is 127, one not executable 126, as a shell says it. */
 export function toExitCode(what: string, ended: WireOperation | undefined): number {
   if (ended === undefined) throw incusProblems.make('outcome-unknown', { what });
   const code = ended.metadata?.return;
   if (typeof code === 'number' && code >= 0) return code;
-  if (/command not found|no such file/i.test(ended.err)) return 127;
+  if (/command not found/i.test(ended.err)) return 127;
+  if (/command not executable/i.test(ended.err)) return 126;
   throw toIncusProblem(what, 0, ended.err || ended.status);
 }
 

@@ -4,7 +4,7 @@ import type { CallOptions, Files } from '../fleet.ts';
 import { boundBy, CHANGE_TIMEOUT_MS, type IncusClient, READ_TIMEOUT_MS, toPath } from './client.ts';
 import { runExec } from './exec.ts';
 import { unless } from './instances.ts';
-import { toIncusProblem } from './problems.ts';
+import { incusProblems, toIncusProblem } from './problems.ts';
 import { readTree, renderTar } from './tree.ts';
 
 const TREE_TIMEOUT_MS = 120_000;
@@ -16,7 +16,7 @@ export function makeIncusFiles(client: IncusClient): Files {
     query: { path },
     what: `${path} in container ${name}`,
   });
-  return {
+  const api: Files = {
     async write(name, path, content, options) {
       const headers = {
         'content-type': 'application/octet-stream',
@@ -27,6 +27,8 @@ export function makeIncusFiles(client: IncusClient): Files {
         'x-incus-gid': String(options?.gid ?? 0),
       };
       const body = Buffer.from(content);
+      // The engine leaves owner and mode of an existing file as they are, so it goes first.
+      await api.remove(name, path, options);
       await client.send(
         { method: 'POST', ...requestOf(name, path), headers, body },
         boundBy(CHANGE_TIMEOUT_MS, options),
@@ -34,7 +36,10 @@ export function makeIncusFiles(client: IncusClient): Files {
     },
 
     async read(name, path, options) {
-      return await client.download({ method: 'GET', ...requestOf(name, path) }, boundBy(READ_TIMEOUT_MS, options));
+      const request = { method: 'GET', ...requestOf(name, path) } as const;
+      const { bytes, type } = await client.download(request, boundBy(READ_TIMEOUT_MS, options));
+      if (type !== 'directory') return bytes;
+      throw incusProblems.make('refused', { what: request.what, why: 'it is a folder' });
     },
 
     async writeTree(name, tree, to, options) {
@@ -54,4 +59,5 @@ export function makeIncusFiles(client: IncusClient): Files {
         .catch(unless('not-found'));
     },
   };
+  return api;
 }

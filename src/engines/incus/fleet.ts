@@ -13,7 +13,15 @@ import { runExec } from './exec.ts';
 import { makeIncusFiles } from './files.ts';
 import { makeIncusImages } from './images.ts';
 import { makeIncusInstances } from './instances.ts';
-import { listServers, makeServerFacts, readCapabilities, readUsage, removePlace, setUpPlace } from './place.ts';
+import {
+  hasProject,
+  listServers,
+  makeServerFacts,
+  readCapabilities,
+  readUsage,
+  removePlace,
+  setUpPlace,
+} from './place.ts';
 import { makeIncusSnapshots, makeIncusVolumes } from './volumes.ts';
 
 export const INCUS_SOCKET = '/var/lib/incus/unix.socket';
@@ -62,8 +70,7 @@ export function makeIncusFleet({
 
     async tearDown(options) {
       const bound = boundBy(IMAGE_TIMEOUT_MS, options);
-      // Only a project of ours is looked into; of any other, removePlace says that it is not ours.
-      if (await readUsage(client, place, options)) await empty(bound);
+      if (await hasProject(client, place, bound)) await empty(bound);
       await removePlace(client, place, bound);
     },
   };

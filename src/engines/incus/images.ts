@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, openAsBlob } from 'node:fs';
 import { FormData } from 'undici';
+import { Problem } from '../../lib/errors.ts';
 import type { CallOptions, FleetPlace, Image, ImageFiles, Images, ImageWish } from '../fleet.ts';
 import {
   boundBy,
@@ -121,7 +122,8 @@ export function makeIncusImages(client: IncusClient, place: FleetPlace): Images 
       const json = renderPublishRequest(place, from, wish);
       const request = { method: 'POST', path: toPath('images'), what: `image of ${from}`, json } as const;
       // The engine names the image that it would have doubled.
-      const toExisting = async (thrown: unknown) => /[0-9a-f]{64}/.exec(String(thrown))?.[0];
+      const toExisting = async (thrown: unknown) =>
+        thrown instanceof Problem ? /[0-9a-f]{64}/.exec(String(thrown.cause))?.[0] : undefined;
       return await make(request, wish, toExisting, options);
     },
 

@@ -212,8 +212,8 @@ export function makeIncusInstances(client: IncusClient, place: FleetPlace, serve
       const read = async (path: string) => {
         const request = { method: 'GET', path, what: `log of ${whatIs(name)}` } as const;
         // Either may be absent (never started; console not there while it is stopped).
-        const bytes = await client.download(request, options).catch((thrown: unknown) => {
-          if (thrown instanceof Problem && !thrown.retryable) return new Uint8Array();
+        const { bytes } = await client.download(request, options).catch((thrown: unknown) => {
+          if (thrown instanceof Problem && !thrown.retryable) return { bytes: new Uint8Array() };
           throw thrown;
         });
         return Buffer.from(bytes.subarray(-LOG_BYTES / 2)).toString('utf8');

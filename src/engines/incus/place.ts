@@ -77,6 +77,11 @@ async function readOwned(
   return found?.metadata;
 }
 
+/** True when the place's project stands and is ours. */
+export async function hasProject(client: IncusClient, place: FleetPlace, options: CallOptions): Promise<boolean> {
+  return (await readOwned(client, place, 'projects', place.project, options)) !== undefined;
+}
+
 /** Makes what is missing of the place; see Fleet.setUp. */
 export async function setUpPlace(
   client: IncusClient,

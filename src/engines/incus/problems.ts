@@ -88,6 +88,12 @@ export const incusProblems = makeCatalogue('incus', {
     detail: (a: AboutWhy) => `The ${a.what} is in use: ${a.why}.`,
     todo: () => 'Stop or delete what uses it first.',
   },
+  'address-taken': {
+    status: 409,
+    title: 'The address is taken',
+    detail: (a: AboutWhy) => `${a.what} cannot have its address: ${a.why}.`,
+    todo: () => 'Give it another one; an address is free again when the container that has it is deleted.',
+  },
   'no-space': {
     status: 507,
     title: 'The disk is full',
@@ -109,17 +115,28 @@ export const incusProblems = makeCatalogue('incus', {
   },
 });
 
+type ByMessage =
+  | 'address-taken'
+  | 'busy'
+  | 'exists'
+  | 'in-use'
+  | 'no-space'
+  | 'not-running'
+  | 'running'
+  | 'source-not-found'
+  | 'timed-out';
+
 /** Which problem the engine's message means; the first that fits. Wording of Incus 6.0 to 6.x and LXD 5. */
-const BY_MESSAGE: readonly (readonly [
-  RegExp,
-  'busy' | 'no-space' | 'not-running' | 'running' | 'in-use' | 'exists',
-])[] = [
+const BY_MESSAGE: readonly (readonly [RegExp, ByMessage])[] = [
+  [/deadline exceeded|timed? ?out/i, 'timed-out'],
+  [/IP address .*(?:already defined|in use)|address already in use/i, 'address-taken'],
+  [/^image not (?:provided|found)/i, 'source-not-found'],
   [/no space left|disk quota exceeded|not enough space/i, 'no-space'],
-  [/is busy running|operation in progress|currently busy|is locked|being used by another/i, 'busy'],
+  [/is busy running|operation in progress|currently busy|is locked/i, 'busy'],
   [/(?:is not|isn't|not) running|already stopped|is stopped/i, 'not-running'],
-  [/is running|is already running|must be stopped|while.* running|running instance/i, 'running'],
-  [/already exists|UNIQUE constraint|already in database/i, 'exists'],
-  [/in use|already defined|is currently used|still used|being used by/i, 'in-use'],
+  [/is (?:already )?running|must be stopped|while.* running|running instance/i, 'running'],
+  [/already exists|UNIQUE constraint|already in database|^snapshot .* already in use/i, 'exists'],
+  [/in use|is currently used|still used|being used by/i, 'in-use'],
 ];
 
 const AWAY =
@@ -131,11 +148,15 @@ const AWAY =
  */
 export function toIncusProblem(what: string, status: number, message: string): Problem {
   const why = message.trim().replace(/\.$/, '') || `status ${status}`;
-  if (status === 503 || (status !== 404 && AWAY.test(why))) return incusProblems.make('away', { why });
-  if (status === 412) return incusProblems.make('busy', { what, why: 'it was changed meanwhile' });
-  for (const [pattern, name] of BY_MESSAGE) if (pattern.test(why)) return incusProblems.make(name, { what, why });
-  if (status === 404 || /not found$/i.test(why)) return incusProblems.make('not-found', { what });
-  if (status === 403) return incusProblems.make('no-access', { why });
-  if (status === 409) return incusProblems.make('exists', { what });
-  return incusProblems.make('refused', { what, why });
+  // Kept whole for the log and for those who must know more than the kind of problem.
+  const cause = new Error(why);
+  if (status === 503 || (status !== 404 && AWAY.test(why))) return incusProblems.make('away', { why }, cause);
+  if (status === 412) return incusProblems.make('busy', { what, why: 'it was changed meanwhile' }, cause);
+  for (const [pattern, name] of BY_MESSAGE) {
+    if (pattern.test(why)) return incusProblems.make(name, { what, why }, cause);
+  }
+  if (status === 404 || /not found$/i.test(why)) return incusProblems.make('not-found', { what }, cause);
+  if (status === 403) return incusProblems.make('no-access', { why }, cause);
+  if (status === 409) return incusProblems.make('exists', { what }, cause);
+  return incusProblems.make('refused', { what, why }, cause);
 }

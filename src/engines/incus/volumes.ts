@@ -1,7 +1,7 @@
 // Snapshots of containers, and custom volumes with theirs. Apart from containers: content that outlives them.
 import type { CallOptions, FleetPlace, Snapshot, Snapshots, VolumeSpec, Volumes } from '../fleet.ts';
 import { boundBy, CHANGE_TIMEOUT_MS, type IncusClient, READ_TIMEOUT_MS, toPath } from './client.ts';
-import { unless } from './instances.ts';
+import { isProblem, unless } from './instances.ts';
 import { hasLabels, isOurs, toVolume } from './parse.ts';
 import type { ServerFacts } from './place.ts';
 import { incusProblems } from './problems.ts';
@@ -101,7 +101,13 @@ export function makeIncusVolumes(client: IncusClient, place: FleetPlace, server:
     },
 
     async copy(from, spec, options) {
-      return await make(spec, renderVolumeCopyRequest(place, spec, from), options);
+      try {
+        return await make(spec, renderVolumeCopyRequest(place, spec, from), options);
+      } catch (thrown) {
+        if (!isProblem(thrown, 'not-found')) throw thrown;
+        const why = `there is no volume ${from}`;
+        throw incusProblems.make('source-not-found', { what: whatIs(spec.name), why }, thrown);
+      }
     },
 
     async delete(name, options) {
