@@ -73,7 +73,7 @@ export const agentContract = {
   /** Makes the host directory of an edge container. */
   'edge.prepare': { params: z.object({ edge: z.string() }), result: z.object({ configDir: z.string() }) },
   /** Reads the edge document and brings every edge on this server to it; answers when that is done. */
-  'edge.sync': { params: z.object({}), result: z.object({ version: z.number() }) },
+  'edge.sync': { params: z.object({}), result: z.object({ version: z.number(), leaving: z.array(z.string()) }) },
   'edge.forget': { params: z.object({ edge: z.string() }), result: nothing },
   /** One request to a node, as the edge would send it. Status 0: no answer; `detail` says why. */
   'node.probe': {

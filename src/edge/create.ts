@@ -1,0 +1,168 @@
+// Makes an edge: a container of HAProxy whose directory its server's agent fills, with a door for visitors on the server.
+import { z } from 'zod';
+import type { Fleet } from '../engines/fleet.ts';
+import { commonProblems } from '../lib/errors.ts';
+import type { Events } from '../platform/events.ts';
+import {
+  type Asker,
+  makeOperation,
+  type Operation,
+  type OperationKind,
+  type Operations,
+  type Step,
+} from '../platform/operations/operation.ts';
+import type { Sql, Store } from '../platform/store.ts';
+import type { AgentPort } from '../protocol/agent-port.ts';
+import { allocateAddress, releaseAddress } from '../servers/addresses.ts';
+import { takeConfigVersion } from '../servers/config-clock.ts';
+import { choosePlacement } from '../servers/place.ts';
+import { listServers } from '../servers/store.ts';
+import { edgeProblems } from './problems.ts';
+import { deleteEdge, insertEdge, listEdges, readEdge, storeEdgePlace, storeEdgeState } from './store.ts';
+import type { EdgeSync } from './sync.ts';
+
+export interface EdgeParts {
+  store: Store;
+  operations: Operations;
+  events: Events;
+  fleet: Fleet;
+  agents: AgentPort;
+  readCidr(): Promise<string>;
+  /** The fingerprint of the edge's image. */
+  readServiceImage(): Promise<string>;
+  sync: EdgeSync;
+}
+
+/** `heal`: the edge exists and only its container is looked after, so nothing is taken back when that fails. */
+const paramsSchema = z.object({ edge: z.string(), heal: z.boolean() });
+type Params = z.infer<typeof paramsSchema>;
+
+export const edgeLock = (edge: string): string => `edge:${edge}`;
+const AGENT_CALL_MS = 20_000;
+const EDGE_MEMORY_MB = 128;
+/** The port in the container that expects the PROXY protocol, and so knows who the visitor is. */
+const PROXY_PORT = 81;
+const PLAIN_PORT = 80;
+const CONFIG_PATH = '/etc/espalier-edge';
+
+/** Begins `edge.create` in the caller's transaction. `listen`: address and port on the server, such as `127.0.0.1:8080`. */
+export async function startEdgeCreate(
+  parts: EdgeParts,
+  sql: Sql,
+  wish: { name: string; listen: string },
+  who: Asker,
+): Promise<Operation> {
+  await insertEdge(sql, { ...wish, reason: 'it is being created' });
+  return parts.operations.start(sql, 'edge.create', { edge: wish.name, heal: false }, who);
+}
+
+/** The operation `edge.create`. */
+export function makeEdgeCreate(parts: EdgeParts): OperationKind<Params> {
+  const { store, fleet, agents, events } = parts;
+  const readPlaced = async (name: string) => {
+    const edge = await readEdge(store, name);
+    if (edge?.server == null || edge.address === null) throw commonProblems.make('not-found', { noun: 'edge', name });
+    return { ...edge, server: edge.server, address: edge.address };
+  };
+  return makeOperation<Params>({
+    kind: 'edge.create',
+    params: paramsSchema,
+    locks: ({ edge }) => [edgeLock(edge)],
+    title: ({ edge, heal }) => `${heal ? 'Heal' : 'Create'} the edge ${edge}`,
+    steps: ({ edge, heal }) => (heal ? makeSteps(edge).map(({ undo: _, ...step }) => step) : makeSteps(edge)),
+  });
+
+  function makeSteps(name: string): Step[] {
+    return [
+      {
+        name: 'place',
+        timeoutMs: 30_000,
+        async do() {
+          const cidr = await parts.readCidr();
+          return store.transaction(async (sql) => {
+            const edge = await readEdge(sql, name);
+            if (edge === undefined) throw commonProblems.make('not-found', { noun: 'edge', name });
+            if (edge.server !== null) return { server: edge.server, reason: edge.placement };
+            const groupOn = new Map<string, number>();
+            for (const other of await listEdges(sql)) {
+              if (other.server !== null) groupOn.set(other.server, (groupOn.get(other.server) ?? 0) + 1);
+            }
+            const choice = choosePlacement(await listServers(sql), { memoryMb: EDGE_MEMORY_MB, groupOn });
+            const address = await allocateAddress(sql, cidr, name);
+            await storeEdgePlace(sql, name, { server: choice.server, address, placement: choice.reason });
+            return { server: choice.server, reason: choice.reason };
+          });
+        },
+        async undo({ signal }) {
+          const edge = await readEdge(store, name);
+          await store.transaction(async (sql) => {
+            await deleteEdge(sql, name);
+            await releaseAddress(sql, name);
+          });
+          if (edge?.server == null || !agents.connected().includes(edge.server)) return;
+          await agents.call(edge.server, 'edge.forget', { edge: name }, { timeoutMs: AGENT_CALL_MS, signal });
+          await agents.call(edge.server, 'server.sync', {}, { timeoutMs: AGENT_CALL_MS, signal });
+        },
+      },
+      {
+        name: 'container',
+        timeoutMs: 120_000,
+        async do({ signal }) {
+          const edge = await readPlaced(name);
+          const call = { timeoutMs: AGENT_CALL_MS, signal };
+          const { configDir } = await agents.call(edge.server, 'edge.prepare', { edge: name }, call);
+          await fleet.instances.ensure(
+            {
+              name,
+              server: edge.server,
+              source: { image: await parts.readServiceImage() },
+              labels: { kind: 'edge' },
+              config: { 'boot.autostart': 'true', 'security.idmap.isolated': 'true' },
+              devices: {
+                eth0: { kind: 'nic', ipv4Address: edge.address },
+                config: { kind: 'disk', source: configDir, path: CONFIG_PATH, shift: true },
+                door: {
+                  kind: 'proxy',
+                  listen: `tcp:${edge.listen}`,
+                  connect: `tcp:127.0.0.1:${PROXY_PORT}`,
+                  proxyProtocol: true,
+                },
+              },
+              start: true,
+            },
+            { signal },
+          );
+        },
+        undo: ({ signal }) => fleet.instances.delete(name, { force: true, signal }),
+      },
+      {
+        name: 'configure',
+        timeoutMs: 60_000,
+        async do({ signal }) {
+          const edge = await readPlaced(name);
+          const call = { timeoutMs: AGENT_CALL_MS, signal };
+          await agents.call(edge.server, 'server.sync', {}, call);
+          await agents.call(edge.server, 'edge.sync', {}, call);
+          const target = { address: edge.address, host: 'health.invalid', path: '/.espalier/health' };
+          const answer = await agents.call(edge.server, 'node.probe', target, call);
+          // Any answer will do: no site has that name, so a page that says so is right.
+          if (answer.status === 0) throw edgeProblems.make('silent', { edge: name, why: answer.detail });
+        },
+      },
+      {
+        name: 'open',
+        timeoutMs: 10_000,
+        async do() {
+          await store.transaction(async (sql) => {
+            await takeConfigVersion(sql);
+            if (!(await storeEdgeState(sql, name, 'ready', 'it answers'))) return;
+            await events.append(sql, { kind: 'edge.ready', subject: edgeLock(name), by: 'operation' });
+          });
+        },
+      },
+    ];
+  }
+}
+
+/** Where an edge answers inside the deployment's network. */
+export const edgePlainAddress = (address: string): string => `http://${address}:${PLAIN_PORT}`;

@@ -1,0 +1,38 @@
+// What every edge must know now: pools with their nodes, hosts with their sites. Computed whole from the store each time,
+// so that nothing can be missed.
+import type { Store } from '../platform/store.ts';
+import { listNodes, listPools } from '../pools/store.ts';
+import { type EdgeDocument, edgeDocument } from '../protocol/edge-document.ts';
+import { readConfigVersion } from '../servers/config-clock.ts';
+import { listSites } from '../sites/store.ts';
+
+const NODE_PORT = 80;
+
+/** Reads the edge document. `trustedProxies`: networks whose forwarding headers are believed. */
+export async function readEdgeDocument(store: Store, trustedProxies: readonly string[]): Promise<EdgeDocument> {
+  // The version first: a change that comes meanwhile is in the next document at the latest.
+  const version = await readConfigVersion(store);
+  const [pools, nodes, sites] = await Promise.all([listPools(store), listNodes(store), listSites(store)]);
+  return edgeDocument.parse({
+    version,
+    trustedProxies: [...trustedProxies],
+    pools: pools.map((pool) => ({
+      name: pool.name,
+      servers: nodes
+        .filter((node) => node.pool === pool.name && node.atEdge && node.address !== null)
+        .map((node) => ({ name: node.name, address: node.address, port: NODE_PORT, drain: node.state === 'draining' })),
+    })),
+    hosts: sites
+      .filter((site) => site.state !== 'archived' && site.state !== 'failed')
+      .flatMap((site) =>
+        site.hosts.map((host) => ({
+          host,
+          site: site.id,
+          pool: site.pool,
+          state: site.state,
+          requestsPerS: site.limits.requestsPerS,
+          connections: site.limits.connections,
+        })),
+      ),
+  });
+}

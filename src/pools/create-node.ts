@@ -1,0 +1,151 @@
+// Makes one node: place it, copy the image, boot, configure, probe, let the edge send it visitors. The row stands before
+// the operation begins (start-nodes.ts), so that two loops never make the same missing node.
+import { z } from 'zod';
+import { commonProblems } from '../lib/errors.ts';
+import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
+import { allocateAddress, releaseAddress } from '../servers/addresses.ts';
+import { takeConfigVersion } from '../servers/config-clock.ts';
+import { choosePlacement } from '../servers/place.ts';
+import { listServers } from '../servers/store.ts';
+import { AGENT_CALL_MS, contentVolume, nodeLock, type PoolParts, tellServer } from './parts.ts';
+import { poolProblems } from './problems.ts';
+import { deleteNode, listNodes, type NodeRow, readNode, readPool, storeNodePlace, storeNodeState } from './store.ts';
+import { syncNode } from './sync.ts';
+
+const paramsSchema = z.object({ node: z.string(), pool: z.string() });
+type Params = z.infer<typeof paramsSchema>;
+
+/** The operation `node.create`. */
+export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
+  const { store, fleet, agents, events } = parts;
+
+  async function readPlaced(name: string): Promise<NodeRow & { server: string; address: string }> {
+    const node = await readNode(store, name);
+    if (node?.server == null || node.address === null) throw commonProblems.make('not-found', { noun: 'node', name });
+    return { ...node, server: node.server, address: node.address };
+  }
+
+  return makeOperation<Params>({
+    kind: 'node.create',
+    params: paramsSchema,
+    locks: ({ node }) => [nodeLock(node)],
+    title: ({ node, pool }) => `Make the node ${node} of ${pool}`,
+    steps: ({ node: name, pool: poolName }) => [
+      {
+        name: 'place',
+        timeoutMs: 30_000,
+        async do() {
+          const cidr = await parts.readCidr();
+          return store.transaction(async (sql) => {
+            const node = await readNode(sql, name);
+            const pool = await readPool(sql, poolName);
+            if (node === undefined || pool === undefined)
+              throw commonProblems.make('not-found', { noun: 'node', name });
+            if (node.server !== null) return { server: node.server, reason: node.placement };
+            const groupOn = new Map<string, number>();
+            for (const other of await listNodes(sql, { pool: poolName })) {
+              if (other.server !== null) groupOn.set(other.server, (groupOn.get(other.server) ?? 0) + 1);
+            }
+            const choice = choosePlacement(await listServers(sql), { memoryMb: pool.nodeMemoryMb, groupOn });
+            const address = await allocateAddress(sql, cidr, name);
+            await storeNodePlace(sql, name, { server: choice.server, address, placement: choice.reason });
+            return { server: choice.server, reason: choice.reason };
+          });
+        },
+        async undo({ signal }) {
+          const node = await readNode(store, name);
+          await store.transaction(async (sql) => {
+            await takeConfigVersion(sql);
+            await deleteNode(sql, name);
+            await releaseAddress(sql, name);
+          });
+          await tellServer(parts, node?.server, signal);
+        },
+      },
+      {
+        name: 'container',
+        timeoutMs: 120_000,
+        async do({ signal }) {
+          const node = await readPlaced(name);
+          const pool = await readPool(store, poolName);
+          if (pool === undefined) throw commonProblems.make('not-found', { noun: 'pool', name: poolName });
+          const prepared = await agents.call(
+            node.server,
+            'pool.prepare',
+            { pool: poolName },
+            { timeoutMs: AGENT_CALL_MS, signal },
+          );
+          await fleet.instances.ensure(
+            {
+              name,
+              server: node.server,
+              source: { image: await parts.readFingerprint(store, pool.app, node.imageNumber) },
+              labels: { kind: 'node', pool: poolName, app: pool.app, image: String(node.imageNumber) },
+              config: { 'boot.autostart': 'true', 'security.idmap.isolated': 'true' },
+              devices: {
+                eth0: { kind: 'nic', ipv4Address: node.address },
+                config: {
+                  kind: 'disk',
+                  source: prepared.configDir,
+                  path: '/etc/espalier',
+                  readonly: true,
+                  shift: true,
+                },
+                content: { kind: 'volume', volume: contentVolume(poolName), path: '/srv/content' },
+              },
+              start: true,
+            },
+            { signal },
+          );
+        },
+        undo: ({ signal }) => fleet.instances.delete(name, { force: true, signal }),
+      },
+      {
+        name: 'configure',
+        timeoutMs: 60_000,
+        do: async ({ signal }) => syncNode(parts, await readPlaced(name), signal),
+      },
+      {
+        name: 'probe',
+        timeoutMs: 60_000,
+        async do({ signal }) {
+          const { server, address } = await readPlaced(name);
+          const target = { address, host: 'health.invalid', path: '/.espalier/health', contains: 'ok' };
+          const answer = await agents.call(server, 'node.probe', target, { timeoutMs: AGENT_CALL_MS, signal });
+          if (!answer.ok) throw poolProblems.make('not-healthy', { node: name, why: answer.detail });
+        },
+      },
+      {
+        name: 'register',
+        timeoutMs: 60_000,
+        async do({ signal }) {
+          await store.transaction(async (sql) => {
+            await takeConfigVersion(sql);
+            const change = {
+              from: ['booting', 'ready'] as const,
+              to: 'ready' as const,
+              atEdge: true,
+              reason: 'it answers its health page',
+            };
+            if (!(await storeNodeState(sql, name, change))) return;
+            await events.append(sql, {
+              kind: 'node.ready',
+              subject: nodeLock(name),
+              by: 'operation',
+              reason: change.reason,
+            });
+          });
+          await parts.syncEdges(signal);
+        },
+        async undo({ signal }) {
+          await store.transaction(async (sql) => {
+            await takeConfigVersion(sql);
+            const all = ['booting', 'ready', 'draining', 'unhealthy', 'lost'] as const;
+            await storeNodeState(sql, name, { from: all, to: 'draining', atEdge: false, reason: 'its making failed' });
+          });
+          await parts.syncEdges(signal);
+        },
+      },
+    ],
+  });
+}

@@ -1,0 +1,112 @@
+// Makes a pool: a volume for uploads, then its nodes, until all of them serve.
+import { z } from 'zod';
+import type { Asker, Operation } from '../platform/operations/operation.ts';
+import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
+import type { Sql } from '../platform/store.ts';
+import { contentVolume, type PoolParts, poolLock } from './parts.ts';
+import { poolProblems } from './problems.ts';
+import { startMissing, startRemoval } from './start-nodes.ts';
+import { deletePool, insertPool, listNodes, readPool, storePoolState, storePoolWanted } from './store.ts';
+import { waitUntilServing } from './wait.ts';
+
+/** What a person says of a new pool. */
+export const newPoolSchema = z.object({
+  name: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,38}$/, 'must be a-z, 0-9 and "-", begin with a letter, 39 characters at most'),
+  app: z.string(),
+  size: z.int().min(1).max(100).default(2),
+  /** Sites that may live on it. */
+  maxSites: z.int().min(1).max(2000).default(250),
+  /** What a node is expected to use, for placement. */
+  nodeMemoryMb: z.int().min(64).max(262_144).default(512),
+});
+export type NewPool = z.infer<typeof newPoolSchema>;
+
+const paramsSchema = z.object({ pool: z.string() });
+type Params = z.infer<typeof paramsSchema>;
+
+/** Stores the new pool and begins `pool.create`, in the caller's transaction. */
+export async function startPoolCreate(parts: PoolParts, sql: Sql, wish: NewPool, who: Asker): Promise<Operation> {
+  if ((await readPool(sql, wish.name)) !== undefined) throw poolProblems.make('taken', { pool: wish.name });
+  const image = await parts.readNewestImage(sql, wish.app);
+  await insertPool(sql, {
+    name: wish.name,
+    app: wish.app,
+    kind: 'shared',
+    imageNumber: image.number,
+    wanted: wish.size,
+    maxSites: wish.maxSites,
+    nodeMemoryMb: wish.nodeMemoryMb,
+  });
+  return parts.operations.start(sql, 'pool.create', { pool: wish.name }, who);
+}
+
+/** The operation `pool.create`. */
+export function makePoolCreate(parts: PoolParts): OperationKind<Params> {
+  const { store, fleet, events } = parts;
+  return makeOperation<Params>({
+    kind: 'pool.create',
+    params: paramsSchema,
+    locks: ({ pool }) => [poolLock(pool)],
+    title: ({ pool }) => `Create the pool ${pool}`,
+    steps: ({ pool }) => [
+      {
+        name: 'volume',
+        timeoutMs: 60_000,
+        async do({ signal }) {
+          if ((await fleet.volumes.read(contentVolume(pool), { signal })) !== undefined) return;
+          await fleet.volumes.create(
+            { name: contentVolume(pool), labels: { kind: 'content', pool }, shifted: true },
+            { signal },
+          );
+        },
+        async undo({ signal }) {
+          await fleet.volumes.delete(contentVolume(pool), { signal });
+          await store.transaction((sql) => deletePool(sql, pool));
+        },
+      },
+      {
+        name: 'nodes',
+        timeoutMs: 300_000,
+        async do({ signal, operationId, say }) {
+          const who = { by: `operation:${operationId}` };
+          const started = await store.transaction((sql) => startMissing(parts, sql, pool, who));
+          if (started.making.length > 0) say(`making ${started.making.length} nodes`);
+          await waitUntilServing(parts, pool, signal);
+        },
+        async undo({ signal, operationId }) {
+          const who = { by: `operation:${operationId}`, reason: 'the pool could not be made' };
+          await removeAllNodes(parts, pool, who, signal);
+        },
+      },
+      {
+        name: 'open',
+        timeoutMs: 10_000,
+        async do() {
+          await store.transaction(async (sql) => {
+            await storePoolState(sql, pool, 'ready');
+            await events.append(sql, { kind: 'pool.ready', subject: poolLock(pool), by: 'operation' });
+          });
+        },
+      },
+    ],
+  });
+}
+
+/** Takes all nodes of a pool away and waits until they are gone; those being made are cancelled first. */
+export async function removeAllNodes(parts: PoolParts, pool: string, who: Asker, signal: AbortSignal): Promise<void> {
+  const { store, operations } = parts;
+  await store.transaction((sql) => storePoolWanted(sql, pool, 0));
+  for (const node of await listNodes(store, { pool })) {
+    const busy = await operations.list({ lock: `node:${node.name}`, states: ['pending', 'running', 'recovering'] });
+    for (const operation of busy.items) {
+      if (operation.kind === 'node.create') await operations.cancel(operation.id, who.by);
+      await operations.wait(operation.id, signal);
+    }
+    const still = (await listNodes(store, { pool })).find((one) => one.name === node.name);
+    if (still === undefined) continue;
+    const id = await store.transaction((sql) => startRemoval(parts, sql, still, true, who));
+    await operations.wait(id, signal);
+  }
+}

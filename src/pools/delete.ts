@@ -1,0 +1,68 @@
+// Deletes a pool without sites: its nodes, the volume of uploads, its directories on the servers.
+import { z } from 'zod';
+import { commonProblems } from '../lib/errors.ts';
+import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
+import type { Sql } from '../platform/store.ts';
+import { takeConfigVersion } from '../servers/config-clock.ts';
+import { removeAllNodes } from './create.ts';
+import { AGENT_CALL_MS, contentVolume, type PoolParts, poolLock } from './parts.ts';
+import { poolProblems } from './problems.ts';
+import { deletePool, readPool, storePoolState } from './store.ts';
+
+const paramsSchema = z.object({ pool: z.string() });
+type Params = z.infer<typeof paramsSchema>;
+
+/** Begins `pool.delete` in the caller's transaction; refused while sites live on the pool. */
+export async function startPoolDelete(parts: PoolParts, sql: Sql, name: string, who: Asker): Promise<Operation> {
+  if ((await readPool(sql, name)) === undefined) throw commonProblems.make('not-found', { noun: 'pool', name });
+  const sites = await parts.countSites(sql, name);
+  if (sites > 0) throw poolProblems.make('in-use', { pool: name, sites });
+  const operation = await parts.operations.start(sql, 'pool.delete', { pool: name }, who);
+  await storePoolState(sql, name, 'deleting');
+  return operation;
+}
+
+/** The operation `pool.delete`. */
+export function makePoolDelete(parts: PoolParts): OperationKind<Params> {
+  const { store, fleet, agents, events } = parts;
+  return makeOperation<Params>({
+    kind: 'pool.delete',
+    params: paramsSchema,
+    locks: ({ pool }) => [poolLock(pool)],
+    title: ({ pool }) => `Delete the pool ${pool}`,
+    steps: ({ pool }) => [
+      {
+        name: 'nodes',
+        timeoutMs: 300_000,
+        do: ({ signal, operationId }) =>
+          removeAllNodes(parts, pool, { by: `operation:${operationId}`, reason: 'its pool is deleted' }, signal),
+      },
+      {
+        name: 'volume',
+        timeoutMs: 60_000,
+        do: ({ signal }) => fleet.volumes.delete(contentVolume(pool), { signal }),
+      },
+      {
+        name: 'directories',
+        timeoutMs: 60_000,
+        async do({ signal }) {
+          for (const server of agents.connected()) {
+            await agents.call(server, 'pool.forget', { pool }, { timeoutMs: AGENT_CALL_MS, signal });
+          }
+        },
+      },
+      {
+        name: 'forget',
+        timeoutMs: 60_000,
+        async do({ signal }) {
+          await store.transaction(async (sql) => {
+            await takeConfigVersion(sql);
+            await deletePool(sql, pool);
+            await events.append(sql, { kind: 'pool.deleted', subject: poolLock(pool), by: 'operation' });
+          });
+          await parts.syncEdges(signal);
+        },
+      },
+    ],
+  });
+}

@@ -1,0 +1,104 @@
+// Keeps pools at the number of serving nodes that they want. Wrong is: a node has not answered its agent for
+// UNHEALTHY_MS, its container is stopped or gone, or fewer (more) nodes live than the pool wants. A dead node is replaced,
+// never repaired: the new one is begun first, so that service returns as early as it can.
+import type { NodeReport } from '../protocol/contract.ts';
+import { takeConfigVersion } from '../servers/config-clock.ts';
+import type { PoolParts } from './parts.ts';
+import { startMissing, startRemoval } from './start-nodes.ts';
+import { listNodes, listPools, type NodeRow, storeNodeState } from './store.ts';
+
+/** Silence for this long means dead; the agent calls a node unhealthy after two seconds of silence already. */
+export const UNHEALTHY_MS = 3_000;
+/** After a failed attempt to make a node of a pool the next waits this long, doubling up to the last value. */
+const BACKOFF_MS = [0, 5_000, 15_000, 60_000, 300_000];
+/** Failures older than this no longer count. */
+const FAILURE_WINDOW_MS = 600_000;
+
+/** Stores what an agent reports of its nodes; true when some node must be looked at. */
+export async function noteNodeReports(
+  parts: PoolParts,
+  server: string,
+  reports: readonly NodeReport[],
+): Promise<boolean> {
+  const { store, events } = parts;
+  const rows = new Map((await listNodes(store, { server })).map((node) => [node.name, node]));
+  let look = false;
+  for (const report of reports) {
+    const node = rows.get(report.name);
+    if (node === undefined) continue;
+    const dead = node.state === 'ready' && !report.healthy && report.sinceMs >= UNHEALTHY_MS;
+    const back = node.state === 'unhealthy' && report.healthy;
+    if (!dead && !back) continue;
+    look = true;
+    const reason = dead
+      ? `no good answer for ${Math.round(report.sinceMs / 1000)} s: ${report.detail}`
+      : 'it answers again';
+    await store.transaction(async (sql) => {
+      await takeConfigVersion(sql);
+      const change = dead
+        ? { from: ['ready'] as const, to: 'unhealthy' as const, atEdge: true, reason }
+        : { from: ['unhealthy'] as const, to: 'ready' as const, atEdge: true, reason };
+      if (!(await storeNodeState(sql, node.name, change))) return;
+      await events.append(sql, {
+        kind: `node.${change.to}`,
+        subject: `node:${node.name}`,
+        by: `agent:${server}`,
+        reason,
+      });
+    });
+  }
+  return look;
+}
+
+/** One look at all pools; starts what is missing and returns what it began, with the reasons. */
+export async function healPools(parts: PoolParts, signal: AbortSignal): Promise<Record<string, string>> {
+  const began: Record<string, string> = {};
+  for (const pool of await listPools(parts.store)) {
+    if (pool.state !== 'ready') continue;
+    signal.throwIfAborted();
+    const waitMs = await backoffLeft(parts, pool.name);
+    const nodes = await listNodes(parts.store, { pool: pool.name });
+    const dead = nodes.filter((node) => node.state === 'unhealthy' || node.state === 'lost');
+    if (waitMs > 0 && nodes.length - dead.length < pool.wanted) {
+      began[pool.name] = `waits ${Math.ceil(waitMs / 1000)} s: its last new node failed`;
+      continue;
+    }
+    const started = await heal(parts, pool.name, dead);
+    if (started > 0) began[pool.name] = `began ${started} operations; ${dead.length} of ${nodes.length} nodes dead`;
+  }
+  return began;
+}
+
+async function heal(parts: PoolParts, pool: string, dead: readonly NodeRow[]): Promise<number> {
+  const { store, operations } = parts;
+  const scaling = await operations.list({ lock: `pool:${pool}`, states: ['pending', 'running', 'recovering'] });
+  const started = await store.transaction(async (sql) => {
+    if (scaling.items.length > 0) return 0;
+    const { making, removing } = await startMissing(parts, sql, pool, { by: 'heal' });
+    return making.length + removing.length;
+  });
+  let removals = 0;
+  for (const node of dead) {
+    const busy = await operations.list({ lock: `node:${node.name}`, states: ['pending', 'running', 'recovering'] });
+    if (busy.items.length > 0) continue;
+    await store.transaction((sql) => startRemoval(parts, sql, node, true, { by: 'heal', reason: node.reason }));
+    removals += 1;
+  }
+  return started + removals;
+}
+
+async function backoffLeft(parts: PoolParts, pool: string): Promise<number> {
+  const { items } = await parts.operations.list({ kind: 'node.create', limit: 20 });
+  const mine = items.filter(
+    (operation) => (operation.params as { pool?: string }).pool === pool && operation.endedAt !== null,
+  );
+  const age = (at: string): number => parts.clock.nowMs() - Date.parse(at);
+  const firstGood = mine.findIndex((operation) => operation.state === 'succeeded');
+  const failures = (firstGood < 0 ? mine : mine.slice(0, firstGood)).filter(
+    (operation) => operation.state !== 'cancelled' && age(operation.endedAt ?? '') < FAILURE_WINDOW_MS,
+  );
+  const last = failures[0]?.endedAt;
+  if (last == null) return 0;
+  const wait = BACKOFF_MS[Math.min(failures.length, BACKOFF_MS.length - 1)] ?? 0;
+  return Math.max(0, wait - age(last));
+}

@@ -1,0 +1,52 @@
+// What every file of this room is given: the store, the engines, and the few things that it needs of rooms above it,
+// as functions, because it may not import them.
+
+import type { Fleet } from '../engines/fleet.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Events } from '../platform/events.ts';
+import type { Operations } from '../platform/operations/operation.ts';
+import type { Sql, Store } from '../platform/store.ts';
+import type { AgentPort } from '../protocol/agent-port.ts';
+
+export interface PoolParts {
+  store: Store;
+  operations: Operations;
+  events: Events;
+  fleet: Fleet;
+  agents: AgentPort;
+  clock: Clock;
+  /** The bridge network, as `10.87.0.1/20`. */
+  readCidr(): Promise<string>;
+  /** The fingerprint of an app's image by its number. */
+  readFingerprint(sql: Sql, app: string, number: number): Promise<string>;
+  /** The newest image of an app; a problem when there is none. */
+  readNewestImage(sql: Sql, app: string): Promise<{ number: number }>;
+  /** Brings every edge to what the store says now. Gives the names of nodes that still have connections. */
+  syncEdges(signal: AbortSignal): Promise<{ leaving: string[] }>;
+  /** Looks for work in the heal loop soon. */
+  wakeHeal(): void;
+  /** How many sites live on a pool. */
+  countSites(sql: Sql, pool: string): Promise<number>;
+}
+
+/** The operation's lock on a pool. */
+export const poolLock = (pool: string): string => `pool:${pool}`;
+/** The operation's lock on a node. */
+export const nodeLock = (node: string): string => `node:${node}`;
+/** The volume that holds what a pool's sites' customers upload. */
+export const contentVolume = (pool: string): string => `content-${pool}`;
+/** Bound of one call to an agent that only reads and writes a few files. */
+export const AGENT_CALL_MS = 20_000;
+
+/**
+ * Has an agent read its list of nodes again. An agent that is away reads it when it comes back, so its absence holds up
+ * nothing.
+ */
+export async function tellServer(
+  parts: PoolParts,
+  server: string | null | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  if (server == null || !parts.agents.connected().includes(server)) return;
+  await parts.agents.call(server, 'server.sync', {}, { timeoutMs: AGENT_CALL_MS, signal });
+}

@@ -1,0 +1,70 @@
+// What can go wrong with pools and nodes. Apart as each room's catalogue is.
+import { makeCatalogue } from '../lib/errors.ts';
+
+export const poolProblems = makeCatalogue('pool', {
+  taken: {
+    status: 409,
+    title: 'The pool exists already',
+    detail: (a: { pool: string }) => `There is a pool named ${a.pool}.`,
+    todo: () => 'Choose another name, or use `espalier pool scale` to change that one.',
+  },
+  'in-use': {
+    status: 409,
+    title: 'The pool still has sites',
+    detail: (a: { pool: string; sites: number }) => `${a.sites} sites live on the pool ${a.pool}.`,
+    todo: () => 'Delete or move them first; `espalier site list` shows them.',
+  },
+  full: {
+    status: 409,
+    title: 'The pool is at its limit',
+    detail: (a: { pool: string; max: number }) => `The pool ${a.pool} has its ${a.max} sites.`,
+    todo: () => 'Create another pool of that app and name it, or raise the limit.',
+  },
+  'none-for-app': {
+    status: 409,
+    title: 'No pool can take the site',
+    detail: (a: { app: string }) => `There is no ready pool of ${a.app} with room.`,
+    todo: (a) => `Create one: \`espalier pool create NAME --app ${a.app} --size 2\`.`,
+  },
+  'not-ready': {
+    status: 409,
+    title: 'The pool is not ready',
+    detail: (a: { pool: string; state: string }) => `The pool ${a.pool} is ${a.state}.`,
+    todo: () => 'Wait until it is ready (`espalier pool show`), then try again.',
+  },
+  'no-node': {
+    status: 503,
+    title: 'The pool has no node that can work',
+    detail: (a: { pool: string }) => `No node of the pool ${a.pool} is ready.`,
+    todo: (a) => `It is waited for; \`espalier why pool ${a.pool}\` says what is being done.`,
+    retryable: true,
+  },
+  'nodes-missing': {
+    status: 503,
+    title: 'The pool does not have all its nodes yet',
+    detail: (a: { pool: string; ready: number; wanted: number; why: string }) =>
+      `${a.ready} of ${a.wanted} nodes of ${a.pool} are ready. ${a.why}`,
+    todo: () => 'It is waited for; `espalier node list` and `espalier operation list` show what is under way.',
+    retryable: true,
+  },
+  'node-broken': {
+    status: 500,
+    title: 'New nodes of the pool fail',
+    detail: (a: { pool: string; why: string }) => `A new node of ${a.pool} did not come up: ${a.why}`,
+    todo: () => 'Look at the failed operation (`espalier operation list`); build the image anew if it is at fault.',
+  },
+  'not-applied': {
+    status: 503,
+    title: 'A node has not taken its configuration yet',
+    detail: (a: { node: string; why: string }) => `The node ${a.node} has not applied it: ${a.why}.`,
+    todo: () => 'It is tried again; `espalier node show` says how the node is.',
+    retryable: true,
+  },
+  'not-healthy': {
+    status: 503,
+    title: 'A node does not answer yet',
+    detail: (a: { node: string; why: string }) => `The node ${a.node} does not serve: ${a.why}.`,
+    todo: () => 'It is waited for; `espalier node show` says how the node is.',
+    retryable: true,
+  },
+});

@@ -1,0 +1,80 @@
+// Takes one node away: no new visitors, the requests under way end, then the container goes. With `force` (a node that
+// is dead already) nothing is waited for. Never undone: a node that began to leave leaves, and the heal loop makes another.
+import { z } from 'zod';
+import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
+import { releaseAddress } from '../servers/addresses.ts';
+import { takeConfigVersion } from '../servers/config-clock.ts';
+import { nodeLock, type PoolParts, tellServer } from './parts.ts';
+import { deleteNode, readNode, storeNodeState } from './store.ts';
+
+const paramsSchema = z.object({ node: z.string(), pool: z.string(), force: z.boolean(), why: z.string() });
+type Params = z.infer<typeof paramsSchema>;
+
+/** Longest wait for requests under way. */
+const DRAIN_MS = 60_000;
+const DRAIN_POLL_MS = 250;
+
+/** The operation `node.remove`. */
+export function makeNodeRemove(parts: PoolParts): OperationKind<Params> {
+  const { store, fleet, events } = parts;
+  const ANY = ['booting', 'ready', 'draining', 'unhealthy', 'lost'] as const;
+
+  async function leave(name: string, atEdge: boolean, reason: string): Promise<void> {
+    await store.transaction(async (sql) => {
+      await takeConfigVersion(sql);
+      await storeNodeState(sql, name, { from: ANY, to: 'draining', atEdge, reason });
+    });
+  }
+
+  return makeOperation<Params>({
+    kind: 'node.remove',
+    params: paramsSchema,
+    locks: ({ node }) => [nodeLock(node)],
+    title: ({ node, pool }) => `Remove the node ${node} of ${pool}`,
+    steps: ({ node: name, force, why }) => [
+      {
+        name: 'drain',
+        timeoutMs: 30_000,
+        async do({ signal }) {
+          await leave(name, !force, why);
+          await parts.syncEdges(signal);
+        },
+      },
+      {
+        name: 'unregister',
+        timeoutMs: DRAIN_MS + 30_000,
+        async do({ signal, say }) {
+          await leave(name, false, why);
+          const polls = force ? 1 : DRAIN_MS / DRAIN_POLL_MS;
+          for (let poll = 0; poll < polls; poll += 1) {
+            const { leaving } = await parts.syncEdges(signal);
+            if (!leaving.includes(name)) return;
+            await parts.clock.wait(DRAIN_POLL_MS, signal);
+          }
+          say(`requests were still under way after ${DRAIN_MS / 1000} s`);
+        },
+      },
+      {
+        name: 'container',
+        timeoutMs: 120_000,
+        do: ({ signal }) => fleet.instances.delete(name, { force: true, signal }),
+      },
+      {
+        name: 'forget',
+        timeoutMs: 30_000,
+        async do({ signal }) {
+          const node = await readNode(store, name);
+          await store.transaction(async (sql) => {
+            await takeConfigVersion(sql);
+            await deleteNode(sql, name);
+            await releaseAddress(sql, name);
+            if (node === undefined) return;
+            await events.append(sql, { kind: 'node.removed', subject: nodeLock(name), by: 'operation', reason: why });
+          });
+          parts.wakeHeal();
+          await tellServer(parts, node?.server, signal);
+        },
+      },
+    ],
+  });
+}

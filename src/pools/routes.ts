@@ -1,0 +1,217 @@
+// Pools and nodes over HTTP.
+import { createRoute } from '@hono/zod-openapi';
+import { z } from 'zod';
+import { commonProblems } from '../lib/errors.ts';
+import {
+  type ApiRoutes,
+  accepted,
+  answerAccepted,
+  fromPageToken,
+  json,
+  jsonBody,
+  makeRoutes,
+  pageOf,
+  pageQuery,
+  toPage,
+  whoOf,
+} from '../platform/http.ts';
+import { newPoolSchema, startPoolCreate } from './create.ts';
+import { startPoolDelete } from './delete.ts';
+import type { PoolParts } from './parts.ts';
+import { poolProblems } from './problems.ts';
+import { startPoolScale } from './scale.ts';
+import { startRemoval } from './start-nodes.ts';
+import { listNodes, listPools, readNode, readPool } from './store.ts';
+
+const poolSchema = z
+  .object({
+    name: z.string(),
+    app: z.string(),
+    kind: z.enum(['shared', 'dedicated']),
+    imageNumber: z.number(),
+    wanted: z.number(),
+    ready: z.number(),
+    sites: z.number(),
+    maxSites: z.number(),
+    nodeMemoryMb: z.number(),
+    state: z.enum(['creating', 'ready', 'deleting']),
+    createdAt: z.string(),
+  })
+  .openapi('Pool');
+
+const nodeSchema = z
+  .object({
+    name: z.string(),
+    pool: z.string(),
+    server: z.string().nullable(),
+    address: z.string().nullable(),
+    imageNumber: z.number(),
+    state: z.enum(['booting', 'ready', 'draining', 'unhealthy', 'lost']),
+    reason: z.string(),
+    placement: z.string().nullable(),
+    stateSince: z.string(),
+    createdAt: z.string(),
+  })
+  .openapi('Node');
+
+const nameParam = z.object({ name: z.string() });
+
+/** /v1/pools and /v1/nodes. */
+export function makePoolRoutes(parts: PoolParts): ApiRoutes {
+  const { store, operations } = parts;
+  const routes = makeRoutes();
+
+  async function viewPools(): Promise<z.infer<typeof poolSchema>[]> {
+    const nodes = await listNodes(store);
+    return Promise.all(
+      (await listPools(store)).map(async (pool) => ({
+        ...pool,
+        ready: nodes.filter((node) => node.pool === pool.name && node.state === 'ready').length,
+        sites: await parts.countSites(store, pool.name),
+      })),
+    );
+  }
+
+  routes.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/pools',
+      operationId: 'listPools',
+      tags: ['pools'],
+      summary: 'List pools',
+      responses: { 200: json(pageOf(poolSchema), 'All pools') },
+    }),
+    async (c) => c.json({ items: await viewPools() }, 200),
+  );
+  routes.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/pools/{name}',
+      operationId: 'readPool',
+      tags: ['pools'],
+      summary: 'Read one pool',
+      request: { params: nameParam },
+      responses: { 200: json(poolSchema, 'The pool') },
+    }),
+    async (c) => {
+      const { name } = c.req.valid('param');
+      const pool = (await viewPools()).find((one) => one.name === name);
+      if (pool === undefined) throw commonProblems.make('not-found', { noun: 'pool', name });
+      return c.json(pool, 200);
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/pools',
+      operationId: 'createPool',
+      tags: ['pools'],
+      summary: 'Create a pool',
+      request: { body: jsonBody(newPoolSchema) },
+      responses: { 202: accepted },
+    }),
+    async (c) => {
+      const wish = c.req.valid('json');
+      const operation = await store.transaction((sql) => startPoolCreate(parts, sql, wish, whoOf(c)));
+      return answerAccepted(c, operation);
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/pools/{name}/scale',
+      operationId: 'scalePool',
+      tags: ['pools'],
+      summary: 'Change how many nodes a pool wants',
+      request: { params: nameParam, body: jsonBody(z.object({ size: z.int().min(1).max(100) })) },
+      responses: { 202: accepted },
+    }),
+    async (c) => {
+      const { name } = c.req.valid('param');
+      const { size } = c.req.valid('json');
+      const operation = await store.transaction((sql) => startPoolScale(parts, sql, name, size, whoOf(c)));
+      return answerAccepted(c, operation);
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'delete',
+      path: '/v1/pools/{name}',
+      operationId: 'deletePool',
+      tags: ['pools'],
+      summary: 'Delete a pool that has no sites',
+      request: { params: nameParam },
+      responses: { 202: accepted },
+    }),
+    async (c) => {
+      const { name } = c.req.valid('param');
+      const operation = await store.transaction((sql) => startPoolDelete(parts, sql, name, whoOf(c)));
+      return answerAccepted(c, operation);
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/nodes',
+      operationId: 'listNodes',
+      tags: ['nodes'],
+      summary: 'List nodes',
+      request: { query: pageQuery.extend({ pool: z.string().optional() }) },
+      responses: { 200: json(pageOf(nodeSchema), 'A page of nodes') },
+    }),
+    async (c) => {
+      const { pool, pageSize, pageToken } = c.req.valid('query');
+      const after = fromPageToken(pageToken) ?? '';
+      const nodes = (await listNodes(store, pool === undefined ? {} : { pool }))
+        .sort((a, b) => (a.name < b.name ? -1 : 1))
+        .filter((node) => node.name > after);
+      return c.json(
+        toPage(nodes, pageSize, (node) => node.name),
+        200,
+      );
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/nodes/{name}',
+      operationId: 'readNode',
+      tags: ['nodes'],
+      summary: 'Read one node',
+      request: { params: nameParam },
+      responses: { 200: json(nodeSchema, 'The node') },
+    }),
+    async (c) => {
+      const { name } = c.req.valid('param');
+      const node = await readNode(store, name);
+      if (node === undefined) throw commonProblems.make('not-found', { noun: 'node', name });
+      return c.json(node, 200);
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/nodes/{name}/replace',
+      operationId: 'replaceNode',
+      tags: ['nodes'],
+      summary: 'Drain a node and remove it; its pool makes another',
+      request: { params: nameParam },
+      responses: { 202: accepted },
+    }),
+    async (c) => {
+      const { name } = c.req.valid('param');
+      const operation = await store.transaction(async (sql) => {
+        const node = await readNode(sql, name);
+        if (node === undefined) throw commonProblems.make('not-found', { noun: 'node', name });
+        const pool = await readPool(sql, node.pool);
+        if (pool?.state !== 'ready')
+          throw poolProblems.make('not-ready', { pool: node.pool, state: pool?.state ?? 'gone' });
+        const reason = c.get('who').reason ?? 'a person asked for another in its place';
+        return startRemoval(parts, sql, node, false, { by: c.get('who').by, reason });
+      });
+      parts.wakeHeal();
+      return answerAccepted(c, await operations.read(operation));
+    },
+  );
+  return routes;
+}

@@ -1,0 +1,69 @@
+// Starts what a pool lacks and takes away what it has too much of. Called by the heal loop and by the operations that
+// change a pool; rows and operations begin in one transaction, so that whoever comes second sees what the first began.
+import { randomBytes } from 'node:crypto';
+import type { Asker } from '../platform/operations/operation.ts';
+import type { Sql } from '../platform/store.ts';
+import type { PoolParts } from './parts.ts';
+import { insertNode, listNodes, type NodeRow, readPool } from './store.ts';
+
+/** A name of its own for a node, of the pool's name and four characters. */
+export function makeNodeName(pool: string): string {
+  return `${pool}-${randomBytes(5)
+    .toString('base64url')
+    .toLowerCase()
+    .replace(/[^a-z0-9]/g, '')
+    .padEnd(4, 'x')
+    .slice(0, 4)}`;
+}
+
+export interface Started {
+  /** Operations that make nodes. */
+  making: string[];
+  /** Operations that take nodes away. */
+  removing: string[];
+}
+
+/** Begins making one node. */
+export async function startNode(
+  parts: PoolParts,
+  sql: Sql,
+  pool: string,
+  imageNumber: number,
+  who: Asker,
+): Promise<string> {
+  const node = makeNodeName(pool);
+  await insertNode(sql, { name: node, pool, imageNumber, reason: who.reason ?? 'the pool wants one more' });
+  return (await parts.operations.start(sql, 'node.create', { node, pool }, who)).id;
+}
+
+/** Begins taking one node away; `force` when it is dead. */
+export async function startRemoval(
+  parts: PoolParts,
+  sql: Sql,
+  node: NodeRow,
+  force: boolean,
+  who: Asker,
+): Promise<string> {
+  const params = { node: node.name, pool: node.pool, force, why: who.reason ?? 'the pool wants one less' };
+  return (await parts.operations.start(sql, 'node.remove', params, who)).id;
+}
+
+/** Brings the number of living nodes to what the pool wants: the oldest leave first. */
+export async function startMissing(parts: PoolParts, sql: Sql, poolName: string, who: Asker): Promise<Started> {
+  const started: Started = { making: [], removing: [] };
+  const pool = await readPool(sql, poolName);
+  if (pool === undefined) return started;
+  const living = (await listNodes(sql, { pool: poolName })).filter(
+    (node) => node.state === 'booting' || node.state === 'ready',
+  );
+  for (let count = living.length; count < pool.wanted; count += 1) {
+    const reason = who.reason ?? `${living.length} of ${pool.wanted} nodes live`;
+    started.making.push(await startNode(parts, sql, poolName, pool.imageNumber, { ...who, reason }));
+  }
+  const surplus = living.filter((node) => node.state === 'ready').slice(0, Math.max(0, living.length - pool.wanted));
+  for (const node of surplus) {
+    const reason = who.reason ?? `${living.length} nodes live, ${pool.wanted} are wanted; it is the oldest`;
+    started.removing.push(await startRemoval(parts, sql, node, false, { ...who, reason }));
+  }
+  return started;
+}

@@ -1,0 +1,124 @@
+// The tables `pool` and `node`: their SQL and nobody else's.
+import type { Sql } from '../platform/store.ts';
+
+export type PoolState = 'creating' | 'ready' | 'deleting';
+/** booting: being made. ready: serves. draining: leaving. unhealthy: does not answer. lost: its server is lost. */
+export type NodeState = 'booting' | 'ready' | 'draining' | 'unhealthy' | 'lost';
+
+export interface PoolRow {
+  name: string;
+  app: string;
+  kind: 'shared' | 'dedicated';
+  imageNumber: number;
+  wanted: number;
+  maxSites: number;
+  nodeMemoryMb: number;
+  state: PoolState;
+  createdAt: string;
+}
+
+export interface NodeRow {
+  name: string;
+  pool: string;
+  server: string | null;
+  address: string | null;
+  imageNumber: number;
+  state: NodeState;
+  atEdge: boolean;
+  reason: string;
+  /** Why it is on that server. */
+  placement: string | null;
+  stateSince: string;
+  stateAgeMs: number;
+  createdAt: string;
+}
+
+const POOL = `name, app, kind, image_number AS "imageNumber", wanted, max_sites AS "maxSites",
+  node_memory_mb AS "nodeMemoryMb", state, created_at AS "createdAt"`;
+const NODE = `name, pool, server, address, image_number AS "imageNumber", state, at_edge AS "atEdge", reason, placement,
+  state_since AS "stateSince", (extract(epoch from now() - state_since) * 1000)::float8 AS "stateAgeMs", created_at AS "createdAt"`;
+
+export function listPools(sql: Sql): Promise<PoolRow[]> {
+  return sql.query<PoolRow>(`SELECT ${POOL} FROM pool ORDER BY name`);
+}
+
+export async function readPool(sql: Sql, name: string): Promise<PoolRow | undefined> {
+  return (await sql.query<PoolRow>(`SELECT ${POOL} FROM pool WHERE name = $1`, [name]))[0];
+}
+
+export async function insertPool(
+  sql: Sql,
+  pool: Pick<PoolRow, 'name' | 'app' | 'kind' | 'imageNumber' | 'wanted' | 'maxSites' | 'nodeMemoryMb'>,
+): Promise<void> {
+  await sql.query(
+    `INSERT INTO pool (name, app, kind, image_number, wanted, max_sites, node_memory_mb, state)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, 'creating')`,
+    [pool.name, pool.app, pool.kind, pool.imageNumber, pool.wanted, pool.maxSites, pool.nodeMemoryMb],
+  );
+}
+
+export async function storePoolState(sql: Sql, name: string, state: PoolState): Promise<void> {
+  await sql.query('UPDATE pool SET state = $2 WHERE name = $1', [name, state]);
+}
+
+export async function storePoolWanted(sql: Sql, name: string, wanted: number): Promise<void> {
+  await sql.query('UPDATE pool SET wanted = $2 WHERE name = $1', [name, wanted]);
+}
+
+export async function deletePool(sql: Sql, name: string): Promise<void> {
+  await sql.query('DELETE FROM pool WHERE name = $1', [name]);
+}
+
+export function listNodes(sql: Sql, where: { pool?: string; server?: string } = {}): Promise<NodeRow[]> {
+  return sql.query<NodeRow>(
+    `SELECT ${NODE} FROM node
+     WHERE ($1::text IS NULL OR pool = $1) AND ($2::text IS NULL OR server = $2) ORDER BY pool, created_at, name`,
+    [where.pool ?? null, where.server ?? null],
+  );
+}
+
+export async function readNode(sql: Sql, name: string): Promise<NodeRow | undefined> {
+  return (await sql.query<NodeRow>(`SELECT ${NODE} FROM node WHERE name = $1`, [name]))[0];
+}
+
+export async function insertNode(
+  sql: Sql,
+  node: { name: string; pool: string; imageNumber: number; reason: string },
+): Promise<void> {
+  await sql.query(
+    `INSERT INTO node (name, pool, image_number, state, reason) VALUES ($1, $2, $3, 'booting', $4)
+     ON CONFLICT (name) DO NOTHING`,
+    [node.name, node.pool, node.imageNumber, node.reason],
+  );
+}
+
+export async function storeNodePlace(
+  sql: Sql,
+  name: string,
+  place: { server: string; address: string; placement: string },
+): Promise<void> {
+  await sql.query('UPDATE node SET server = $2, address = $3, placement = $4 WHERE name = $1', [
+    name,
+    place.server,
+    place.address,
+    place.placement,
+  ]);
+}
+
+/** Changes a node's state from one of `from`; false when it was in none of them. */
+export async function storeNodeState(
+  sql: Sql,
+  name: string,
+  change: { from: readonly NodeState[]; to: NodeState; atEdge: boolean; reason: string },
+): Promise<boolean> {
+  const rows = await sql.query(
+    `UPDATE node SET state = $2, at_edge = $3, reason = $4, state_since = CASE WHEN state = $2 THEN state_since ELSE now() END
+     WHERE name = $1 AND state = ANY($5) RETURNING name`,
+    [name, change.to, change.atEdge, change.reason, [...change.from]],
+  );
+  return rows.length > 0;
+}
+
+export async function deleteNode(sql: Sql, name: string): Promise<void> {
+  await sql.query('DELETE FROM node WHERE name = $1', [name]);
+}

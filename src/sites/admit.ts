@@ -1,0 +1,133 @@
+// Takes in what a person says of a new site: checks everything before anything exists, then stores the row, its host
+// names and its secrets, and begins `site.create`, all in one transaction.
+import { randomBytes } from 'node:crypto';
+import { z } from 'zod';
+import type { Recipe } from '../apps/recipe.ts';
+import type { Asker, Operation } from '../platform/operations/operation.ts';
+import type { Sql } from '../platform/store.ts';
+import { poolProblems } from '../pools/problems.ts';
+import { listPools, readPool } from '../pools/store.ts';
+import { hostName } from '../protocol/site-document.ts';
+import { takeConfigVersion } from '../servers/config-clock.ts';
+import { serverProblems } from '../servers/problems.ts';
+import { type SiteParts, secretsOf } from './parts.ts';
+import { siteProblems } from './problems.ts';
+import { countSitesByPool, insertSite, readConflictingHost, readFreeUid, readSite } from './store.ts';
+
+/** What a person says of a new site. */
+export const newSiteSchema = z.object({
+  name: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,38}$/, 'must be a-z, 0-9 and "-", begin with a letter, 39 characters at most'),
+  app: z.string(),
+  hosts: z
+    .array(
+      z
+        .string()
+        .transform((host) => host.toLowerCase())
+        .pipe(hostName),
+    )
+    .min(1)
+    .max(50)
+    .refine((hosts) => new Set(hosts).size === hosts.length, 'must not repeat a host name'),
+  pool: z.string().optional(),
+  title: z.string().min(1).max(200).optional(),
+  adminEmail: z.email().default('admin@example.org'),
+  settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).default({}),
+});
+export type NewSite = z.infer<typeof newSiteSchema>;
+
+/** Unix user ids of sites begin here, above Debian's own users. */
+const FIRST_UID = 20_000;
+/** A new site is refused below this: a database, some uploads and a backup must fit. */
+const LEAST_FREE_DISK_BYTES = 512 * 2 ** 20;
+const ID_ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
+
+function makeSiteId(): string {
+  return `s${[...randomBytes(9)].map((byte) => ID_ALPHABET[byte % ID_ALPHABET.length]).join('')}`;
+}
+
+const makePassword = (bytes: number): string => randomBytes(bytes).toString('base64url');
+
+/** Throws the problem that stands in the way of these host names, if one does. `exceptSite`: the site that may have them. */
+export async function assertHostsFree(sql: Sql, hosts: readonly string[], exceptSite: string): Promise<void> {
+  const conflict = await readConflictingHost(sql, hosts, exceptSite);
+  if (conflict === undefined) return;
+  const { host, site, given } = conflict;
+  if (host === given) throw siteProblems.make('host-taken', { host, site });
+  throw siteProblems.make('host-overlaps', { host: given, other: host, site });
+}
+
+async function choosePool(sql: Sql, app: string, wish: string | undefined): Promise<{ pool: string; reason: string }> {
+  const counts = await countSitesByPool(sql);
+  if (wish !== undefined) {
+    const pool = await readPool(sql, wish);
+    if (pool === undefined || pool.app !== app) throw poolProblems.make('none-for-app', { app });
+    if (pool.state !== 'ready') throw poolProblems.make('not-ready', { pool: wish, state: pool.state });
+    if ((counts.get(wish) ?? 0) >= pool.maxSites) throw poolProblems.make('full', { pool: wish, max: pool.maxSites });
+    return { pool: wish, reason: `pool ${wish}, as asked` };
+  }
+  const roomy = (await listPools(sql))
+    .filter((pool) => pool.app === app && pool.kind === 'shared' && pool.state === 'ready')
+    .filter((pool) => (counts.get(pool.name) ?? 0) < pool.maxSites)
+    .sort((a, b) => (counts.get(a.name) ?? 0) - (counts.get(b.name) ?? 0));
+  const [best] = roomy;
+  if (best === undefined) throw poolProblems.make('none-for-app', { app });
+  return { pool: best.name, reason: `pool ${best.name}, the emptiest of ${roomy.length} with room` };
+}
+
+function assertSettings(recipe: Recipe, app: string, given: NewSite['settings']): void {
+  const known = Object.keys(recipe.site?.settings ?? {});
+  for (const setting of Object.keys(given)) {
+    if (!known.includes(setting)) {
+      throw siteProblems.make('unknown-setting', { app, setting, known: known.join(', ') || 'none' });
+    }
+  }
+}
+
+/** Stores the site and begins `site.create`. Throws before anything is stored when something is wrong with the wish. */
+export async function startSiteCreate(parts: SiteParts, sql: Sql, wish: NewSite, who: Asker): Promise<Operation> {
+  const recipe = parts.readRecipe(wish.app);
+  if (recipe?.site === undefined) {
+    throw siteProblems.make('unknown-app', { app: wish.app, known: parts.appNames().join(', ') });
+  }
+  assertSettings(recipe, wish.app, wish.settings);
+  // The version's row is held to the end of the transaction: two creates at once come one after the other.
+  const configVersion = await takeConfigVersion(sql);
+  const existing = await readSite(sql, wish.name);
+  if (existing !== undefined) throw siteProblems.make('taken', { name: wish.name, state: existing.state });
+  await assertHostsFree(sql, wish.hosts, '');
+  const choice = await choosePool(sql, wish.app, wish.pool);
+  const freeBytes = await parts.readFreeDiskBytes();
+  if (freeBytes < LEAST_FREE_DISK_BYTES) {
+    const toMb = (bytes: number): number => Math.floor(bytes / 2 ** 20);
+    throw serverProblems.make('no-disk', {
+      neededMb: toMb(LEAST_FREE_DISK_BYTES),
+      freeMb: toMb(freeBytes),
+      where: 'the storage pool',
+    });
+  }
+  const id = makeSiteId();
+  const row = {
+    id,
+    name: wish.name,
+    app: wish.app,
+    pool: choice.pool,
+    uid: await readFreeUid(sql, FIRST_UID),
+    title: wish.title ?? wish.name,
+    adminUser: recipe.site.adminUser,
+    adminEmail: wish.adminEmail,
+    configVersion,
+    settings: { ...recipe.site.settings, ...wish.settings },
+    limits: recipe.site.limits,
+    placement: choice.reason,
+  };
+  await insertSite(sql, row, wish.hosts);
+  await parts.secrets.put(sql, `${secretsOf(id)}database-password`, makePassword(24));
+  await parts.secrets.put(sql, `${secretsOf(id)}cache-password`, makePassword(24));
+  await parts.secrets.put(sql, `${secretsOf(id)}admin-password`, makePassword(12));
+  for (const [name, { bytes }] of Object.entries(recipe.site.secrets ?? {})) {
+    await parts.secrets.put(sql, `${secretsOf(id)}app-${name}`, makePassword(bytes));
+  }
+  return parts.operations.start(sql, 'site.create', { site: id, name: wish.name }, who);
+}

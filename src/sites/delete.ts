@@ -1,0 +1,132 @@
+// Deletes a site in two parts: at once it is closed, backed up and locked (archived); after its grace time it is purged.
+// Within the grace time `espalier site resume` brings it back.
+import { z } from 'zod';
+import { commonProblems } from '../lib/errors.ts';
+import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
+import type { Sql } from '../platform/store.ts';
+import { takeConfigVersion } from '../servers/config-clock.ts';
+import { enterState, readServingNodes } from './nodes.ts';
+import { type SiteParts, siteLock } from './parts.ts';
+import { siteProblems } from './problems.ts';
+import { readSite, type SiteRow, storeArchived, storeSiteState } from './store.ts';
+
+/** Long enough to notice a mistake after a holiday weekend. */
+export const DEFAULT_GRACE_S = 7 * 24 * 3600;
+
+const paramsSchema = z.object({
+  site: z.string(),
+  name: z.string(),
+  graceS: z.int().min(0),
+  before: z.enum(['ready', 'suspended']),
+});
+type Params = z.infer<typeof paramsSchema>;
+
+const BACKUP_MS = 1_800_000;
+
+/** Begins `site.delete` in the caller's transaction. */
+export async function startSiteDelete(
+  parts: SiteParts,
+  sql: Sql,
+  idOrName: string,
+  graceS: number,
+  who: Asker,
+): Promise<Operation> {
+  const site = await readSite(sql, idOrName);
+  if (site === undefined) throw commonProblems.make('not-found', { noun: 'site', name: idOrName });
+  if (site.state !== 'ready' && site.state !== 'suspended') {
+    throw siteProblems.make('wrong-state', {
+      site: site.name,
+      state: site.state,
+      verb: 'delete',
+      needed: 'ready or suspended',
+    });
+  }
+  return parts.operations.start(
+    sql,
+    'site.delete',
+    { site: site.id, name: site.name, graceS, before: site.state },
+    who,
+  );
+}
+
+/** The operation `site.delete`. */
+export function makeSiteDelete(parts: SiteParts): OperationKind<Params> {
+  const { store, databases, events } = parts;
+  const read = async (id: string): Promise<SiteRow & { databaseServer: string }> => {
+    const site = await readSite(store, id);
+    if (site?.databaseServer == null) throw commonProblems.make('not-found', { noun: 'site', name: id });
+    return { ...site, databaseServer: site.databaseServer };
+  };
+  return makeOperation<Params>({
+    kind: 'site.delete',
+    params: paramsSchema,
+    locks: ({ site }) => [siteLock(site)],
+    title: ({ name }) => `Delete the site ${name}`,
+    steps: ({ site: id, graceS, before }) => [
+      {
+        name: 'close',
+        timeoutMs: 60_000,
+        do: async ({ signal }) =>
+          enterState(
+            parts,
+            await read(id),
+            { state: 'suspended', reason: 'it is being deleted', first: 'edges' },
+            signal,
+          ),
+        undo: async ({ signal }) =>
+          enterState(parts, await read(id), { state: before, reason: 'its deletion failed', first: 'nodes' }, signal),
+      },
+      {
+        name: 'lock-database',
+        timeoutMs: 60_000,
+        do: async ({ signal }) => databases.lockSite((await read(id)).databaseServer, id, signal),
+        async undo({ signal }) {
+          if (before === 'ready') await databases.unlockSite((await read(id)).databaseServer, id, signal);
+        },
+      },
+      {
+        name: 'backup',
+        timeoutMs: BACKUP_MS,
+        async do({ signal, operationId }) {
+          const site = await read(id);
+          const files = await packFiles(parts, site, `${id}-${operationId}.tar.gz`, signal);
+          const dump = await databases.dump(site.databaseServer, id, `${id}-${operationId}.sql.gz`, signal);
+          const backup = {
+            databaseServer: site.databaseServer,
+            dump,
+            files,
+            at: new Date(parts.pools.clock.nowMs()).toISOString(),
+          };
+          await storeArchived(store, id, { backup, graceS });
+          return { dump: dump.path, bytes: dump.bytes, sha256: dump.sha256, files };
+        },
+      },
+      {
+        name: 'archive',
+        timeoutMs: 60_000,
+        async do({ signal }) {
+          const site = await read(id);
+          const reason = `deleted; everything is kept for ${Math.round(graceS / 3600)} h`;
+          await enterState(parts, site, { state: 'archived', reason, first: 'edges' }, signal);
+          await store.transaction(async (sql) => {
+            await storeSiteState(sql, id, 'archived', reason, await takeConfigVersion(sql));
+            await events.append(sql, { kind: 'site.archived', subject: siteLock(id), by: 'operation', reason });
+          });
+        },
+      },
+    ],
+  });
+}
+
+async function packFiles(parts: SiteParts, site: SiteRow, file: string, signal: AbortSignal): Promise<string> {
+  const [node] = await readServingNodes(parts, site.pool);
+  const path = `/srv/content/.backups/${file}`;
+  const argv = ['tar', '--create', '--gzip', `--file=${path}.part`, '--directory=/srv/content', site.id];
+  const run = (command: string[]) => parts.pools.fleet.exec(node.name, command, { signal, timeoutMs: BACKUP_MS });
+  await run(['install', '--directory', '--mode=0700', '/srv/content/.backups']);
+  const packed = await run(argv);
+  if (packed.code !== 0)
+    throw siteProblems.make('archive-failed', { site: site.name, why: packed.stderr.trim().slice(-500) });
+  await run(['mv', `${path}.part`, path]);
+  return path;
+}

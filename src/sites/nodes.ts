@@ -1,0 +1,87 @@
+// A site on its pool's nodes: taking its configuration, running its commands, answering its pages. Apart because every
+// operation of a site ends with some of these.
+
+import { AGENT_CALL_MS } from '../pools/parts.ts';
+import { poolProblems } from '../pools/problems.ts';
+import { listNodes, type NodeRow } from '../pools/store.ts';
+import { syncPool } from '../pools/sync.ts';
+import type { ExecResult } from '../protocol/contract.ts';
+import { takeConfigVersion } from '../servers/config-clock.ts';
+import type { SiteParts } from './parts.ts';
+import { siteProblems } from './problems.ts';
+import { type SiteRow, type SiteState, storeSiteState } from './store.ts';
+
+type PlacedNode = NodeRow & { server: string; address: string };
+
+/** The pool's ready nodes; `pool.no-node` (retryable) when there is none. */
+export async function readServingNodes(parts: SiteParts, pool: string): Promise<[PlacedNode, ...PlacedNode[]]> {
+  const nodes = await listNodes(parts.store, { pool });
+  const [first, ...rest] = nodes.filter(
+    (node): node is PlacedNode => node.state === 'ready' && node.server !== null && node.address !== null,
+  );
+  if (first === undefined) throw poolProblems.make('no-node', { pool });
+  return [first, ...rest];
+}
+
+/** Stores a site's new state and brings nodes and edges to it. `first`: who hears first, so that visitors never see a gap. */
+export async function enterState(
+  parts: SiteParts,
+  site: SiteRow,
+  change: { state: SiteState; reason: string; first: 'nodes' | 'edges' },
+  signal: AbortSignal,
+): Promise<void> {
+  await parts.store.transaction(async (sql) => {
+    await storeSiteState(sql, site.id, change.state, change.reason, await takeConfigVersion(sql));
+  });
+  const toNodes = () => syncPool(parts.pools, site.pool, signal);
+  const toEdges = () => parts.pools.syncEdges(signal);
+  if (change.first === 'nodes') {
+    await toNodes();
+    await toEdges();
+  } else {
+    await toEdges();
+    await toNodes();
+  }
+}
+
+/** Runs a command as the site's user in one ready node. */
+export async function execInSite(
+  parts: SiteParts,
+  site: SiteRow,
+  command: { argv: readonly string[]; stdin?: string; timeoutMs: number },
+  signal: AbortSignal,
+): Promise<ExecResult> {
+  const [node] = await readServingNodes(parts, site.pool);
+  const params = {
+    node: node.name,
+    site: site.id,
+    argv: [...command.argv],
+    ...(command.stdin === undefined ? {} : { stdin: command.stdin }),
+  };
+  return parts.pools.agents.call(node.server, 'site.exec', params, { timeoutMs: command.timeoutMs, signal });
+}
+
+/** Asks every ready node for the page that the recipe names; `site.check-failed` (retryable) tells the first that fails. */
+export async function checkOnNodes(
+  parts: SiteParts,
+  site: SiteRow,
+  check: { path: string; contains?: string | undefined },
+  signal: AbortSignal,
+): Promise<void> {
+  const nodes = await readServingNodes(parts, site.pool);
+  await Promise.all(
+    nodes.map(async (node) => {
+      const target = {
+        address: node.address,
+        host: site.hosts[0] ?? '',
+        path: check.path,
+        ...(check.contains === undefined ? {} : { contains: check.contains }),
+      };
+      const answer = await parts.pools.agents.call(node.server, 'node.probe', target, {
+        timeoutMs: AGENT_CALL_MS,
+        signal,
+      });
+      if (!answer.ok) throw siteProblems.make('check-failed', { site: site.name, node: node.name, why: answer.detail });
+    }),
+  );
+}

@@ -1,0 +1,70 @@
+// What every file of this room is given. The databases, caches, pools and apps are named here by the few things that a
+// site needs of them, so that each file says at its head what it touches.
+
+import type { Recipe } from '../apps/recipe.ts';
+import type { CacheSite } from '../engines/cache-engine.ts';
+import type { DatabaseDump, DatabaseSite } from '../engines/database-engine.ts';
+import type { Events } from '../platform/events.ts';
+import type { Operations } from '../platform/operations/operation.ts';
+import type { Secrets } from '../platform/secrets.ts';
+import type { Sql, Store } from '../platform/store.ts';
+import type { PoolParts } from '../pools/parts.ts';
+
+/** A server that was chosen for a site, with where to reach it and why it was chosen. */
+export interface ChosenServer {
+  id: string;
+  host: string;
+  port: number;
+  reason: string;
+}
+
+export interface SiteDatabases {
+  place(sql: Sql): Promise<ChosenServer>;
+  createSite(server: string, site: DatabaseSite, signal: AbortSignal): Promise<void>;
+  dropSite(server: string, site: { name: string; user: string }, signal: AbortSignal): Promise<void>;
+  lockSite(server: string, user: string, signal: AbortSignal): Promise<void>;
+  unlockSite(server: string, user: string, signal: AbortSignal): Promise<void>;
+  dump(server: string, name: string, path: string, signal: AbortSignal): Promise<DatabaseDump>;
+}
+
+export interface SiteCaches {
+  place(sql: Sql): Promise<ChosenServer>;
+  setSite(server: string, site: CacheSite, signal: AbortSignal): Promise<void>;
+  removeSite(server: string, site: { name: string; prefix: string }, signal: AbortSignal): Promise<void>;
+}
+
+export interface SiteParts {
+  store: Store;
+  operations: Operations;
+  events: Events;
+  secrets: Secrets;
+  databases: SiteDatabases;
+  caches: SiteCaches;
+  /** The pools room's own parts: sites exec in its nodes and sync its configuration. */
+  pools: PoolParts;
+  /** The recipe of an app, by name. */
+  readRecipe(app: string): Recipe | undefined;
+  appNames(): string[];
+  /** The account host that nodes connect from, as `10.87.0.0/255.255.240.0`. */
+  readAllowedFrom(): Promise<string>;
+  /** How visitors reach the edge. */
+  publicAddress: PublicAddress;
+  /** Free bytes where databases and uploads lie. */
+  readFreeDiskBytes(): Promise<number>;
+}
+
+export interface PublicAddress {
+  scheme: 'http' | 'https';
+  port: number;
+}
+
+/** The address of a host as visitors write it, without a slash at its end. */
+export function urlOf(address: PublicAddress, host: string): string {
+  const usual = address.scheme === 'http' ? 80 : 443;
+  return `${address.scheme}://${host}${address.port === usual ? '' : `:${address.port}`}`;
+}
+
+/** The operation's lock on a site. */
+export const siteLock = (id: string): string => `site:${id}`;
+/** The folder of a site's secrets. */
+export const secretsOf = (id: string): string => `site/${id}/`;

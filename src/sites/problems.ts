@@ -1,0 +1,70 @@
+// What can go wrong with sites. Apart as each room's catalogue is.
+import { makeCatalogue } from '../lib/errors.ts';
+
+export const siteProblems = makeCatalogue('site', {
+  taken: {
+    status: 409,
+    title: 'The site exists already',
+    detail: (a: { name: string; state: string }) => `There is a site named ${a.name}; it is ${a.state}.`,
+    todo: (a) => `Choose another name, or look at it with \`espalier site show ${a.name}\`.`,
+  },
+  'host-taken': {
+    status: 409,
+    title: 'The host name is taken',
+    detail: (a: { host: string; site: string }) => `The host name ${a.host} belongs to the site ${a.site}.`,
+    todo: () => 'Choose another host name, or take it from that site first with `espalier site set-hosts`.',
+  },
+  'host-overlaps': {
+    status: 409,
+    title: "The host name is a parent or child of another site's",
+    detail: (a: { host: string; other: string; site: string }) =>
+      `${a.host} and ${a.other} of the site ${a.site} lie one below the other, so they would share cookies.`,
+    todo: () => 'Choose a host name beside it, not below or above it.',
+  },
+  'unknown-app': {
+    status: 400,
+    title: 'There is no such app',
+    detail: (a: { app: string; known: string }) => `There is no app "${a.app}"; there are: ${a.known}.`,
+    todo: () => 'Choose one of them, or add a recipe (docs/how-to/add-an-app.md).',
+  },
+  'unknown-setting': {
+    status: 400,
+    title: 'The app has no such setting',
+    detail: (a: { app: string; setting: string; known: string }) =>
+      `${a.app} has no setting "${a.setting}"; it has: ${a.known}.`,
+    todo: () => 'Correct the name and try again; nothing was changed.',
+  },
+  'wrong-state': {
+    status: 409,
+    title: 'The site is in another state',
+    detail: (a: { site: string; state: string; verb: string; needed: string }) =>
+      `The site ${a.site} is ${a.state}; to ${a.verb} it, it must be ${a.needed}.`,
+    todo: (a) => `Look at it with \`espalier site show ${a.site}\`.`,
+  },
+  'install-failed': {
+    status: 500,
+    title: "The app's installer failed",
+    detail: (a: { site: string; code: number; output: string }) =>
+      `The installer of ${a.site} ended with exit code ${a.code}: ${a.output}`,
+    todo: () => 'Everything was taken back. Read the output above; mend the recipe or the settings, then try again.',
+  },
+  'check-failed': {
+    status: 503,
+    title: 'The site does not serve its first page yet',
+    detail: (a: { site: string; node: string; why: string }) => `${a.node} does not serve ${a.site}: ${a.why}.`,
+    todo: () => 'It is tried again; if it goes on, look at the log of the site on that node.',
+    retryable: true,
+  },
+  'no-first-password': {
+    status: 404,
+    title: 'The first password is not kept',
+    detail: (a: { site: string }) => `There is no first password of ${a.site} any more.`,
+    todo: () => "Set a new one in the app itself, with its own 'forgotten password'.",
+  },
+  'archive-failed': {
+    status: 500,
+    title: 'The final backup failed',
+    detail: (a: { site: string; why: string }) => `The files of ${a.site} could not be packed: ${a.why}`,
+    todo: () => 'The site is as it was. Free some disk if it is full, then try again.',
+  },
+});

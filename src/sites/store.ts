@@ -1,0 +1,218 @@
+// The tables `site` and `hostname`: their SQL and nobody else's.
+import { type Sql, toJsonValue } from '../platform/store.ts';
+import type { SiteLimits } from '../protocol/site-document.ts';
+
+export type SiteState = 'creating' | 'ready' | 'suspended' | 'maintenance' | 'failed' | 'archived';
+
+/** The final backup: where the dump lies on the database server and the files on the pool's volume. */
+export interface SiteBackup {
+  databaseServer: string;
+  dump: { path: string; bytes: number; sha256: string };
+  files: string;
+  at: string;
+}
+
+export interface SiteRow {
+  id: string;
+  name: string;
+  app: string;
+  pool: string;
+  databaseServer: string | null;
+  databaseHost: string | null;
+  cacheServer: string | null;
+  cacheHost: string | null;
+  uid: number;
+  state: SiteState;
+  reason: string;
+  placement: string;
+  title: string;
+  adminUser: string;
+  adminEmail: string;
+  configVersion: number;
+  settings: Record<string, string | number | boolean>;
+  limits: SiteLimits;
+  backup: SiteBackup | null;
+  archivedAt: string | null;
+  purgeAt: string | null;
+  createdAt: string;
+  /** The primary one first. */
+  hosts: string[];
+}
+
+const SITE = `id, name, app, pool, database_server AS "databaseServer", database_host AS "databaseHost",
+  cache_server AS "cacheServer", cache_host AS "cacheHost", uid, state, reason, placement, title,
+  admin_user AS "adminUser", admin_email AS "adminEmail", config_version AS "configVersion", settings, limits, backup,
+  archived_at AS "archivedAt", purge_at AS "purgeAt", created_at AS "createdAt",
+  coalesce((SELECT array_agg(host ORDER BY position) FROM hostname WHERE hostname.site = site.id), '{}') AS hosts`;
+
+/** By id or by name. */
+export async function readSite(sql: Sql, idOrName: string): Promise<SiteRow | undefined> {
+  const rows = await sql.query<SiteRow>(
+    `SELECT ${SITE} FROM site WHERE id = $1 OR name = $1 ORDER BY id = $1 DESC LIMIT 1`,
+    [idOrName],
+  );
+  return rows[0];
+}
+
+export async function readSiteByHost(sql: Sql, host: string): Promise<SiteRow | undefined> {
+  return (
+    await sql.query<SiteRow>(`SELECT ${SITE} FROM site WHERE id = (SELECT site FROM hostname WHERE host = $1)`, [host])
+  )[0];
+}
+
+/** All sites by name, or those of a pool, or those whose configuration is newer than a version. */
+export function listSites(sql: Sql, where: { pool?: string; since?: number } = {}): Promise<SiteRow[]> {
+  return sql.query<SiteRow>(
+    `SELECT ${SITE} FROM site WHERE ($1::text IS NULL OR pool = $1) AND config_version > $2 ORDER BY name`,
+    [where.pool ?? null, where.since ?? -1],
+  );
+}
+
+/** A page of sites after a name; `filter` is a clause made by renderFilterSql with placeholders from $3. */
+export function listSitePage(
+  sql: Sql,
+  page: { after: string | undefined; limit: number; filter: { text: string; values: string[] } },
+): Promise<SiteRow[]> {
+  return sql.query<SiteRow>(
+    `SELECT ${SITE} FROM site WHERE ($1::text IS NULL OR name > $1)${page.filter.text} ORDER BY name LIMIT $2`,
+    [page.after ?? null, page.limit, ...page.filter.values],
+  );
+}
+
+export type NewSiteRow = Pick<
+  SiteRow,
+  | 'id'
+  | 'name'
+  | 'app'
+  | 'pool'
+  | 'uid'
+  | 'title'
+  | 'adminUser'
+  | 'adminEmail'
+  | 'configVersion'
+  | 'settings'
+  | 'limits'
+  | 'placement'
+>;
+
+export async function insertSite(sql: Sql, site: NewSiteRow, hosts: readonly string[]): Promise<void> {
+  await sql.query(
+    `INSERT INTO site (id, name, app, pool, uid, state, reason, placement, title, admin_user, admin_email, config_version, settings, limits)
+     VALUES ($1, $2, $3, $4, $5, 'creating', 'it is being created', $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb)`,
+    [
+      site.id,
+      site.name,
+      site.app,
+      site.pool,
+      site.uid,
+      site.placement,
+      site.title,
+      site.adminUser,
+      site.adminEmail,
+      site.configVersion,
+      toJsonValue(site.settings),
+      toJsonValue(site.limits),
+    ],
+  );
+  await replaceHosts(sql, site.id, hosts);
+}
+
+export async function replaceHosts(sql: Sql, site: string, hosts: readonly string[]): Promise<void> {
+  await sql.query('DELETE FROM hostname WHERE site = $1', [site]);
+  await sql.query(
+    'INSERT INTO hostname (host, site, position) SELECT host, $1, n - 1 FROM unnest($2::text[]) WITH ORDINALITY AS given (host, n)',
+    [site, [...hosts]],
+  );
+}
+
+/** A host name of another site that is one of these, or lies above or below one of these. */
+export async function readConflictingHost(
+  sql: Sql,
+  hosts: readonly string[],
+  exceptSite: string,
+): Promise<{ host: string; site: string; given: string } | undefined> {
+  const rows = await sql.query<{ host: string; site: string; given: string }>(
+    `SELECT hostname.host, site.name AS site, given.host AS given
+     FROM hostname JOIN site ON site.id = hostname.site, unnest($1::text[]) AS given (host)
+     WHERE hostname.site <> $2 AND (hostname.host = given.host
+       OR right(hostname.host, length(given.host) + 1) = '.' || given.host
+       OR right(given.host, length(hostname.host) + 1) = '.' || hostname.host)
+     ORDER BY hostname.host = given.host DESC LIMIT 1`,
+    [[...hosts], exceptSite],
+  );
+  return rows[0];
+}
+
+/** The lowest free Unix user id, from `first` on. */
+export async function readFreeUid(sql: Sql, first: number): Promise<number> {
+  const rows = await sql.query<{ uid: number }>(
+    `SELECT candidate.uid FROM (SELECT $1::int AS uid UNION SELECT uid + 1 FROM site) AS candidate
+     WHERE candidate.uid >= $1::int AND NOT EXISTS (SELECT FROM site WHERE site.uid = candidate.uid) ORDER BY 1 LIMIT 1`,
+    [first],
+  );
+  return rows[0]?.uid ?? first;
+}
+
+export async function storeSitePlaces(
+  sql: Sql,
+  id: string,
+  places: { databaseServer: string; databaseHost: string; cacheServer: string; cacheHost: string; placement: string },
+): Promise<void> {
+  await sql.query(
+    `UPDATE site SET database_server = $2, database_host = $3, cache_server = $4, cache_host = $5, placement = $6 WHERE id = $1`,
+    [id, places.databaseServer, places.databaseHost, places.cacheServer, places.cacheHost, places.placement],
+  );
+}
+
+/** Changes the state and the configuration's version with it. */
+export async function storeSiteState(
+  sql: Sql,
+  id: string,
+  state: SiteState,
+  reason: string,
+  version: number,
+): Promise<void> {
+  await sql.query('UPDATE site SET state = $2, reason = $3, config_version = $4 WHERE id = $1', [
+    id,
+    state,
+    reason,
+    version,
+  ]);
+}
+
+export async function storeSiteVersion(sql: Sql, id: string, version: number): Promise<void> {
+  await sql.query('UPDATE site SET config_version = $2 WHERE id = $1', [id, version]);
+}
+
+export async function storeArchived(
+  sql: Sql,
+  id: string,
+  archive: { backup: SiteBackup; graceS: number },
+): Promise<void> {
+  await sql.query(
+    `UPDATE site SET backup = $2::jsonb, archived_at = now(), purge_at = now() + make_interval(secs => $3) WHERE id = $1`,
+    [id, toJsonValue(archive.backup), archive.graceS],
+  );
+}
+
+export async function clearArchived(sql: Sql, id: string): Promise<void> {
+  await sql.query('UPDATE site SET archived_at = NULL, purge_at = NULL WHERE id = $1', [id]);
+}
+
+export async function listDueForPurge(sql: Sql): Promise<SiteRow[]> {
+  return sql.query<SiteRow>(
+    `SELECT ${SITE} FROM site WHERE state = 'archived' AND purge_at <= now() ORDER BY purge_at`,
+  );
+}
+
+export async function deleteSite(sql: Sql, id: string): Promise<void> {
+  await sql.query('DELETE FROM site WHERE id = $1', [id]);
+}
+
+/** Number of sites of each pool. */
+export async function countSitesByPool(sql: Sql): Promise<Map<string, number>> {
+  const rows = await sql.query<{ pool: string; sites: number }>(
+    'SELECT pool, count(*) AS sites FROM site GROUP BY pool',
+  );
+  return new Map(rows.map((row) => [row.pool, row.sites]));
+}

@@ -1,0 +1,122 @@
+// Suspends a site and brings it back: its pages answer "suspended", its database refuses it, its data stays.
+import { z } from 'zod';
+import { commonProblems } from '../lib/errors.ts';
+import {
+  type Asker,
+  makeOperation,
+  type Operation,
+  type OperationKind,
+  type StepContext,
+} from '../platform/operations/operation.ts';
+import type { Sql } from '../platform/store.ts';
+import { checkOnNodes, enterState } from './nodes.ts';
+import { type SiteParts, siteLock } from './parts.ts';
+import { siteProblems } from './problems.ts';
+import { clearArchived, readSite, type SiteRow, type SiteState } from './store.ts';
+
+const paramsSchema = z.object({
+  site: z.string(),
+  name: z.string(),
+  before: z.enum(['ready', 'suspended', 'archived']),
+});
+type Params = z.infer<typeof paramsSchema>;
+
+type Verb = 'suspend' | 'resume';
+const ALLOWED: Record<Verb, readonly SiteState[]> = { suspend: ['ready'], resume: ['suspended', 'archived'] };
+
+/** Begins `site.suspend` or `site.resume` in the caller's transaction. */
+export async function startSiteChange(
+  parts: SiteParts,
+  sql: Sql,
+  verb: Verb,
+  idOrName: string,
+  who: Asker,
+): Promise<Operation> {
+  const site = await readSite(sql, idOrName);
+  if (site === undefined) throw commonProblems.make('not-found', { noun: 'site', name: idOrName });
+  if (!ALLOWED[verb].includes(site.state)) {
+    const about = { site: site.name, state: site.state, verb, needed: ALLOWED[verb].join(' or ') };
+    throw siteProblems.make('wrong-state', about);
+  }
+  return parts.operations.start(sql, `site.${verb}`, { site: site.id, name: site.name, before: site.state }, who);
+}
+
+function makeSteps(parts: SiteParts, params: Params) {
+  const { store, databases, events } = parts;
+  const read = async (): Promise<SiteRow & { databaseServer: string }> => {
+    const site = await readSite(store, params.site);
+    if (site?.databaseServer == null) throw commonProblems.make('not-found', { noun: 'site', name: params.name });
+    return { ...site, databaseServer: site.databaseServer };
+  };
+  const lock = async ({ signal }: StepContext) => {
+    const site = await read();
+    await databases.lockSite(site.databaseServer, site.id, signal);
+  };
+  const unlock = async ({ signal }: StepContext) => {
+    const site = await read();
+    await databases.unlockSite(site.databaseServer, site.id, signal);
+  };
+  const close = async ({ signal }: StepContext) => {
+    const state = params.before === 'archived' ? 'archived' : 'suspended';
+    await enterState(parts, await read(), { state, reason: 'a person suspended it', first: 'edges' }, signal);
+  };
+  const open = async ({ signal }: StepContext) => {
+    await enterState(parts, await read(), { state: 'ready', reason: 'it is served', first: 'nodes' }, signal);
+  };
+  const note = (kind: string) => async () => {
+    await events.append(store, { kind, subject: siteLock(params.site), by: 'operation', data: { name: params.name } });
+  };
+  return { read, lock, unlock, close, open, note };
+}
+
+/** The operation `site.suspend`. */
+export function makeSiteSuspend(parts: SiteParts): OperationKind<Params> {
+  return makeOperation<Params>({
+    kind: 'site.suspend',
+    params: paramsSchema,
+    locks: ({ site }) => [siteLock(site)],
+    title: ({ name }) => `Suspend the site ${name}`,
+    steps: (params) => {
+      const { close, open, lock, unlock, note } = makeSteps(parts, params);
+      return [
+        { name: 'close', timeoutMs: 60_000, do: close, undo: open },
+        { name: 'lock-database', timeoutMs: 60_000, do: lock, undo: unlock },
+        { name: 'note', timeoutMs: 10_000, do: note('site.suspended') },
+      ];
+    },
+  });
+}
+
+/** The operation `site.resume`: from suspension, or from the archive while its grace time lasts. */
+export function makeSiteResume(parts: SiteParts): OperationKind<Params> {
+  return makeOperation<Params>({
+    kind: 'site.resume',
+    params: paramsSchema,
+    locks: ({ site }) => [siteLock(site)],
+    title: ({ name }) => `Resume the site ${name}`,
+    steps: (params) => {
+      const { read, close, open, lock, unlock, note } = makeSteps(parts, params);
+      return [
+        { name: 'unlock-database', timeoutMs: 60_000, do: unlock, undo: lock },
+        { name: 'open', timeoutMs: 120_000, do: open, undo: close },
+        {
+          name: 'check',
+          timeoutMs: 60_000,
+          async do({ signal }) {
+            const site = await read();
+            const check = parts.readRecipe(site.app)?.site?.check;
+            if (check !== undefined) await checkOnNodes(parts, site, check, signal);
+          },
+        },
+        {
+          name: 'note',
+          timeoutMs: 10_000,
+          async do() {
+            await clearArchived(parts.store, params.site);
+            await note('site.resumed')();
+          },
+        },
+      ];
+    },
+  });
+}
