@@ -24,6 +24,7 @@ export function renderSiteVersion(document: SiteDocument): RenderedEntry[] {
   const entries: RenderedEntry[] = [
     { path: 'site.json', content: `${JSON.stringify(document, undefined, 2)}\n`, ...secret },
     { path: 'environment', content: renderEnvironment(document), ...secret },
+    { path: 'content', linkTo: `/srv/content/${site}` },
   ];
   if (document.state === 'suspended') return entries;
   return [
@@ -63,7 +64,7 @@ function variables(document: SiteDocument): [name: string, value: string][] {
   return [
     ['ESPALIER_SITE', document.site],
     ['ESPALIER_SITE_FILE', `/etc/espalier/sites/${document.site}/site.json`],
-    ['HTTP_HOST', document.primaryHost],
+    ['HTTP_HOST', new URL(document.url).host],
   ];
 }
 
