@@ -1,0 +1,99 @@
+// What a recipe says: the shape of apps/<app>/app.yaml and services/<service>/service.yaml, and of the two layers
+// below them (apps/base, apps/node). Apart from reading, so that other rooms take the types without the files.
+import { z } from 'zod';
+import { siteLimits } from '../protocol/site-document.ts';
+
+const argv = z.array(z.string().min(1)).min(1);
+const pathInside = z.string().regex(/^\.\/[^/].*$/, 'must be a path inside the recipe, beginning with "./"');
+const urlPath = z.string().startsWith('/', 'must be a path beginning with "/"');
+const count = z.int().min(1);
+const name = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, 'must be a short name of a-z, 0-9 and "-"');
+
+/** Debian releases that a base is made of. */
+export const suite = z.enum(['trixie', 'bookworm']);
+export type Suite = z.infer<typeof suite>;
+
+const packages = z.array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, 'must be the name of a Debian package'));
+
+/** `apps/base/base.yaml`: the Debian that every image begins with. */
+export const baseSchema = z.strictObject({
+  suites: z.array(suite).min(1),
+  packages: packages.min(1),
+  /** dpkg options, kept in the image. */
+  dpkg: z.array(z.string().min(1)),
+});
+export type Base = z.infer<typeof baseSchema>;
+
+/** `apps/node/node.yaml`: what every app's image has between the base and the app. */
+export const layerSchema = z.strictObject({
+  packages,
+  /** A tree that is laid over `/`, owned by root. */
+  files: pathInside.optional(),
+  /** A shell script that root runs in the seed after packages and files; see bake.ts for what it gets. */
+  prepare: pathInside.optional(),
+});
+export type Layer = z.infer<typeof layerSchema>;
+
+/** `5m`, `1h` …, or the five fields of cron. */
+const schedule = z
+  .string()
+  .regex(
+    /^([1-9]\d*[smhd]|\S+( \S+){4})$/,
+    'must be a number with s, m, h or d ("5m"), or the five fields of cron ("30 3 * * *")',
+  );
+
+const task = z.strictObject({
+  name,
+  /** Run as the site's user by `site-exec`, on one of the pool's nodes. */
+  command: argv,
+  every: schedule,
+  timeoutS: count,
+  class: z.enum(['urgent', 'normal', 'bulk']),
+});
+export type RecipeTask = z.infer<typeof task>;
+
+const site = z.strictObject({
+  /** Installs a site; gets `{title, url, admin: {user, email, password}}` as JSON on standard input. Safe to repeat. */
+  install: argv,
+  /** Brings a site's tables to the image's version. Safe to repeat. */
+  upgrade: argv,
+  /** A visit that shows that the site works. */
+  check: z.strictObject({ path: urlPath, status: z.int().min(100).max(599), contains: z.string().min(1).optional() }),
+  adminUser: z.string().min(1),
+  loginPath: urlPath,
+  /** Random values made once with the site, as hexadecimal text of twice as many characters. */
+  secrets: z.record(z.string().regex(/^[a-zA-Z]\w*$/), z.strictObject({ bytes: z.int().min(8).max(128) })).default({}),
+  settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).default({}),
+  /** Defaults; see the site document for their meaning. */
+  limits: siteLimits,
+  /** Folders of user content under /srv/content/<site>. */
+  content: z.array(z.string().regex(/^[\w-]+(\/[\w-]+)*$/, 'must be a relative folder')).default([]),
+});
+export type RecipeSite = z.infer<typeof site>;
+
+/** A recipe of an app (with `site`) or of a service (without). */
+export const recipeSchema = layerSchema.extend({
+  name,
+  title: z.string().min(1).max(80),
+  /** `untried`: written from documentation, never run. */
+  status: z.enum(['tried', 'untried']),
+  base: suite,
+  /** What Debian does not ship: a path or URL in an environment variable of the controller. */
+  archive: z
+    .strictObject({
+      variable: z.string().regex(/^ESPALIER_[A-Z_]+$/, 'must be a variable that begins with ESPALIER_'),
+      sha256: z
+        .string()
+        .regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits')
+        .optional(),
+    })
+    .optional(),
+  /** Prints the version of the app that the image holds. */
+  version: argv,
+  site: site.optional(),
+  tasks: z
+    .array(task)
+    .default([])
+    .refine((tasks) => new Set(tasks.map((each) => each.name)).size === tasks.length, 'must not name a task twice'),
+});
+export type Recipe = z.infer<typeof recipeSchema>;
