@@ -127,7 +127,7 @@ export async function startSiteCreate(parts: SiteParts, sql: Sql, wish: NewSite,
   await parts.secrets.put(sql, `${secretsOf(id)}cache-password`, makePassword(24));
   await parts.secrets.put(sql, `${secretsOf(id)}admin-password`, makePassword(12));
   for (const [name, { bytes }] of Object.entries(recipe.site.secrets ?? {})) {
-    await parts.secrets.put(sql, `${secretsOf(id)}app-${name}`, makePassword(bytes));
+    await parts.secrets.put(sql, `${secretsOf(id)}app-${name}`, randomBytes(bytes).toString('hex'));
   }
   return parts.operations.start(sql, 'site.create', { site: id, name: wish.name }, who);
 }
