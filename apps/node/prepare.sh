@@ -6,6 +6,7 @@ version=$(php -r 'echo PHP_MAJOR_VERSION, ".", PHP_MINOR_VERSION;')
 ln -sfn "/usr/sbin/php-fpm$version" /usr/lib/espalier/php-fpm
 for sapi in cli fpm; do
 	ln -sfn /usr/lib/espalier/php.ini "/etc/php/$version/$sapi/conf.d/90-espalier.ini"
+	ln -sfn /usr/lib/espalier/app/php.ini "/etc/php/$version/$sapi/conf.d/95-app.ini"
 done
 systemctl disable --now --quiet "php$version-fpm.service"
 systemctl mask --quiet "php$version-fpm.service" phpsessionclean.timer
