@@ -97,7 +97,7 @@ export function toMariadbProblem(server: string, what: string, thrown: unknown):
     );
   }
   const why = error.text;
-  if (error.errno === 1045 || error.errno === 1698 || error.errno === 4151)
+  if (error.errno === 1045 || error.errno === 1130 || error.errno === 1698 || error.errno === 4151)
     return mariadbProblems.make('access-denied', { server }, thrown);
   if (error.errno === 1290) return mariadbProblems.make('read-only', { server }, thrown);
   if (error.errno === 1021 || error.errno === 1114 || /errno: 28\b/.test(why))

@@ -1,0 +1,158 @@
+// A service's container and volumes as they should be: made where they are missing, fed with the controller's files,
+// started. Apart from the operations, because making, healing and renewing a server all end here.
+import { randomBytes } from 'node:crypto';
+import type { Labels } from '../engines/fleet.ts';
+import { commonProblems } from '../lib/errors.ts';
+import { bridgeAddress } from '../servers/addresses.ts';
+import { ADMIN_USER, adminSecret, type ServiceEngine, type ServiceLogin, type ServiceParts } from './kind.ts';
+import { readService, type ServiceRow } from './store.ts';
+
+/** A server whose place is known. */
+export type PlacedService = ServiceRow & { server: string; address: string; image: string };
+
+const STOP_MS = 300_000;
+const START_MS = 60_000;
+/** A unit that is restarted ends cleanly first, which takes a busy database a while. */
+const RESTART_MS = 300_000;
+
+export async function readPlaced<E extends ServiceEngine>(
+  parts: ServiceParts<E>,
+  name: string,
+): Promise<PlacedService> {
+  const { noun } = parts.kind;
+  const row = await readService(parts.store, noun, name);
+  if (row?.server == null || row.address === null || row.image === null) {
+    throw commonProblems.make('not-found', { noun, name });
+  }
+  return { ...row, server: row.server, address: row.address, image: row.image };
+}
+
+/** How the controller reaches it; the password is made when there is none yet. */
+export async function readLogin<E extends ServiceEngine>(
+  parts: ServiceParts<E>,
+  service: PlacedService,
+): Promise<ServiceLogin> {
+  const { kind, secrets, store } = parts;
+  const secret = adminSecret(kind.noun, service.name);
+  const password = await store.transaction(async (sql) => {
+    const { [secret]: known } = await secrets.readAll(sql, secret);
+    if (known !== undefined) return known;
+    const made = randomBytes(24).toString('base64url');
+    await secrets.put(sql, secret, made);
+    return made;
+  });
+  return { host: service.address, port: kind.port, user: ADMIN_USER, password, instance: service.instance };
+}
+
+const volumeName = (service: ServiceRow, suffix: string): string => `${service.instance}-${suffix}`;
+const labelsOf = <E extends ServiceEngine>(parts: ServiceParts<E>, name: string): Labels => ({
+  kind: parts.kind.noun,
+  service: name,
+});
+
+/**
+ * Makes the volumes of a new server. They carry the operation's id: a volume that another operation made may hold
+ * data, and is neither taken (`volume-exists`) nor removed by `removeNewVolumes`.
+ */
+export async function makeVolumes<E extends ServiceEngine>(
+  parts: ServiceParts<E>,
+  service: PlacedService,
+  operation: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { shift } = await parts.fleet.capabilities({ signal });
+  for (const { suffix } of parts.kind.volumes) {
+    const volume = volumeName(service, suffix);
+    const existing = await parts.fleet.volumes.read(volume, { signal });
+    if (existing?.labels.operation === operation) continue;
+    if (existing !== undefined) throw parts.problems.make('volume-exists', { volume });
+    const labels = { ...labelsOf(parts, service.name), operation };
+    // Shifted: a container made anew has another range of ids and would else chown every file first.
+    await parts.fleet.volumes.create({ name: volume, server: service.server, labels, shifted: shift }, { signal });
+  }
+}
+
+export async function removeNewVolumes<E extends ServiceEngine>(
+  parts: ServiceParts<E>,
+  service: ServiceRow,
+  operation: string,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const { suffix } of parts.kind.volumes) {
+    const volume = await parts.fleet.volumes.read(volumeName(service, suffix), { signal });
+    if (volume?.labels.operation === operation) await parts.fleet.volumes.delete(volume.name, { signal });
+  }
+}
+
+/** Removes the volumes with all data; the first, which matters most, last. */
+export async function removeVolumes<E extends ServiceEngine>(
+  parts: ServiceParts<E>,
+  service: ServiceRow,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const { suffix } of [...parts.kind.volumes].reverse()) {
+    await parts.fleet.volumes.delete(volumeName(service, suffix), { signal });
+  }
+}
+
+/**
+ * Brings the container to run from the server's image with its volumes and the controller's account: makes it when it
+ * is gone, makes it anew when it is from another image, starts it when it is stopped; in one that runs the service is
+ * restarted, so that it takes the account in. Without the data volume nothing is made (`data-gone`).
+ */
+export async function bringUp<E extends ServiceEngine>(
+  parts: ServiceParts<E>,
+  service: PlacedService,
+  signal: AbortSignal,
+): Promise<void> {
+  const { fleet, kind } = parts;
+  for (const { suffix } of kind.volumes) {
+    const volume = volumeName(service, suffix);
+    if ((await fleet.volumes.read(volume, { signal })) === undefined) {
+      throw parts.problems.make('data-gone', { name: service.name, volume });
+    }
+  }
+  const before = await fleet.instances.read(service.instance, { signal });
+  if (before?.image !== undefined && before.image !== service.image) await removeContainer(parts, service, signal);
+  const { status } = await fleet.instances.ensure(renderContainer(parts, service), { signal });
+  const login = await readLogin(parts, service);
+  const controllerHost = bridgeAddress(await parts.readCidr());
+  for (const { path, content, mode } of kind.renderFiles({ ...service, login, controllerHost })) {
+    await fleet.files.write(service.instance, path, content, { mode, signal });
+  }
+  if (status !== 'running') return fleet.instances.start(service.instance, { timeoutMs: START_MS, signal });
+  await fleet.exec(service.instance, ['systemctl', 'restart', kind.unit], { timeoutMs: RESTART_MS, signal });
+}
+
+/** Lets the service end cleanly, then deletes the container; the volumes stay. An absent one is fine. */
+export async function removeContainer<E extends ServiceEngine>(
+  parts: ServiceParts<E>,
+  service: ServiceRow,
+  signal: AbortSignal,
+): Promise<void> {
+  const instance = await parts.fleet.instances.read(service.instance, { signal });
+  if (instance === undefined) return;
+  if (instance.status === 'running') await parts.fleet.instances.stop(service.instance, { timeoutMs: STOP_MS, signal });
+  await parts.fleet.instances.delete(service.instance, { force: true, signal });
+}
+
+function renderContainer<E extends ServiceEngine>(parts: ServiceParts<E>, service: PlacedService) {
+  const volumes = parts.kind.volumes.map(({ suffix, path }) => [
+    suffix,
+    { kind: 'volume' as const, volume: volumeName(service, suffix), path },
+  ]);
+  return {
+    name: service.instance,
+    server: service.server,
+    source: { image: service.image },
+    labels: labelsOf(parts, service.name),
+    config: {
+      'boot.autostart': 'true',
+      // Before everything that needs it, when the machine boots.
+      'boot.autostart.priority': '100',
+      'security.idmap.isolated': 'true',
+      'limits.memory': `${service.memoryMb}MiB`,
+    },
+    devices: { eth0: { kind: 'nic' as const, ipv4Address: service.address }, ...Object.fromEntries(volumes) },
+  };
+}
