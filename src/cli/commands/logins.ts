@@ -1,0 +1,53 @@
+// Addresses and first passwords: what a person needs to open a site. Apart because `up` ends with it and `site create`
+// does too.
+import { Problem } from '../../lib/errors.ts';
+import { type Cli, listAll } from '../cli.ts';
+import { renderTable } from '../output.ts';
+
+/** A site's address and first login; the password is absent once it was changed. */
+export interface Login {
+  name: string;
+  app: string;
+  url: string;
+  login?: string;
+  user?: string;
+  password?: string;
+}
+
+/** `up` again on a large deployment must not list it whole. */
+const SHOWN = 10;
+
+/** One site's. */
+export async function readLogin(cli: Cli, site: { name: string; app: string; url: string }): Promise<Login> {
+  const { name, app, url } = site;
+  try {
+    const path = `/v1/sites/${encodeURIComponent(name)}/first-login`;
+    const { body } = await cli.client.request<{ url: string; user: string; password: string }>('GET', path, {
+      signal: cli.signal,
+    });
+    return { name, app, url, login: body.url, user: body.user, password: body.password };
+  } catch (thrown) {
+    // A password that was changed, or a token that may not read it: the address alone is worth having.
+    if (thrown instanceof Problem && thrown.document.status < 500) return { name, app, url };
+    throw thrown;
+  }
+}
+
+/** Those of the first sites that are ready. */
+export async function readLogins(cli: Cli): Promise<Login[]> {
+  const sites = await listAll<{ name: string; app: string; url: string }>(cli, '/v1/sites', { filter: 'state=ready' });
+  const logins: Login[] = [];
+  for (const site of sites.slice(0, SHOWN)) logins.push(await readLogin(cli, site));
+  return logins;
+}
+
+/** As a table; nothing for none. */
+export function renderLogins(logins: readonly Login[]): string {
+  if (logins.length === 0) return '';
+  const titles = ['name', 'app', 'url', 'login', 'user', 'password'] as const;
+  const shown = titles.filter((title) => logins.some((login) => login[title] !== undefined));
+  return renderTable(
+    shown.map((title) => ({ title, cell: (login: Login) => login[title] ?? '' })),
+    logins,
+  );
+}

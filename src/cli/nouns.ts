@@ -1,0 +1,128 @@
+// Every noun that can be listed: its address in the API and its columns. Apart from the verbs, because list, show
+// and completion are the same for all.
+import type { OperationSummary } from './documents.ts';
+import { type Column, renderAge, toCell } from './output.ts';
+
+export type Row = Record<string, unknown>;
+
+export interface Noun {
+  noun: string;
+  summary: string;
+  /** Of the list; one is at `path/NAME`. */
+  path: string;
+  /** The field that names a row: what `show` takes and completion offers. */
+  key: string;
+  columns(nowMs: number): Column<Row>[];
+  /** True for nouns that can only be listed. */
+  listOnly?: boolean;
+}
+
+const field = (title: string, name = title): Column<Row> => ({ title, cell: (row) => toCell(row[name]) });
+const age = (nowMs: number, name = 'createdAt'): Column<Row> => ({
+  title: 'age',
+  cell: (row) => renderAge(row[name] as string | null, nowMs),
+});
+/** What an operation waits for, or why it failed. */
+const about: Column<Row> = {
+  title: 'about',
+  cell: (row) => {
+    const { waiting, problem } = row as unknown as OperationSummary;
+    return waiting === null ? (problem?.detail ?? '') : `waiting: ${waiting.problem.detail}`;
+  },
+};
+
+export const nouns: readonly Noun[] = [
+  {
+    noun: 'site',
+    summary: "Sites: customers' installations",
+    path: '/v1/sites',
+    key: 'name',
+    columns: (nowMs) => [field('name'), field('state'), field('app'), field('pool'), field('hosts'), age(nowMs)],
+  },
+  {
+    noun: 'pool',
+    summary: 'Pools: identical nodes made from one image',
+    path: '/v1/pools',
+    key: 'name',
+    columns: (nowMs) => [
+      ...[field('name'), field('state'), field('app'), field('image', 'imageNumber')],
+      ...[field('wanted'), field('ready'), field('sites'), age(nowMs)],
+    ],
+  },
+  {
+    noun: 'node',
+    summary: 'Nodes: the containers of a pool',
+    path: '/v1/nodes',
+    key: 'name',
+    columns: (nowMs) => [
+      ...[field('name'), field('state'), field('pool'), field('server'), field('address')],
+      ...[field('image', 'imageNumber'), age(nowMs), field('reason')],
+    ],
+  },
+  {
+    noun: 'image',
+    summary: 'Images: numbered bakes of an app',
+    path: '/v1/images',
+    key: 'name',
+    columns: (nowMs) => [field('name'), field('version', 'appVersion'), age(nowMs)],
+  },
+  {
+    noun: 'app',
+    summary: 'Apps: recipes for web applications',
+    path: '/v1/apps',
+    key: 'name',
+    columns: () => [field('name'), field('title'), field('status'), field('base'), field('version', 'appVersion')],
+  },
+  {
+    noun: 'server',
+    summary: 'Servers: the machines',
+    path: '/v1/servers',
+    key: 'name',
+    columns: () => [field('name'), field('state'), field('address'), field('version'), field('reason')],
+  },
+  {
+    noun: 'database',
+    summary: 'Database servers',
+    path: '/v1/databases',
+    key: 'name',
+    columns: () => [field('name'), field('state'), field('server'), field('address'), field('sites')],
+  },
+  {
+    noun: 'cache',
+    summary: 'Cache servers',
+    path: '/v1/caches',
+    key: 'name',
+    columns: () => [field('name'), field('state'), field('server'), field('address'), field('sites')],
+  },
+  {
+    noun: 'operation',
+    summary: 'Operations: actions of several steps',
+    path: '/v1/operations',
+    key: 'id',
+    columns: (nowMs) => [field('id'), field('state'), field('title'), field('by'), age(nowMs), about],
+  },
+  {
+    noun: 'event',
+    summary: 'Events: what happened, to what, by whom and why',
+    path: '/v1/events',
+    key: 'id',
+    listOnly: true,
+    columns: () => [field('at'), field('kind'), field('subject'), field('by'), field('reason')],
+  },
+  {
+    noun: 'token',
+    summary: 'Tokens for people and programs elsewhere',
+    path: '/v1/tokens',
+    key: 'name',
+    listOnly: true,
+    columns: (nowMs) => [field('name'), field('scopes'), age(nowMs), field('expires', 'expiresAt')],
+  },
+  {
+    noun: 'loop',
+    summary: 'Loops: what the controller looks after by itself',
+    path: '/v1/loops',
+    key: 'name',
+    listOnly: true,
+    columns: () => [field('name'), field('state'), field('runs'), field('failures'), field('acts when', 'wrongWhen')],
+  },
+];

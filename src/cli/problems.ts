@@ -1,0 +1,93 @@
+// What can go wrong on the command line itself, and the exit code of every outcome. Apart from the API's problems,
+// which arrive as documents and are printed as they are.
+import { makeCatalogue, type Problem } from '../lib/errors.ts';
+
+export const cliProblems = makeCatalogue('cli', {
+  usage: {
+    status: 400,
+    title: 'The command is not complete',
+    detail: (a: { why: string }) => `${a.why}.`,
+    todo: () => 'Add `--help` to see what the command takes.',
+  },
+  'not-reachable': {
+    status: 503,
+    title: 'The controller does not answer',
+    detail: (a: { where: string; why: string }) => `The controller at ${a.where} does not answer (${a.why}).`,
+    todo: () => 'Start it with `espalier up`, or name another with --url; `espalier doctor` says more.',
+    retryable: true,
+  },
+  'bad-answer': {
+    status: 502,
+    title: 'The answer is not one of ours',
+    detail: (a: { where: string; status: number }) => `${a.where} answered ${a.status} without a problem document.`,
+    todo: () => 'Check --url; a proxy in between may answer in the place of the controller.',
+  },
+  'timed-out': {
+    status: 504,
+    title: 'It was not finished in time',
+    detail: (a: { what: string; seconds: number }) => `${a.what} was not finished within ${a.seconds} s.`,
+    todo: () => 'The operation goes on; follow it with `espalier operation wait ID`.',
+  },
+  'not-confirmed': {
+    status: 400,
+    title: 'Not confirmed',
+    detail: (a: { name: string }) => `This destroys ${a.name}, and it was not confirmed.`,
+    todo: (a) => `Type the name when asked, or add --confirm=${a.name}.`,
+  },
+  'bad-context': {
+    status: 400,
+    title: 'The context file is not valid',
+    detail: (a: { path: string; why: string }) => `${a.path} cannot be used: ${a.why}.`,
+    todo: () => 'Correct or delete it; it holds {"url", "token", "ca", "deployment", "dataDir"}, all optional.',
+  },
+  'host-unfit': {
+    status: 400,
+    title: 'This machine cannot run Espalier',
+    detail: (a: { missing: string }) => `${a.missing}.`,
+    todo: () => 'To look around without it: `espalier up --simulated` (needs no root, no Incus).',
+  },
+  'bad-deployment': {
+    status: 500,
+    title: 'The settings of the deployment cannot be read',
+    detail: (a: { path: string }) => `${a.path} is not what \`espalier up\` writes.`,
+    todo: () => 'Correct it by hand (deployment, simulated, env), or name another folder with --data-dir.',
+  },
+  'other-deployment': {
+    status: 409,
+    title: 'Another deployment lives here',
+    detail: (a: { dataDir: string; found: string }) => `${a.dataDir} holds ${a.found}.`,
+    todo: () =>
+      'Choose another with --deployment NAME or --data-dir, or remove that one first with `espalier destroy`.',
+  },
+  'no-deployment': {
+    status: 404,
+    title: 'There is no deployment',
+    detail: (a: { dataDir: string }) => `There is no deployment in ${a.dataDir}.`,
+    todo: () => 'Start one with `espalier up`, or name it with --deployment or --data-dir.',
+  },
+  'command-failed': {
+    status: 500,
+    title: 'A command of the preparation failed',
+    detail: (a: { command: string; ended: string }) => `\`${a.command}\` ${a.ended}.`,
+    todo: () => 'Its output is above. Correct the cause and run `espalier up` again; it goes on where it stopped.',
+  },
+  'daemon-silent': {
+    status: 503,
+    title: 'A daemon was started and does not answer',
+    detail: (a: { name: string; seconds: number; logPath: string }) =>
+      `${a.name} was started, but does not answer after ${a.seconds} s.`,
+    todo: (a) => `Read the end of ${a.logPath}, correct the cause and run \`espalier up\` again.`,
+  },
+});
+
+/** Exit codes: done, failed or rolled back, usage, timed out, not allowed, interrupted. */
+export const exitCodes = { done: 0, failed: 1, usage: 2, timedOut: 3, notAllowed: 4, interrupted: 130 } as const;
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+/** The exit code that a problem means. */
+export function exitCodeOf(problem: Problem): ExitCode {
+  if (problem.code === 'cli.usage' || problem.code === 'cli.not-confirmed') return exitCodes.usage;
+  if (problem.document.status === 504) return exitCodes.timedOut;
+  if (problem.document.status === 401 || problem.document.status === 403) return exitCodes.notAllowed;
+  return exitCodes.failed;
+}

@@ -1,0 +1,125 @@
+// Three ways to show a step tree: redrawn on a terminal, a line for each change, a JSON line for each change. Our own
+// in place of a task-list library, because those want all tasks known at the start and an operation's steps grow.
+import type { Clock } from '../../lib/clock.ts';
+import type { Style, Terminal } from '../terminal.ts';
+import {
+  durationMsOf,
+  listNodes,
+  renderDuration,
+  type StepDisplay,
+  type StepNode,
+  type StepState,
+} from './step-tree.ts';
+
+const MARKS: Record<StepState, [mark: string, style: Style]> = {
+  pending: ['·', 'dim'],
+  running: ['▸', 'cyan'],
+  waiting: ['…', 'yellow'],
+  done: ['✓', 'green'],
+  failed: ['✗', 'red'],
+  undoing: ['↶', 'yellow'],
+  undone: ['↶', 'yellow'],
+  skipped: ['-', 'dim'],
+};
+const SPINNER = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+
+/** One line of the tree, cut to the terminal's width. */
+export function renderStepLine(terminal: Terminal, node: StepNode, depth: number, nowMs: number): string {
+  const [staticMark, style] = MARKS[node.state];
+  const spins = terminal.live && (node.state === 'running' || node.state === 'undoing');
+  const mark = spins ? (SPINNER[Math.floor(nowMs / 100) % SPINNER.length] ?? staticMark) : staticMark;
+  const durationMs = durationMsOf(node, nowMs);
+  const duration = durationMs === undefined || node.state === 'skipped' ? '' : ` ${renderDuration(durationMs)}`;
+  const head = `${'  '.repeat(depth)}${mark} ${node.name}${duration}`;
+  const room = Math.max(0, terminal.columns - head.length - 3);
+  const note = node.note === undefined || room < 8 ? '' : ` (${cutTo(node.note, room)})`;
+  const painted = head.replace(mark, () => terminal.paint(style, mark));
+  return `${duration === '' ? painted : painted.replace(duration, () => terminal.paint('dim', duration))}${terminal.paint('dim', note)}`;
+}
+
+function cutTo(text: string, width: number): string {
+  const line = text.replaceAll(/\s+/g, ' ');
+  return line.length <= width ? line : `${line.slice(0, Math.max(0, width - 1))}…`;
+}
+
+/** Lines that fit the screen: finished steps' children are folded first, then the oldest lines give way. */
+function fitLines(roots: readonly StepNode[], rows: number): { node: StepNode; depth: number }[] {
+  const all = listNodes(roots);
+  if (all.length <= rows) return all;
+  const fold = (node: StepNode): StepNode => ({
+    ...node,
+    children: node.state === 'done' || node.state === 'pending' ? [] : node.children.map(fold),
+  });
+  return listNodes(roots.map(fold)).slice(-rows);
+}
+
+/** Redraws in place ten times a second while something runs. The final picture is the whole tree. */
+export function makeLiveDisplay(terminal: Terminal, clock: Clock): StepDisplay {
+  let roots: readonly StepNode[] = [];
+  let drawnRows = 0;
+  const draw = (lines: { node: StepNode; depth: number }[]) => {
+    const nowMs = clock.nowMs();
+    const text = lines.map(({ node, depth }) => `${renderStepLine(terminal, node, depth, nowMs)}\u001b[K\n`).join('');
+    const up = drawnRows === 0 ? '' : `\u001b[${drawnRows}A`;
+    terminal.err(`${up}\u001b[?25l${text}\u001b[J`);
+    drawnRows = lines.length;
+  };
+  const redraw = () => draw(fitLines(roots, terminal.rows - 1));
+  const timer = setInterval(redraw, 100);
+  return {
+    update(next) {
+      roots = next;
+      redraw();
+    },
+    close() {
+      clearInterval(timer);
+      draw(listNodes(roots));
+      terminal.err('\u001b[?25h');
+    },
+  };
+}
+
+/** Calls `changed` for every node whose state (or, while waiting, reason) is new. */
+function makeChangeWatcher(changed: (node: StepNode, depth: number) => void): StepDisplay {
+  const shown = new Map<string, string>();
+  return {
+    update(roots) {
+      for (const { node, depth } of listNodes(roots)) {
+        const key = node.state === 'waiting' ? `waiting ${node.note ?? ''}` : node.state;
+        if (node.state === 'pending' || shown.get(node.id) === key) continue;
+        shown.set(node.id, key);
+        changed(node, depth);
+      }
+    },
+    close() {},
+  };
+}
+
+/** A line for each change, for logs and pipes. A step that ended at once has one line only. */
+export function makePlainDisplay(terminal: Terminal, clock: Clock): StepDisplay {
+  return makeChangeWatcher((node, depth) => {
+    terminal.err(`${renderStepLine(terminal, node, depth, clock.nowMs())}\n`);
+  });
+}
+
+/** A JSON object a line on standard output: id, name, state, seconds, note. */
+export function makeJsonDisplay(terminal: Terminal, clock: Clock): StepDisplay {
+  return makeChangeWatcher((node) => {
+    const durationMs = durationMsOf(node, clock.nowMs());
+    const seconds = durationMs === undefined ? undefined : Math.round(durationMs) / 1000;
+    terminal.out(
+      `${JSON.stringify({ step: node.id, name: node.name, state: node.state, seconds, note: node.note })}\n`,
+    );
+  });
+}
+
+/** Shows nothing: for `--json` commands whose only output is the final object. */
+export function makeSilentDisplay(): StepDisplay {
+  return { update() {}, close() {} };
+}
+
+/** The display that suits: JSON lines if asked for, live on a terminal, plain lines otherwise. */
+export function makeStepDisplay(terminal: Terminal, clock: Clock, jsonLines: boolean): StepDisplay {
+  if (jsonLines) return makeJsonDisplay(terminal, clock);
+  return terminal.live ? makeLiveDisplay(terminal, clock) : makePlainDisplay(terminal, clock);
+}

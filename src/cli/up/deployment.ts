@@ -1,0 +1,94 @@
+// What `up` remembers of a deployment beside its data: how it was started, and with which settings. Apart so that
+// `down`, `destroy` and the next `up` act on what there is, not on the flags of the moment.
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { cliProblems } from '../problems.ts';
+import type { DaemonSpec } from './daemon-spec.ts';
+import { projectDirOf } from './project.ts';
+
+const settingsSchema = z.object({
+  deployment: z.string(),
+  simulated: z.boolean(),
+  /** Of the API for others than root on this machine; none by default. */
+  apiPort: z.int().min(1).max(65_535).optional(),
+  /** The controller's and the agent's settings (`ESPALIER_…`) from the environment of `up`. */
+  env: z.record(z.string(), z.string()),
+});
+export type DeploymentSettings = z.infer<typeof settingsSchema>;
+
+/** Of the command line itself, not of the daemons. */
+const OWN_VARIABLES = [
+  'ESPALIER_URL',
+  'ESPALIER_TOKEN',
+  'ESPALIER_CONTEXT',
+  'ESPALIER_DEPLOYMENT',
+  'ESPALIER_DATA_DIR',
+];
+
+const pathOf = (dataDir: string): string => join(dataDir, 'deployment.json');
+
+/** Settings of the deployment in this data directory; undefined when there is none. */
+export async function readSettings(dataDir: string): Promise<DeploymentSettings | undefined> {
+  const text = await readFile(pathOf(dataDir), 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  try {
+    return settingsSchema.parse(JSON.parse(text));
+  } catch (thrown) {
+    throw cliProblems.make('bad-deployment', { path: pathOf(dataDir) }, thrown);
+  }
+}
+
+/** Writes them (mode 0600: the environment may hold a password) and makes the data directory (0700). */
+export async function writeSettings(dataDir: string, settings: DeploymentSettings): Promise<void> {
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  const path = pathOf(dataDir);
+  await writeFile(`${path}.new`, `${JSON.stringify(settings, null, 2)}\n`, { mode: 0o600 });
+  await rename(`${path}.new`, path);
+}
+
+/** The settings to run with: what was given now over what is remembered. Refuses to mix simulated and real. */
+export function joinSettings(
+  now: { deployment: string; simulated: boolean | undefined; apiPort: number | undefined; env: NodeJS.ProcessEnv },
+  before: DeploymentSettings | undefined,
+  dataDir: string,
+): DeploymentSettings {
+  const simulated = now.simulated ?? before?.simulated ?? false;
+  if (before !== undefined && (before.deployment !== now.deployment || before.simulated !== simulated)) {
+    const kind = before.simulated ? 'simulated' : 'real';
+    throw cliProblems.make('other-deployment', { dataDir, found: `the ${kind} deployment "${before.deployment}"` });
+  }
+  const own = Object.entries(now.env).filter(([name]) => name.startsWith('ESPALIER_') && !OWN_VARIABLES.includes(name));
+  const apiPort = now.apiPort ?? before?.apiPort;
+  return {
+    deployment: now.deployment,
+    simulated,
+    ...(apiPort === undefined ? {} : { apiPort }),
+    env: { ...before?.env, ...Object.fromEntries(own.map(([name, value]) => [name, value ?? ''])) },
+  };
+}
+
+/** The two daemons of a deployment. A simulated one has no agent: its controller plays the servers too. */
+export function listDaemons(settings: DeploymentSettings, dataDir: string, build: string): DaemonSpec[] {
+  const { deployment, simulated, apiPort, env } = settings;
+  const cwd = projectDirOf();
+  const common = { deployment, dataDir, cwd, env, build };
+  const controller: DaemonSpec = {
+    ...common,
+    name: 'controller',
+    argv: [
+      ...[process.execPath, join(cwd, 'src/main.ts'), '--deployment', deployment, '--data-dir', dataDir],
+      ...(simulated ? ['--simulated'] : []),
+      ...(apiPort === undefined ? [] : ['--api-port', String(apiPort)]),
+    ],
+  };
+  const agent: DaemonSpec = {
+    ...common,
+    name: 'agent',
+    argv: [
+      ...[process.execPath, join(cwd, 'src/agent/main.ts'), '--deployment', deployment],
+      ...['--data-dir', join(dataDir, 'agent'), '--controller', join(dataDir, 'controller.sock')],
+    ],
+  };
+  return simulated ? [controller] : [controller, agent];
+}

@@ -1,0 +1,131 @@
+// `up`: the machine's preparation, the daemons, then the deployment itself by the API. Reads as the story of it.
+// Every part finds out what is there already, so a second `up`, or one after an interruption, only does what is missing.
+import { type Problem, toProblem } from '../../lib/errors.ts';
+import { type Cli, makeDisplay, say } from '../cli.ts';
+import { readLogins, renderLogins } from '../commands/logins.ts';
+import type { AcceptedDocument } from '../documents.ts';
+import { renderJson, renderProblem } from '../output.ts';
+import { type ExitCode, exitCodes } from '../problems.ts';
+import { followOperation } from '../steps/follow-operation.ts';
+import { renderFailure } from '../steps/operation-tree.ts';
+import { renderDuration } from '../steps/step-tree.ts';
+import { makeDaemonSteps } from './daemon-steps.ts';
+import { type DeploymentSettings, joinSettings, listDaemons, readSettings, writeSettings } from './deployment.ts';
+import { findMissing, readHost } from './host.ts';
+import { makeHostSteps } from './prepare-host.ts';
+import { projectDirOf, readBuild } from './project.ts';
+import { type HostStep, runSteps, StepFailed } from './run-steps.ts';
+
+export interface UpOptions {
+  simulated?: boolean;
+  apiPort?: number;
+  httpPort?: number;
+  httpsPort?: number;
+}
+
+/** Runs it all; ends with addresses and first passwords on standard output. */
+export async function runUp(cli: Cli, options: UpOptions): Promise<ExitCode> {
+  const { clock, context, env, terminal } = cli;
+  const startedMs = clock.monotonicMs();
+  const { deployment, dataDir } = context;
+  const before = await readSettings(dataDir);
+  const simulated = options.simulated ?? (await offerSimulated(cli, before));
+  const settings = joinSettings({ deployment, simulated, apiPort: options.apiPort, env }, before, dataDir);
+
+  const hostSteps = settings.simulated ? [] : makeHostSteps({ dataDir, env, clock });
+  const prepared = await runLocalSteps(cli, [...hostSteps, ...(await makeStartSteps(cli, settings))]);
+  if (!prepared) return exitCodes.failed;
+
+  const outcome = await runDeployment(cli, { method: 'POST', path: '/v1/deployment', body: portsOf(options) });
+  if (outcome !== exitCodes.done || cli.options.wait === false) return outcome;
+  const logins = await readLogins(cli);
+  terminal.out(cli.options.json === true ? `${JSON.stringify({ result: { sites: logins } })}\n` : renderLogins(logins));
+  say(cli, `Up in ${renderDuration(clock.monotonicMs() - startedMs)}.`);
+  return exitCodes.done;
+}
+
+const portsOf = ({ httpPort, httpsPort }: UpOptions) => ({ httpPort, httpsPort });
+
+/** On a machine that cannot run containers: the simulated fleet, if the person wants it. */
+async function offerSimulated(cli: Cli, before: DeploymentSettings | undefined): Promise<boolean | undefined> {
+  if (before !== undefined) return before.simulated;
+  const missing = findMissing(await readHost(cli.context.dataDir));
+  if (missing === undefined) return undefined;
+  if (cli.options.yes === true) return true;
+  if (!cli.terminal.asks) return undefined;
+  say(cli, `${missing}.`);
+  const typed = await cli.terminal.ask('Start the simulated fleet instead, to look around (up --simulated)? [y/N] ');
+  return /^y(es)?$/i.test(typed?.trim() ?? '') ? true : undefined;
+}
+
+/** Remember how, then start both daemons. */
+async function makeStartSteps(cli: Cli, settings: DeploymentSettings): Promise<HostStep[]> {
+  const { dataDir } = cli.context;
+  const daemons = listDaemons(settings, dataDir, await readBuild(projectDirOf()));
+  const remember: HostStep = {
+    name: 'Make the data directory',
+    async run() {
+      await writeSettings(dataDir, settings);
+      return dataDir;
+    },
+  };
+  return [remember, ...makeDaemonSteps(cli, daemons)];
+}
+
+/** Runs steps on this machine, shown; false (and the reason printed) when one failed. */
+export async function runLocalSteps(cli: Cli, steps: readonly HostStep[]): Promise<boolean> {
+  const { terminal, clock, signal } = cli;
+  const display = makeDisplay(cli, true);
+  try {
+    await runSteps(steps, { display, clock, signal });
+    return true;
+  } catch (thrown) {
+    if (!(thrown instanceof StepFailed)) throw thrown;
+    display.close();
+    terminal.err(thrown.lines.map((line) => terminal.paint('dim', `    | ${line}\n`)).join(''));
+    const problem = toProblem(thrown.cause);
+    terminal.err(renderProblem(terminal, problem.document));
+    if (cli.options.json === true) terminal.out(`${JSON.stringify({ problem: problem.document })}\n`);
+    return false;
+  } finally {
+    display.close();
+  }
+}
+
+/** Asks the API for a deployment operation and follows it; joins one that is under way already. */
+export async function runDeployment(
+  cli: Cli,
+  change: { method: 'POST' | 'DELETE'; path: string; body?: unknown },
+): Promise<ExitCode> {
+  const { client, clock, signal, terminal, options } = cli;
+  const { method, path, body } = change;
+  const id = await client
+    .request<AcceptedDocument>(method, path, { signal, ...(body === undefined ? {} : { body }) })
+    .then((answer) => answer.body?.operation.id)
+    .catch((thrown: unknown) => {
+      const holder = holderOf(toProblem(thrown));
+      if (holder === undefined) throw thrown;
+      say(cli, `Going on with the operation ${holder}, which is under way already.`);
+      return holder;
+    });
+  if (id === undefined) return exitCodes.done;
+  if (options.wait === false) {
+    terminal.out(options.json === true ? renderJson({ operation: { id } }) : `${id}\n`);
+    return exitCodes.done;
+  }
+  const display = makeDisplay(cli, true);
+  const family = await followOperation(id, {
+    ...{ client, clock, display, signal },
+    ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout * 1000 }),
+  }).finally(() => display.close());
+  if (family.operation.state === 'succeeded') return exitCodes.done;
+  if (options.json === true) terminal.out(`${JSON.stringify({ problem: family.operation.problem })}\n`);
+  terminal.err(renderFailure(terminal, family, clock.nowMs()));
+  return exitCodes.failed;
+}
+
+/** The operation that holds the lock, from the problem `operations.locked`. */
+function holderOf(problem: Problem): string | undefined {
+  const holder = problem.code === 'operations.locked' ? problem.document.about?.holder : undefined;
+  return typeof holder === 'string' ? holder : undefined;
+}
