@@ -3,6 +3,7 @@
 import { EventEmitter } from 'node:events';
 import { createPool, type PoolConnection } from 'mariadb';
 import type { Problem } from '../../lib/errors.ts';
+import { untilAborted } from '../until-aborted.ts';
 import { mariadbProblems } from './problems.ts';
 
 export interface Login {
@@ -18,6 +19,12 @@ export interface StatementResult {
   warnings: number;
 }
 
+/** How long a login may take (default 1 s; twice that for a free connection), and one call as a whole (default 15 s). */
+export interface ConnectionBounds {
+  connectMs?: number;
+  statementMs?: number;
+}
+
 export type RunStatement = (sql: string) => Promise<StatementResult>;
 
 export interface Connections {
@@ -29,12 +36,12 @@ export interface Connections {
 /** Connections at once: DDL is serialised in the server, so a few saturate it. */
 const poolSize = 4;
 /** A server on the same network answers within milliseconds; a second without is away. */
-const connectMs = 1_000;
+const defaultConnectMs = 1_000;
 /** Bounds a call, waiting for a free connection included. */
 const defaultStatementMs = 15_000;
 
-export function makeConnections(login: Login, options: { statementMs?: number } = {}): Connections {
-  const statementMs = options.statementMs ?? defaultStatementMs;
+export function makeConnections(login: Login, options: ConnectionBounds = {}): Connections {
+  const { connectMs = defaultConnectMs, statementMs = defaultStatementMs } = options;
   const server = `${login.host}:${login.port}`;
   const pool = createPool({
     ...login,
@@ -54,6 +61,17 @@ export function makeConnections(login: Login, options: { statementMs?: number } 
   // Failed background connects are emitted too, and nobody listening would end the process; callers get their own error.
   if (pool instanceof EventEmitter) pool.on('error', () => {});
 
+  async function lend(stop: AbortSignal): Promise<PoolConnection> {
+    const pending = pool.getConnection();
+    try {
+      return await untilAborted(pending, stop);
+    } catch (thrown) {
+      // One that comes after the caller has gone is given back.
+      pending.then((late) => late.release()).catch(() => {});
+      throw thrown;
+    }
+  }
+
   return {
     async use(what, signal, work) {
       const bound = AbortSignal.timeout(statementMs);
@@ -63,8 +81,7 @@ export function makeConnections(login: Login, options: { statementMs?: number } 
       const onAbort = () => connection?.destroy();
       stop.addEventListener('abort', onAbort, { once: true });
       try {
-        connection = await pool.getConnection();
-        stop.throwIfAborted();
+        connection = await lend(stop);
         const lent = connection;
         return await work(async (sql) => toResult(await lent.query<unknown>(sql)));
       } catch (thrown) {

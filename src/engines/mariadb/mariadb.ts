@@ -1,15 +1,13 @@
 // The database engine over a real MariaDB: what is run, in which order. The text of statements is in sql.ts, the
 // connections in connections.ts, the commands inside the container in tools.ts.
 import type { DatabaseDump, DatabaseEngine, DatabaseSize } from '../database-engine.ts';
-import { type Login, makeConnections, type RunStatement } from './connections.ts';
+import { type ConnectionBounds, type Login, makeConnections, type RunStatement } from './connections.ts';
 import { mariadbProblems } from './problems.ts';
 import * as sql from './sql.ts';
 import { parseDump, parseToolError, type RunInServer, renderDump, renderRemoveDump, renderRestore } from './tools.ts';
 
-export interface MariadbOptions extends Login {
+export interface MariadbOptions extends Login, ConnectionBounds {
   runInServer: RunInServer;
-  /** Bound of one call by SQL. Default 15 s. */
-  statementMs?: number;
 }
 
 /** A dump or restore of a large site; longer is a sign of a fault. */

@@ -86,7 +86,7 @@ const ownSchemas = "('information_schema', 'mysql', 'performance_schema', 'sys')
 
 /** Databases and the bytes of their InnoDB files. The server's list of files is read, so no table is opened. */
 export function renderListSites(name?: string): string {
-  const only = name === undefined ? '' : ` AND SCHEMA_NAME = ${quoteString(name)}`;
+  const only = name === undefined ? '' : ` AND s.SCHEMA_NAME = ${quoteString(name)}`;
   return [
     'SELECT s.SCHEMA_NAME AS name, CAST(COALESCE(f.bytes, 0) AS UNSIGNED) AS bytes FROM information_schema.SCHEMATA s',
     "LEFT JOIN (SELECT SUBSTRING_INDEX(NAME, '/', 1) AS name, SUM(FILE_SIZE) AS bytes",

@@ -3,6 +3,7 @@
 import { Redis } from 'iovalkey';
 import { Problem } from '../../lib/errors.ts';
 import type { CacheEngine } from '../cache-engine.ts';
+import { untilAborted } from '../until-aborted.ts';
 import * as commands from './commands.ts';
 import { valkeyProblems } from './problems.ts';
 
@@ -119,17 +120,4 @@ export function toValkeyProblem(server: string, what: string, thrown: unknown): 
   return isReply
     ? valkeyProblems.make('failed', { server, what, why }, thrown)
     : valkeyProblems.make('away', { server, why }, thrown);
-}
-
-/** The promise's end or the signal's, whichever comes first. */
-async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = () => reject(signal.reason as Error);
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }
