@@ -9,7 +9,24 @@ import { renderTar } from '../../src/engines/incus/tree.ts';
 
 const run = promisify(execFile);
 
-const APPLETS = ['sh', 'ip', 'mount', 'udhcpc', 'sleep', 'tar', 'cat', 'echo', 'id', 'stat', 'ls', 'env', 'dd', 'nc'];
+const APPLETS = [
+  'sh',
+  'ip',
+  'mount',
+  'udhcpc',
+  'sleep',
+  'tar',
+  'cat',
+  'echo',
+  'id',
+  'stat',
+  'ls',
+  'env',
+  'wc',
+  'grep',
+  'ps',
+  'chown',
+];
 
 /** Gets an address by DHCP, and ends at once when asked to stop (Incus sends SIGPWR). */
 const INIT = `#!/bin/sh

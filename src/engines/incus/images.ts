@@ -112,7 +112,7 @@ export function makeIncusImages(client: IncusClient, place: FleetPlace): Images 
           ? {
               ...request,
               headers: { ...headers, 'content-type': 'application/octet-stream' },
-              body: await openAsBlob(files.unified),
+              body: await openFile(files.unified),
             }
           : { ...request, headers, body: await renderForm(files) };
       return await make(sent, wish, () => hashFiles(files), options);
@@ -141,11 +141,21 @@ export function makeIncusImages(client: IncusClient, place: FleetPlace): Images 
   return api;
 }
 
-/** The parts of a split image; a file's bytes are read when they are sent. */
+/** A file whose bytes are read when they are sent. */
+async function openFile(path: string): Promise<Blob> {
+  try {
+    return await openAsBlob(path);
+  } catch (thrown) {
+    const why = `there is no readable file ${path}`;
+    throw incusProblems.make('source-not-found', { what: 'image to import', why }, thrown);
+  }
+}
+
+/** The parts of a split image. */
 async function renderForm(files: { metadata: string; rootfs: string }): Promise<FormData> {
   const form = new FormData();
-  form.set('metadata', await openAsBlob(files.metadata), 'metadata');
-  form.set('rootfs', await openAsBlob(files.rootfs), 'rootfs');
+  form.set('metadata', await openFile(files.metadata), 'metadata');
+  form.set('rootfs', await openFile(files.rootfs), 'rootfs');
   return form;
 }
 

@@ -140,7 +140,7 @@ const BY_MESSAGE: readonly (readonly [RegExp, ByMessage])[] = [
 ];
 
 const AWAY =
-  /dqlite|database is locked|leader|connection (?:refused|reset)|no route to host|shutting down|not (?:yet )?ready|starting up|daemon is stopping|failed to connect|offline/i;
+  /dqlite|database is locked|leader|connection (?:refused|reset)|no route to host|not (?:yet )?ready|starting up|daemon is stopping|failed to connect|offline/i;
 
 /**
  * The engine's answer as a problem. `what` says in words what the call was about; `status` is the HTTP status or the
@@ -155,7 +155,8 @@ export function toIncusProblem(what: string, status: number, message: string): P
   for (const [pattern, name] of BY_MESSAGE) {
     if (pattern.test(why)) return incusProblems.make(name, { what, why }, cause);
   }
-  if (status === 404 || /not found$/i.test(why)) return incusProblems.make('not-found', { what }, cause);
+  if (status === 404 || /(?:not found|does not exist)$/i.test(why))
+    return incusProblems.make('not-found', { what }, cause);
   if (status === 403) return incusProblems.make('no-access', { why }, cause);
   if (status === 409) return incusProblems.make('exists', { what }, cause);
   return incusProblems.make('refused', { what, why }, cause);
