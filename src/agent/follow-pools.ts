@@ -19,7 +19,7 @@ export interface PoolFollower {
   /** Makes the pool's directory; gives the path that its nodes mount. */
   prepare(pool: string): Promise<{ configDir: string }>;
   /** Replaces the list of nodes on this server. */
-  setNodes(nodes: readonly AgentNode[]): void;
+  setNodes(nodes: readonly AgentNode[], trustedProxies: readonly string[]): void;
   /** Reads what changed and applies it in every node; what is asked for while one runs waits for the next. */
   sync(pool: string): Promise<PoolSynced>;
   /** Syncs all pools that have nodes here; a failing one is logged and does not hold up the others. */
@@ -45,6 +45,7 @@ export function makePoolFollower(parts: {
   const { poolsDir, fleet, controller, log } = parts;
   const pools = new Map<string, Followed>();
   let nodes: readonly AgentNode[] = [];
+  let proxies: readonly string[] = [];
 
   function followed(pool: string): Followed {
     const known = pools.get(pool);
@@ -67,6 +68,7 @@ export function makePoolFollower(parts: {
     const since = await directory.readVersion();
     const news = await peer.call('config.pool', { pool, since }, { timeoutMs: READ_TIMEOUT_MS });
     const mine = nodes.filter((node) => node.pool === pool);
+    if (await directory.writeProxies(proxies)) for (const node of mine) owed.set(node.name, 'all');
     const { removed } = await directory.write(news);
     const touched = [...news.changed.map((document) => document.site), ...removed];
     for (const node of mine) {
@@ -122,8 +124,9 @@ export function makePoolFollower(parts: {
       await directory.prepare();
       return { configDir: directory.configDir };
     },
-    setNodes(next) {
+    setNodes(next, trustedProxies) {
       nodes = next;
+      proxies = trustedProxies;
     },
     sync,
     async syncAll() {

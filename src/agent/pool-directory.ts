@@ -31,6 +31,8 @@ export interface PoolDirectory {
     changed: readonly SiteDocument[];
     present: readonly string[];
   }): Promise<{ removed: string[] }>;
+  /** Names who may speak for a visitor; true when that is new, so that nodes must apply it. */
+  writeProxies(networks: readonly string[]): Promise<boolean>;
   remove(): Promise<void>;
 }
 
@@ -112,6 +114,13 @@ export function makePoolDirectory(root: string): PoolDirectory {
       for (const site of removed) await removeSite(site);
       await replaceFile(versionFile, String(version), { mode: 0o600, uid: 0, gid: 0 });
       return { removed };
+    },
+    async writeProxies(networks) {
+      const text = networks.map((network) => `${network}\n`).join('');
+      const path = inConfig('trusted-proxies');
+      if ((await readFile(path, 'utf8').catch(() => undefined)) === text) return false;
+      await replaceFile(path, text, { mode: 0o444, uid: 0, gid: 0 });
+      return true;
     },
     remove: () => rm(root, { recursive: true, force: true }),
   };

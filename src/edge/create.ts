@@ -117,7 +117,7 @@ export function makeEdgeCreate(parts: EdgeParts): OperationKind<Params> {
               server: edge.server,
               source: { image: await parts.readServiceImage() },
               labels: { kind: 'edge' },
-              config: { 'boot.autostart': 'true', 'security.idmap.isolated': 'true' },
+              config: { 'security.idmap.isolated': 'true' },
               devices: {
                 eth0: { kind: 'nic', ipv4Address: edge.address },
                 config: { kind: 'disk', source: configDir, path: CONFIG_PATH, shift: true },

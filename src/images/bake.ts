@@ -180,12 +180,8 @@ function makeLayerSteps(parts: ImageParts, bakeable: Bakeable, parent: string): 
             : await inSeed('printing the version', bakeable.recipe.value.version, ctx);
         const listed = await inSeed('listing packages', ['dpkg-query', '-W', '-f', LISTED], ctx);
         await inSeed('finishing', FINISH, ctx);
-        const packages = Object.fromEntries(
-          listed
-            .trim()
-            .split('\n')
-            .map((line) => line.split('\t') as [string, string]),
-        );
+        const lines = listed.split('\n').filter((line) => line !== '');
+        const packages = Object.fromEntries(lines.map((line) => line.split('\t') as [string, string]));
         return { appVersion: version.trim().split('\n')[0] ?? '', packages };
       },
     },

@@ -44,7 +44,7 @@ export async function makeBase(
       out: rootfs,
     });
     ctx.say('mmdebstrap makes the root file system');
-    const built = await runCommand(argv, { timeoutMs: MMDEBSTRAP_MS, signal: ctx.signal });
+    const built = await parts.buildRootfs(argv, { timeoutMs: MMDEBSTRAP_MS, signal: ctx.signal });
     if (built.code !== 0) {
       throw imageProblems.make('base-failed', {
         suite: bakeable.suite,

@@ -1,4 +1,5 @@
 // What every file of this room is given.
+import type { runCommand } from '../engines/command.ts';
 import type { Fleet } from '../engines/fleet.ts';
 import type { Events } from '../platform/events.ts';
 import type { Operations } from '../platform/operations/operation.ts';
@@ -13,6 +14,8 @@ export interface ImageParts {
   shelf: RecipeShelf;
   /** A folder on this machine for files on their way into images. */
   scratchDir: string;
+  /** Runs mmdebstrap; a twin writes a token instead. */
+  buildRootfs: typeof runCommand;
   /** Values of the variables that recipes name their archives by. */
   environment: Readonly<Record<string, string | undefined>>;
 }

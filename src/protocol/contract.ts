@@ -21,7 +21,8 @@ export type AgentNode = z.infer<typeof agentNodeSchema>;
 export const serverDocumentSchema = z.object({
   server: z.string(),
   nodes: z.array(agentNodeSchema),
-  pools: z.array(z.object({ name: z.string() })),
+  /** Addresses of the edges, from which nodes believe what is said of a visitor's address. */
+  trustedProxies: z.array(z.string()),
   /** Names of the edge containers on this server. */
   edges: z.array(z.string()),
 });

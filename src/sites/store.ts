@@ -216,3 +216,11 @@ export async function countSitesByPool(sql: Sql): Promise<Map<string, number>> {
   );
   return new Map(rows.map((row) => [row.pool, row.sites]));
 }
+
+/** Number of sites, archived ones included, of each database server or cache server. */
+export async function countSitesByService(sql: Sql, noun: 'database' | 'cache'): Promise<ReadonlyMap<string, number>> {
+  const rows = await sql.query<{ server: string; sites: number }>(
+    `SELECT ${noun}_server AS server, count(*) AS sites FROM site WHERE ${noun}_server IS NOT NULL GROUP BY 1`,
+  );
+  return new Map(rows.map((row) => [row.server, row.sites]));
+}

@@ -1,0 +1,66 @@
+// What the agent answers to the controller. Only puts the parts together; each part does its own thing.
+import type { Fleet } from '../engines/fleet.ts';
+import { commonProblems } from '../lib/errors.ts';
+import type { AgentContract } from '../protocol/contract.ts';
+import type { Answers } from '../protocol/peer.ts';
+import type { EdgeFollower } from './follow-edges.ts';
+import type { PoolFollower } from './follow-pools.ts';
+import type { ServerFollower } from './follow-server.ts';
+import { probe } from './probe.ts';
+
+const PROBE_TIMEOUT_MS = 10_000;
+/** What a site's command may say, of each stream. */
+const OUTPUT_KEPT_BYTES = 64 * 1024;
+/** A call's own deadline aborts its signal; this only bounds the engine when that were ever longer. */
+const EXEC_MOST_MS = 3_600_000;
+const SITE_ID = /^s[a-z0-9]{9}$/;
+
+/** Makes the answers. */
+export function makeAgentAnswers(parts: {
+  fleet: Fleet;
+  pools: PoolFollower;
+  edges: EdgeFollower;
+  server: ServerFollower;
+}): Answers<AgentContract> {
+  const { fleet, pools, edges, server } = parts;
+  const assertSite = (site: string) => {
+    if (!SITE_ID.test(site)) throw commonProblems.make('invalid-input', { where: 'site', why: 'it is not a site id' });
+  };
+  return {
+    'pool.prepare': ({ pool }) => pools.prepare(pool),
+    'pool.sync': ({ pool }) => pools.sync(pool),
+    'pool.forget': async ({ pool }) => {
+      await pools.forget(pool);
+      return null;
+    },
+    'edge.prepare': ({ edge }) => edges.prepare(edge),
+    'edge.sync': () => edges.sync(),
+    'edge.forget': async ({ edge }) => {
+      await edges.forget(edge);
+      return null;
+    },
+    'node.probe': (target, signal) => probe(target, PROBE_TIMEOUT_MS, signal),
+    'site.exec': async ({ node, site, argv, stdin }, signal) => {
+      assertSite(site);
+      const { code, stdout, stderr } = await fleet.exec(node, ['/usr/lib/espalier/site-exec', site, '--', ...argv], {
+        signal,
+        timeoutMs: EXEC_MOST_MS,
+        maxOutputBytes: OUTPUT_KEPT_BYTES,
+        ...(stdin === undefined ? {} : { stdin }),
+      });
+      return { code, stdout, stderr };
+    },
+    'site.remove-content': async ({ node, site }, signal) => {
+      assertSite(site);
+      const argv = ['rm', '--recursive', '--force', '--one-file-system', `/srv/content/${site}`];
+      const { code, stderr } = await fleet.exec(node, argv, { signal, timeoutMs: EXEC_MOST_MS });
+      if (code !== 0)
+        throw commonProblems.make('internal', { what: `rm ended with ${code}: ${stderr.trim().slice(-300)}` });
+      return null;
+    },
+    'server.sync': async () => {
+      await server.sync();
+      return null;
+    },
+  };
+}

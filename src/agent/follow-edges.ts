@@ -1,0 +1,89 @@
+// Brings every edge on this server to the controller's edge document. One sync at a time; calls that come meanwhile share
+// the next one, which reads the document anew, so that each caller's change is in what it waits for.
+
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import type { ControllerContract } from '../protocol/contract.ts';
+import type { Peer } from '../protocol/peer.ts';
+import { protocolProblems } from '../protocol/problems.ts';
+import { type EdgeApplier, makeEdgeApplier } from './edge.ts';
+
+const READ_TIMEOUT_MS = 10_000;
+const APPLY_TIMEOUT_MS = 20_000;
+
+export interface EdgeSynced {
+  version: number;
+  /** Nodes that have left and still have connections. */
+  leaving: string[];
+}
+
+export interface EdgeFollower {
+  /** Makes an edge's directory with everything HAProxy needs to start; gives its path. */
+  prepare(edge: string): Promise<{ configDir: string }>;
+  setEdges(edges: readonly string[]): void;
+  sync(): Promise<EdgeSynced>;
+  forget(edge: string): Promise<void>;
+}
+
+/** `edgesDir`: the folder that holds one folder for each edge. */
+export function makeEdgeFollower(parts: {
+  edgesDir: string;
+  controller: () => Peer<ControllerContract> | undefined;
+  clock: Clock;
+  log: Logger;
+}): EdgeFollower {
+  const { edgesDir, controller, clock, log } = parts;
+  const appliers = new Map<string, EdgeApplier>();
+  let edges: readonly string[] = [];
+  let running: Promise<EdgeSynced> | undefined;
+  let next: Promise<EdgeSynced> | undefined;
+
+  function applierOf(edge: string): EdgeApplier {
+    const known = appliers.get(edge);
+    if (known !== undefined) return known;
+    const made = makeEdgeApplier({ dir: join(edgesDir, edge), clock, log: log.child({ edge }) });
+    appliers.set(edge, made);
+    return made;
+  }
+
+  async function syncOnce(): Promise<EdgeSynced> {
+    const peer = controller();
+    if (peer === undefined) throw protocolProblems.make('disconnected', { name: 'controller' });
+    const document = await peer.call('config.edge', {}, { timeoutMs: READ_TIMEOUT_MS });
+    const applied = await Promise.all(
+      edges.map((edge) => applierOf(edge).apply(document, AbortSignal.timeout(APPLY_TIMEOUT_MS))),
+    );
+    return { version: document.version, leaving: [...new Set(applied.flatMap((one) => one.serversLeaving))] };
+  }
+
+  function start(): Promise<EdgeSynced> {
+    next = undefined;
+    const mine = syncOnce().finally(() => {
+      if (running === mine) running = undefined;
+    });
+    running = mine;
+    return mine;
+  }
+
+  return {
+    async prepare(edge) {
+      await applierOf(edge).prepare();
+      return { configDir: join(edgesDir, edge) };
+    },
+    setEdges(list) {
+      edges = list;
+    },
+    sync() {
+      if (next !== undefined) return next;
+      if (running === undefined) return start();
+      next = running.then(start, start);
+      return next;
+    },
+    async forget(edge) {
+      appliers.delete(edge);
+      await rm(join(edgesDir, edge), { recursive: true, force: true });
+    },
+  };
+}

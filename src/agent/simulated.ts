@@ -1,0 +1,165 @@
+// The agents' simulated twin: every server of a simulated fleet has one, in the controller's own process. It reads the
+// same documents as the real one and answers the same calls; what it would do in a node it only remembers.
+import type { Fleet } from '../engines/fleet.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { AgentPort } from '../protocol/agent-port.ts';
+import {
+  type AgentContract,
+  type ControllerContract,
+  PROTOCOL_VERSION,
+  type ServerDocument,
+} from '../protocol/contract.ts';
+import type { EdgeDocument } from '../protocol/edge-document.ts';
+import type { Answers, ParamsOf, ResultOf } from '../protocol/peer.ts';
+import { protocolProblems } from '../protocol/problems.ts';
+import type { SiteDocument } from '../protocol/site-document.ts';
+
+/** What the controller answers to the agent of one server. */
+export type AskController = (server: string) => Answers<ControllerContract>;
+
+export interface SimulatedAgents extends AgentPort {
+  /** What a node would serve: the sites that it has applied. */
+  sitesOn(node: string): readonly SiteDocument[];
+  /** What the edges would serve. */
+  edgeDocument(): EdgeDocument | undefined;
+  /** Says hello for every server, then reports until the signal aborts. */
+  run(signal: AbortSignal): Promise<void>;
+  /** One heartbeat of every server now. */
+  beat(signal: AbortSignal): Promise<void>;
+  /** Cuts a server's agent off, or brings it back. */
+  setConnected(server: string, connected: boolean): void;
+  /** What commands in sites answer from now on. */
+  setExec(respond: (argv: readonly string[]) => { code: number; stdout: string; stderr: string }): void;
+}
+
+const HEARTBEAT_MS = 1_000;
+
+/** Makes the twins of all agents. */
+export function makeSimulatedAgents(parts: { fleet: Fleet; ask: AskController; clock: Clock }): SimulatedAgents {
+  const { fleet, ask, clock } = parts;
+  const off = new Set<string>();
+  const servers = new Set<string>();
+  const documents = new Map<string, ServerDocument>();
+  const applied = new Map<string, SiteDocument[]>();
+  const healthySince = new Map<string, number>();
+  let edge: EdgeDocument | undefined;
+  let respond: Parameters<SimulatedAgents['setExec']>[0] = () => ({ code: 0, stdout: '', stderr: '' });
+
+  async function isRunning(node: string): Promise<boolean> {
+    return (await fleet.instances.read(node))?.status === 'running';
+  }
+
+  async function follow(server: string, signal: AbortSignal): Promise<ServerDocument> {
+    const document = await ask(server)['config.server']({}, signal);
+    documents.set(server, document);
+    return document;
+  }
+
+  const answersOf = (server: string): Answers<AgentContract> => ({
+    'pool.prepare': async ({ pool }) => ({ configDir: `/simulated/${server}/pools/${pool}` }),
+    'pool.forget': async () => null,
+    'edge.prepare': async ({ edge: name }) => ({ configDir: `/simulated/${server}/edges/${name}` }),
+    'edge.forget': async () => null,
+    'pool.sync': async ({ pool }, signal) => {
+      const { version, changed } = await ask(server)['config.pool']({ pool, since: 0 }, signal);
+      const nodes = (documents.get(server)?.nodes ?? []).filter((node) => node.pool === pool);
+      const results = await Promise.all(
+        nodes.map(async (node) => {
+          const running = await isRunning(node.name);
+          if (running) applied.set(node.name, changed);
+          return { node: node.name, applied: running, detail: running ? 'applied' : 'its container does not run' };
+        }),
+      );
+      return { version, nodes: results };
+    },
+    'edge.sync': async (_, signal) => {
+      edge = await ask(server)['config.edge']({}, signal);
+      return { version: edge.version, leaving: [] };
+    },
+    'node.probe': async ({ address }) => {
+      const all = await fleet.instances.list();
+      const found = all.find((one) =>
+        Object.values(one.devices).some((device) => device.kind === 'nic' && device.ipv4Address === address),
+      );
+      const ok = found?.status === 'running';
+      return { status: ok ? 200 : 0, ok, detail: ok ? 'answered 200' : 'no answer' };
+    },
+    'site.exec': async ({ argv }) => respond(argv),
+    'site.remove-content': async () => null,
+    'server.sync': async (_, signal) => {
+      await follow(server, signal);
+      return null;
+    },
+  });
+
+  async function beat(signal: AbortSignal): Promise<void> {
+    for (const member of await fleet.servers()) {
+      if (off.has(member.name)) continue;
+      if (!servers.has(member.name)) {
+        await ask(member.name).hello(
+          { server: member.name, protocol: PROTOCOL_VERSION, version: 'simulated', address: '' },
+          signal,
+        );
+        servers.add(member.name);
+        await follow(member.name, signal);
+      }
+      const watched = (documents.get(member.name)?.nodes ?? []).filter((node) => node.wanted);
+      const nodes = await Promise.all(
+        watched.map(async ({ name }) => {
+          const healthy = await isRunning(name);
+          const key = `${name} ${healthy}`;
+          healthySince.delete(`${name} ${!healthy}`);
+          if (!healthySince.has(key)) healthySince.set(key, clock.monotonicMs());
+          const sinceMs = clock.monotonicMs() - (healthySince.get(key) ?? 0);
+          return { name, healthy, sinceMs, detail: healthy ? 'answered 200' : 'no answer' };
+        }),
+      );
+      const load = {
+        cores: member.cores,
+        load1: 0.1,
+        cpuPressure: 0,
+        memoryPressure: 0,
+        ioPressure: 0,
+        memoryTotalBytes: member.memoryBytes,
+        memoryAvailableBytes: member.memoryFreeBytes,
+        diskTotalBytes: member.diskFreeBytes,
+        diskFreeBytes: member.diskFreeBytes,
+        clockMs: clock.nowMs(),
+      };
+      await ask(member.name).heartbeat({ load, nodes }, signal);
+    }
+  }
+
+  return {
+    sitesOn: (node) => applied.get(node) ?? [],
+    edgeDocument: () => edge,
+    beat,
+    async run(signal) {
+      while (!signal.aborted) {
+        await beat(signal).catch(() => undefined);
+        await clock.wait(HEARTBEAT_MS, signal).catch(() => undefined);
+      }
+    },
+    setConnected(server, connected) {
+      if (connected) off.delete(server);
+      else {
+        off.add(server);
+        servers.delete(server);
+      }
+    },
+    setExec(next) {
+      respond = next;
+    },
+    connected: () => [...servers],
+    async call<M extends keyof AgentContract & string>(
+      server: string,
+      method: M,
+      params: ParamsOf<AgentContract, M>,
+      options: { timeoutMs: number; signal?: AbortSignal },
+    ): Promise<ResultOf<AgentContract, M>> {
+      if (!servers.has(server)) throw protocolProblems.make('disconnected', { name: `agent on ${server}` });
+      const signal = options.signal ?? AbortSignal.timeout(options.timeoutMs);
+      return answersOf(server)[method](params, signal);
+    },
+  };
+}

@@ -1,0 +1,162 @@
+// Brings the deployment up: its place in Incus, its containers, and the first time images, services, pools and sites.
+// Everything finds out what is there already, so it goes on where it was interrupted.
+import { z } from 'zod';
+import { NEW_CACHE } from '../caches/routes.ts';
+import { NEW_DATABASE } from '../databases/routes.ts';
+import { startEdgeCreate } from '../edge/create.ts';
+import { listEdges } from '../edge/store.ts';
+import { ensureFresh } from '../images/bake.ts';
+import {
+  type Asker,
+  makeOperation,
+  type Operation,
+  type OperationKind,
+  type StepContext,
+} from '../platform/operations/operation.ts';
+import { askerOf, runChild } from '../platform/operations/run-child.ts';
+import type { Sql } from '../platform/store.ts';
+import { startPoolCreate } from '../pools/create.ts';
+import { poolLock } from '../pools/parts.ts';
+import { listPools, readPool } from '../pools/store.ts';
+import { waitUntilServing } from '../pools/wait.ts';
+import { newSiteSchema, startSiteCreate } from '../sites/admit.ts';
+import { siteLock } from '../sites/parts.ts';
+import { readSite } from '../sites/store.ts';
+import { startContainers } from './containers.ts';
+import { DEPLOYMENT_LOCK, type DeploymentParts, FIRST_APPS, FIRST_POOL_SIZE } from './parts.ts';
+import { deploymentProblems } from './problems.ts';
+import { readDeployment, storeGreeted, storeHttpPort, storeWanted } from './store.ts';
+
+const paramsSchema = z.object({ httpPort: z.int() });
+type Params = z.infer<typeof paramsSchema>;
+
+const FIRST_PORT = 8080;
+const PORTS_TRIED = 20;
+const BUILD_MS = 3_600_000;
+
+/** Chooses the port for visitors and begins `deployment.up`. */
+export async function startUp(parts: DeploymentParts, asked: number | undefined, who: Asker): Promise<Operation> {
+  const { httpPort: kept } = await readDeployment(parts.store);
+  if (kept !== null && asked !== undefined && asked !== kept)
+    throw deploymentProblems.make('port-fixed', { port: kept, asked });
+  const httpPort = kept ?? (await choosePort(parts, asked));
+  return parts.store.transaction((sql) => parts.operations.start(sql, 'deployment.up', { httpPort }, who));
+}
+
+async function choosePort(parts: DeploymentParts, asked: number | undefined): Promise<number> {
+  const candidates = asked === undefined ? Array.from({ length: PORTS_TRIED }, (_, n) => FIRST_PORT + n) : [asked];
+  for (const port of candidates) if (await parts.isPortFree(port)) return port;
+  throw deploymentProblems.make('port-taken', { port: asked ?? FIRST_PORT });
+}
+
+/** The operation `deployment.up`. */
+export function makeDeploymentUp(parts: DeploymentParts): OperationKind<Params> {
+  const { store, fleet } = parts;
+  return makeOperation<Params>({
+    kind: 'deployment.up',
+    params: paramsSchema,
+    locks: () => [DEPLOYMENT_LOCK],
+    title: () => `Bring ${parts.name} up`,
+    steps: ({ httpPort }) => [
+      {
+        name: 'place',
+        timeoutMs: 120_000,
+        async do({ signal }) {
+          const usage = await fleet.setUp({ driver: parts.storageDriver }, { signal });
+          await storeHttpPort(store, httpPort);
+          await parts.onChange();
+          return { network: usage.cidr, storage: usage.driver };
+        },
+      },
+      {
+        name: 'start',
+        timeoutMs: 300_000,
+        async do({ signal }) {
+          const started = await startContainers(fleet, signal);
+          await storeWanted(store, 'up');
+          await parts.onChange();
+          return { started };
+        },
+      },
+      {
+        name: 'build',
+        timeoutMs: BUILD_MS,
+        async do(ctx) {
+          const { greeted } = await readDeployment(store);
+          const apps = greeted ? [] : FIRST_APPS;
+          await allOf([
+            ensureService(parts, 'database', ctx),
+            ensureService(parts, 'cache', ctx),
+            ensureEdge(parts, httpPort, ctx),
+            ...apps.map((app) => ensurePool(parts, app, ctx)),
+          ]);
+        },
+      },
+      {
+        name: 'sites',
+        timeoutMs: BUILD_MS,
+        async do(ctx) {
+          if ((await readDeployment(store)).greeted) return;
+          await allOf(FIRST_APPS.map((app) => ensureSite(parts, app, ctx)));
+          await storeGreeted(store);
+        },
+      },
+      {
+        name: 'ready',
+        timeoutMs: 180_000,
+        async do({ signal }) {
+          parts.pools.wakeHeal();
+          for (const pool of await listPools(store)) {
+            if (pool.state === 'ready') await waitUntilServing(parts.pools, pool.name, signal);
+          }
+          await parts.pools.syncEdges(signal);
+        },
+      },
+    ],
+  });
+}
+
+/** Waits for all, so that nothing goes on unseen, then throws the first failure. */
+async function allOf(work: readonly Promise<void>[]): Promise<void> {
+  const outcomes = await Promise.allSettled(work);
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+}
+
+async function ensureService(parts: DeploymentParts, noun: 'database' | 'cache', ctx: StepContext): Promise<void> {
+  const room = noun === 'database' ? parts.databases : parts.caches;
+  const name = noun === 'database' ? 'db1' : 'cache1';
+  const existing = await room.list(parts.store);
+  if (existing.some((service) => service.state !== 'creating')) return;
+  await ensureFresh(parts.images, noun, ctx);
+  const begin = (sql: Sql) =>
+    room.startCreate(sql, { name, ...(noun === 'database' ? NEW_DATABASE : NEW_CACHE) }, askerOf(ctx));
+  await runChild(parts, { kind: `${noun}.create`, lock: `${noun}:${name}`, begin }, ctx.signal);
+}
+
+async function ensureEdge(parts: DeploymentParts, httpPort: number, ctx: StepContext): Promise<void> {
+  const name = 'edge1';
+  if ((await listEdges(parts.store)).some((edge) => edge.state !== 'creating')) return;
+  await ensureFresh(parts.images, 'edge', ctx);
+  const listen = `127.0.0.1:${httpPort}`;
+  const begin = (sql: Sql) => startEdgeCreate(parts.edge, sql, { name, listen }, askerOf(ctx));
+  await runChild(parts, { kind: 'edge.create', lock: `edge:${name}`, begin }, ctx.signal);
+}
+
+async function ensurePool(parts: DeploymentParts, app: string, ctx: StepContext): Promise<void> {
+  const existing = await readPool(parts.store, app);
+  if (existing?.state === 'ready') return;
+  await ensureFresh(parts.images, app, ctx);
+  const wish = { name: app, app, size: FIRST_POOL_SIZE, maxSites: 250, nodeMemoryMb: 512 };
+  const begin = (sql: Sql) => startPoolCreate(parts.pools, sql, wish, askerOf(ctx));
+  await runChild(parts, { kind: 'pool.create', lock: poolLock(app), begin }, ctx.signal);
+}
+
+async function ensureSite(parts: DeploymentParts, app: string, ctx: StepContext): Promise<void> {
+  const existing = await readSite(parts.store, app);
+  if (existing !== undefined && existing.state !== 'creating') return;
+  const title = parts.sites.readRecipe(app)?.title ?? app;
+  const wish = newSiteSchema.parse({ name: app, app, hosts: [`${app}.localhost`], pool: app, title: `My ${title}` });
+  const begin = (sql: Sql) => startSiteCreate(parts.sites, sql, wish, askerOf(ctx));
+  await runChild(parts, { kind: 'site.create', lock: siteLock(existing?.id ?? 'none'), begin }, ctx.signal);
+}

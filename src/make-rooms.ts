@@ -1,0 +1,327 @@
+// Puts the rooms together over a platform and engines. Part of the composition root; apart from main.ts so that tests
+// compose the very same rooms over twins.
+import { join } from 'node:path';
+import type { WebSocket } from 'ws';
+import { makeSimulatedAgents, type SimulatedAgents } from './agent/simulated.ts';
+import { type Caches, makeCaches } from './caches/caches.ts';
+import { makeCacheRoutes } from './caches/routes.ts';
+import { type Databases, makeDatabases } from './databases/databases.ts';
+import { makeDatabaseRoutes } from './databases/routes.ts';
+import { makeDoctorChecks } from './deployment/doctor.ts';
+import type { DeploymentParts } from './deployment/parts.ts';
+import { deploymentProblems } from './deployment/problems.ts';
+import { makeDeploymentRoutes } from './deployment/routes.ts';
+import { makeDeploymentDestroy, makeDeploymentStop } from './deployment/stop.ts';
+import { readDeployment } from './deployment/store.ts';
+import { makeDeploymentUp } from './deployment/up.ts';
+import { type EdgeParts, makeEdgeCreate } from './edge/create.ts';
+import { readEdgeDocument } from './edge/document.ts';
+import { healEdges } from './edge/heal.ts';
+import { makeEdgeRoutes } from './edge/routes.ts';
+import { listEdges } from './edge/store.ts';
+import { makeEdgeSync } from './edge/sync.ts';
+import { makeImageBake } from './images/bake.ts';
+import type { ImageParts } from './images/parts.ts';
+import { imageProblems } from './images/problems.ts';
+import type { RecipeShelf } from './images/recipes.ts';
+import { makeImageRoutes } from './images/routes.ts';
+import { readImage, readNewest } from './images/store.ts';
+import type { Clock } from './lib/clock.ts';
+import type { Logger } from './lib/log.ts';
+import type { Engines } from './make-engines.ts';
+import type { Platform } from './open-platform.ts';
+import { type AgentAnswers, type Agents, makeAgents } from './platform/agents.ts';
+import type { DoctorCheck } from './platform/doctor-check.ts';
+import type { ApiRoutes } from './platform/http.ts';
+import { makeLoop } from './platform/loops.ts';
+import type { Json, Sql } from './platform/store.ts';
+import { makePoolCreate } from './pools/create.ts';
+import { makeNodeCreate } from './pools/create-node.ts';
+import { makePoolDelete } from './pools/delete.ts';
+import { healPools, noteNodeReports } from './pools/heal.ts';
+import type { PoolParts } from './pools/parts.ts';
+import { makeNodeRemove } from './pools/remove-node.ts';
+import { makePoolRoutes } from './pools/routes.ts';
+import { makePoolScale } from './pools/scale.ts';
+import { listNodes } from './pools/store.ts';
+import type { AgentPort } from './protocol/agent-port.ts';
+import { accountHostOf } from './servers/addresses.ts';
+import { noteHeartbeat, welcomeAgent } from './servers/meet-agents.ts';
+import { makeServerRoutes } from './servers/routes.ts';
+import { watchServers } from './servers/watch.ts';
+import { makeSiteCreate } from './sites/create.ts';
+import { makeSiteDelete } from './sites/delete.ts';
+import { readPoolConfig } from './sites/document.ts';
+import type { SiteParts } from './sites/parts.ts';
+import { makeSitePurge, purgeDue } from './sites/purge.ts';
+import { makeSiteRoutes } from './sites/routes.ts';
+import { makeSiteSetHosts } from './sites/set-hosts.ts';
+import { countSitesByPool, countSitesByService, readSite } from './sites/store.ts';
+import { makeSiteResume, makeSiteSuspend } from './sites/suspend.ts';
+
+export interface Rooms {
+  routes: ApiRoutes[];
+  checks: DoctorCheck[];
+  parts: { images: ImageParts; pools: PoolParts; sites: SiteParts; edge: EdgeParts; deployment: DeploymentParts };
+  databases: Databases;
+  caches: Caches;
+  /** The twins of the agents, when the engines are simulated. */
+  simulatedAgents: SimulatedAgents | undefined;
+  acceptAgent(socket: WebSocket): void;
+  /** A noun and a name as people type them, as the subject of events. */
+  subjectOf(noun: string, name: string): Promise<string>;
+  close(): Promise<void>;
+}
+
+export interface RoomOptions {
+  deployment: string;
+  dataDir: string;
+  platform: Platform;
+  engines: Engines;
+  shelf: RecipeShelf;
+  clock: Clock;
+  log: Logger;
+  environment: Readonly<Record<string, string | undefined>>;
+  isPortFree(port: number): Promise<boolean>;
+}
+
+const UNKNOWN_PORT = 80;
+
+/** Makes every room, registers their operations and adds their loops. */
+export async function makeRooms(options: RoomOptions): Promise<Rooms> {
+  const { deployment, dataDir, platform, engines, shelf, clock, log } = options;
+  const { store, operations, events, secrets, loops } = platform;
+  const { fleet } = engines;
+
+  let cidr: string | undefined;
+  const readCidr = async (): Promise<string> => {
+    cidr ??= (await fleet.usage())?.cidr;
+    if (cidr === undefined) throw deploymentProblems.make('not-made', {});
+    return cidr;
+  };
+  let state = await readDeployment(store);
+  const onChange = async () => {
+    state = await readDeployment(store);
+    cidr = undefined;
+  };
+  const readServiceImage = async (name: string): Promise<string> => {
+    const image = await readNewest(store, name);
+    if (image === undefined) throw imageProblems.make('none', { recipe: name });
+    return image.fingerprint;
+  };
+  const wakeHeal = () => loops.wake('pools.heal');
+
+  const channel: Agents | undefined = engines.simulated
+    ? undefined
+    : makeAgents({
+        answers: makeAnswers(),
+        onGone: (server) => log.warn({ server }, 'an agent went away'),
+        log,
+      });
+  const simulatedAgents = engines.simulated
+    ? makeSimulatedAgents({ fleet, clock, ask: (server) => bindAnswers(makeAnswers(), server) })
+    : undefined;
+  const agents = (channel ?? simulatedAgents) as AgentPort;
+
+  const common = { store, operations, events, fleet, agents, clock, readCidr };
+  const syncEdges = makeEdgeSync(store, agents);
+  const images: ImageParts = {
+    store,
+    operations,
+    events,
+    fleet,
+    shelf,
+    scratchDir: join(dataDir, 'scratch'),
+    environment: options.environment,
+    buildRootfs: engines.buildRootfs,
+  };
+  const pools: PoolParts = {
+    ...common,
+    syncEdges,
+    wakeHeal,
+    countSites: async (sql, pool) => (await countSitesByPool(sql)).get(pool) ?? 0,
+    async readFingerprint(sql: Sql, app: string, number: number) {
+      const image = await readImage(sql, app, number);
+      if (image === undefined) throw imageProblems.make('none', { recipe: `${app}/${number}` });
+      return image.fingerprint;
+    },
+    async readNewestImage(sql: Sql, app: string) {
+      const image = await readNewest(sql, app);
+      if (image === undefined) throw imageProblems.make('none', { recipe: app });
+      return image;
+    },
+  };
+  const edge: EdgeParts = { ...common, readServiceImage: () => readServiceImage('edge'), sync: syncEdges };
+  const serviceParts = { store, operations, events, secrets, fleet, clock, readCidr };
+  const databases = makeDatabases({
+    ...serviceParts,
+    makeEngine: engines.connectDatabase,
+    readServiceImage: () => readServiceImage('database'),
+    countSites: (sql) => countSitesByService(sql, 'database'),
+  });
+  const caches = makeCaches({
+    ...serviceParts,
+    makeEngine: engines.connectCache,
+    readServiceImage: () => readServiceImage('cache'),
+    countSites: (sql) => countSitesByService(sql, 'cache'),
+  });
+  const appRecipe = (app: string) => shelf.recipes.find((one) => one.kind === 'app' && one.value.name === app)?.value;
+  const sites: SiteParts = {
+    store,
+    operations,
+    events,
+    secrets,
+    databases,
+    caches,
+    pools,
+    readRecipe: appRecipe,
+    appNames: () => shelf.recipes.filter((one) => one.kind === 'app').map((one) => one.value.name),
+    readAllowedFrom: async () => accountHostOf(await readCidr()),
+    publicAddress: {
+      scheme: 'http',
+      get port() {
+        return state.httpPort ?? UNKNOWN_PORT;
+      },
+    },
+    async readFreeDiskBytes() {
+      const usage = await fleet.usage();
+      return usage === undefined ? 0 : usage.diskTotalBytes - usage.diskUsedBytes;
+    },
+  };
+  const whole: DeploymentParts = {
+    name: deployment,
+    ...{ store, operations, fleet, clock, images, databases, caches, edge, pools, sites, onChange },
+    isPortFree: options.isPortFree,
+    storageDriver: engines.storageDriver,
+  };
+
+  operations.register(makeNodeCreate(pools));
+  operations.register(makeNodeRemove(pools));
+  operations.register(makePoolCreate(pools));
+  operations.register(makePoolScale(pools));
+  operations.register(makePoolDelete(pools));
+  operations.register(makeImageBake(images));
+  operations.register(makeEdgeCreate(edge));
+  operations.register(makeSiteCreate(sites));
+  operations.register(makeSiteSuspend(sites));
+  operations.register(makeSiteResume(sites));
+  operations.register(makeSiteSetHosts(sites));
+  operations.register(makeSiteDelete(sites));
+  operations.register(makeSitePurge(sites));
+  operations.register(makeDeploymentUp(whole));
+  operations.register(makeDeploymentStop(whole));
+  operations.register(makeDeploymentDestroy(whole));
+
+  const whenUp = (work: (signal: AbortSignal) => Promise<Json>) => async (signal: AbortSignal) =>
+    state.wanted === 'up' ? work(signal) : { rests: 'the deployment is down' };
+  loops.add(
+    makeLoop({
+      name: 'servers.watch',
+      wrongWhen: 'a server counts as ready and its agent is silent',
+      everyMs: 2_000,
+      timeoutMs: 10_000,
+      runOnce: () => watchServers(store, events),
+    }),
+  );
+  loops.add(
+    makeLoop({
+      name: 'pools.heal',
+      wrongWhen: 'a pool has fewer or more living nodes than it wants, or a dead one',
+      everyMs: 5_000,
+      timeoutMs: 30_000,
+      runOnce: whenUp((signal) => healPools(pools, signal)),
+    }),
+  );
+  loops.add(
+    makeLoop({
+      name: 'edges.heal',
+      wrongWhen: "an edge's container is stopped or gone",
+      everyMs: 3_000,
+      timeoutMs: 30_000,
+      runOnce: whenUp((signal) => healEdges(edge, signal)),
+    }),
+  );
+  loops.add(
+    makeLoop({
+      name: 'sites.purge',
+      wrongWhen: 'an archived site is past its grace time and still there',
+      everyMs: 60_000,
+      timeoutMs: 30_000,
+      runOnce: whenUp(() => purgeDue(sites)),
+    }),
+  );
+  for (const { watch } of [databases, caches])
+    loops.add({ ...watch, runOnce: whenUp((signal) => watch.runOnce(signal)) });
+
+  function makeAnswers(): AgentAnswers {
+    return {
+      async hello(server, params) {
+        await welcomeAgent(store, events, { ...params, server });
+        return { accepted: true };
+      },
+      async heartbeat(server, { load, nodes }) {
+        await noteHeartbeat(store, server, load);
+        if (await noteNodeReports(pools, server, nodes)) {
+          wakeHeal();
+          await syncEdges(AbortSignal.timeout(10_000)).catch((thrown: unknown) =>
+            log.warn({ err: thrown }, 'edges not synced'),
+          );
+        }
+        return null;
+      },
+      'config.server': async (server) => {
+        const [nodes, edges] = [await listNodes(store, { server }), await listEdges(store)];
+        return {
+          server,
+          nodes: nodes.flatMap(({ name, pool, address, state: nodeState }) =>
+            address === null ? [] : [{ name, pool, address, wanted: nodeState !== 'draining' }],
+          ),
+          trustedProxies: edges.flatMap((one) => (one.address === null ? [] : [`${one.address}/32`])),
+          edges: edges.filter((one) => one.server === server).map((one) => one.name),
+        };
+      },
+      'config.pool': (_, { pool, since }) => readPoolConfig(sites, pool, since),
+      'config.edge': () => readEdgeDocument(store, []),
+    };
+  }
+
+  return {
+    routes: [
+      makeServerRoutes({ store }),
+      makeImageRoutes(images),
+      makePoolRoutes(pools),
+      makeEdgeRoutes({ store }),
+      makeDatabaseRoutes({ store, databases }),
+      makeCacheRoutes({ store, caches }),
+      makeSiteRoutes(sites),
+      makeDeploymentRoutes(whole),
+    ],
+    checks: makeDoctorChecks(whole),
+    parts: { images, pools, sites, edge, deployment: whole },
+    databases,
+    caches,
+    simulatedAgents,
+    acceptAgent: (socket) => channel?.accept(socket),
+    async subjectOf(noun, name) {
+      if (noun !== 'site') return `${noun}:${name}`;
+      return `site:${(await readSite(store, name))?.id ?? name}`;
+    },
+    async close() {
+      channel?.close();
+      await Promise.all([databases.close(), caches.close()]);
+      await fleet.close();
+    },
+  };
+}
+
+function bindAnswers(answers: AgentAnswers, server: string) {
+  return {
+    hello: (params: Parameters<AgentAnswers['hello']>[1], signal: AbortSignal) => answers.hello(server, params, signal),
+    heartbeat: (params: Parameters<AgentAnswers['heartbeat']>[1], signal: AbortSignal) =>
+      answers.heartbeat(server, params, signal),
+    'config.server': (params: object, signal: AbortSignal) => answers['config.server'](server, params as never, signal),
+    'config.pool': (params: { pool: string; since: number }, signal: AbortSignal) =>
+      answers['config.pool'](server, params, signal),
+    'config.edge': (params: object, signal: AbortSignal) => answers['config.edge'](server, params as never, signal),
+  };
+}
