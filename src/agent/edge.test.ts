@@ -1,3 +1,4 @@
+// Tests of the applier while no HAProxy runs; test/system/edge.test.ts has one.
 import assert from 'node:assert/strict';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -26,7 +27,7 @@ async function withApplier(work: (dir: string, applier: ReturnType<typeof makeEd
   }
 }
 
-test('a new directory is for root only and serves nothing yet', () =>
+void test('a new directory is for root only and serves nothing yet', () =>
   withApplier(async (dir, applier) => {
     await applier.prepare();
     assert.equal((await stat(dir)).mode & 0o777, 0o700);
@@ -37,7 +38,7 @@ test('a new directory is for root only and serves nothing yet', () =>
     assert.deepEqual(applier.status(), {});
   }));
 
-test('preparing again leaves what was applied', () =>
+void test('preparing again leaves what was applied', () =>
   withApplier(async (dir, applier) => {
     await applier.prepare();
     await writeFile(join(dir, 'haproxy.cfg'), 'mine');
@@ -45,7 +46,7 @@ test('preparing again leaves what was applied', () =>
     assert.equal(await readFile(join(dir, 'haproxy.cfg'), 'utf8'), 'mine');
   }));
 
-test('with HAProxy away the files are written, so that it starts from them, and the problem is one that passes', () =>
+void test('with HAProxy away the files are written, so that it starts from them, and the problem is one that passes', () =>
   withApplier(async (dir, applier) => {
     await assert.rejects(applier.apply(document, new AbortController().signal), (error) => {
       assert.ok(error instanceof Problem);
@@ -65,7 +66,7 @@ test('with HAProxy away the files are written, so that it starts from them, and 
     assert.deepEqual(drafts, []);
   }));
 
-test('a document whose hosts and pools contradict each other is refused', () => {
+void test('a document whose hosts and pools contradict each other is refused', () => {
   const [pool] = document.pools;
   const [host] = document.hosts;
   const messages = (change: object) => {

@@ -42,6 +42,9 @@ defaults
     retries 3
     option redispatch 1
     retry-on conn-failure empty-response 502
+    option srvtcpka
+    srvtcpka-idle 5s
+    srvtcpka-intvl 5s
     option httpchk
     http-check send meth GET uri /.espalier/health ver HTTP/1.1 hdr Host edge.espalier
     http-check expect status 200

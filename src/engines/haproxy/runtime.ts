@@ -26,6 +26,7 @@ export interface TalkOptions {
 }
 
 const BATCH = 64;
+const PROMPT = '\n> ';
 
 function toAway(socketPath: string, error: Error) {
   return haproxyProblems.make('away', { socket: socketPath, why: error.message }, error);
@@ -55,12 +56,12 @@ async function connect(socketPath: string, { signal, timeoutMs }: TalkOptions): 
   }
 }
 
-/** Writes `text` and reads until `isWhole(received)`, or until the other side ends when that counts as whole. */
+/** Writes `text` and reads until `isWhole` says so, which is asked after each piece and when the other side ends. */
 async function exchange(
   socket: Socket,
   socketPath: string,
   text: string,
-  isWhole: (received: string) => boolean,
+  isWhole: (received: string, ended: boolean) => boolean,
   { signal, timeoutMs }: TalkOptions,
 ): Promise<string> {
   signal.throwIfAborted();
@@ -69,10 +70,10 @@ async function exchange(
   const what = `"${text.split('\n', 1)[0] ?? ''}"`;
   const onData = (data: string) => {
     received += data;
-    if (isWhole(received)) resolve(received);
+    if (isWhole(received, false)) resolve(received);
   };
   const onClose = () => {
-    if (isWhole(`${received}\n> `)) resolve(received);
+    if (isWhole(received, true)) resolve(received);
     else reject(toAway(socketPath, new Error('the connection was closed')));
   };
   const onError = (error: Error) => reject(toAway(socketPath, error));
@@ -107,7 +108,7 @@ export async function openRuntime(socketPath: string, options: TalkOptions): Pro
   // Between two exchanges nobody listens for errors, and an error without a listener ends the process.
   socket.on('error', () => undefined);
   const ask = async (lines: readonly string[]) => {
-    const isWhole = (received: string) => parseAnswers(received).length >= lines.length;
+    const isWhole = (received: string) => received.endsWith(PROMPT) && parseAnswers(received).length >= lines.length;
     const text = lines.map((line) => `${line}\n`).join('');
     return parseAnswers(await exchange(socket, socketPath, text, isWhole, options));
   };
@@ -141,7 +142,7 @@ export async function runCommands(session: RuntimeSession, commands: readonly Ru
 export async function runReload(masterSocketPath: string, options: TalkOptions): Promise<void> {
   const socket = await connect(masterSocketPath, options);
   try {
-    const answer = await exchange(socket, masterSocketPath, 'reload\n', (text) => text.endsWith('\n> '), options);
+    const answer = await exchange(socket, masterSocketPath, 'reload\n', (_, ended) => ended, options);
     if (!answer.startsWith('Success=1')) {
       const words = answer
         .split('\n')
