@@ -2,7 +2,8 @@
 // that every command finds the controller in one way.
 import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { DEFAULT_DEPLOYMENT, defaultDataDir } from '../lib/deployment.ts';
 import { cliProblems } from './problems.ts';
 
 /** Where the controller is. Without a `url` it is on this machine, behind the Unix socket in `dataDir`. */
@@ -24,7 +25,8 @@ export interface ContextFlags {
 }
 
 const FIELDS = ['deployment', 'dataDir', 'url', 'token', 'ca'] as const;
-const NAME = /^[a-z][a-z0-9-]{0,30}$/;
+/** The bridge is named for it (lib/deployment.ts), hence the 14 characters. */
+const NAME = /^[a-z][a-z0-9-]{0,13}$/;
 
 /** `$XDG_CONFIG_HOME/espalier/context.json`, or `$ESPALIER_CONTEXT`. */
 export function contextPathOf(env: NodeJS.ProcessEnv): string {
@@ -32,10 +34,10 @@ export function contextPathOf(env: NodeJS.ProcessEnv): string {
   return env.ESPALIER_CONTEXT ?? join(base, 'espalier', 'context.json');
 }
 
-/** `/var/lib/espalier` for root and the default deployment; a folder of their own for everyone and everything else. */
+/** Where the controller keeps it for root (`lib/deployment.ts`); for anyone else below their home. */
 export function dataDirOf(deployment: string, uid: number, env: NodeJS.ProcessEnv): string {
-  const folder = deployment === 'espalier' ? 'espalier' : `espalier-${deployment}`;
-  return uid === 0 ? join('/var/lib', folder) : join(env.HOME ?? homedir(), '.local/share', folder);
+  const systemPath = defaultDataDir(deployment);
+  return uid === 0 ? systemPath : join(env.HOME ?? homedir(), '.local/share', basename(systemPath));
 }
 
 /** Reads the context file; an absent one is an empty one. A file with a token must be the owner's alone. */
@@ -71,9 +73,9 @@ export async function writeContextFile(path: string, context: Partial<Context>):
 export function makeContext(flags: ContextFlags, env: NodeJS.ProcessEnv, file: Partial<Context>, uid: number): Context {
   const pick = (flag: string | undefined, variable: string | undefined, stored: string | undefined) =>
     flag ?? (variable === '' ? undefined : variable) ?? stored;
-  const deployment = pick(flags.deployment, env.ESPALIER_DEPLOYMENT, file.deployment) ?? 'espalier';
+  const deployment = pick(flags.deployment, env.ESPALIER_DEPLOYMENT, file.deployment) ?? DEFAULT_DEPLOYMENT;
   if (!NAME.test(deployment)) {
-    throw cliProblems.make('usage', { why: `"${deployment}" is no name for a deployment (a-z, 0-9, -, at most 31)` });
+    throw cliProblems.make('usage', { why: `"${deployment}" is no name for a deployment (a-z, 0-9, -, at most 14)` });
   }
   const dataDir = pick(flags.dataDir, env.ESPALIER_DATA_DIR, file.dataDir) ?? dataDirOf(deployment, uid, env);
   const url = pick(flags.url, env.ESPALIER_URL, file.url);

@@ -81,7 +81,6 @@ function addDeploymentCommands(root: Command, run: Run): void {
     .option('--simulated', 'the same controller over a simulated fleet: no root, no Incus, to look around')
     .option('--api-port <port>', 'serve the API by TLS to tokens on this port', positive)
     .option('--http-port <port>', "the edge's port for HTTP", positive)
-    .option('--https-port <port>', "the edge's port for HTTPS", positive)
     .action(run<UpOptions>(async (cli, options) => (await import('./up/up.ts')).runUp(cli, options)));
   root
     .command('down')

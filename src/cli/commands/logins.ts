@@ -1,7 +1,7 @@
 // Addresses and first passwords: what a person needs to open a site. Apart because `up` ends with it and `site create`
 // does too.
 import { Problem } from '../../lib/errors.ts';
-import { type Cli, listAll } from '../cli.ts';
+import type { Cli } from '../cli.ts';
 import { renderTable } from '../output.ts';
 
 /** A site's address and first login; the password is absent once it was changed. */
@@ -13,9 +13,6 @@ export interface Login {
   user?: string;
   password?: string;
 }
-
-/** `up` again on a large deployment must not list it whole. */
-const SHOWN = 10;
 
 /** One site's. */
 export async function readLogin(cli: Cli, site: { name: string; app: string; url: string }): Promise<Login> {
@@ -31,14 +28,6 @@ export async function readLogin(cli: Cli, site: { name: string; app: string; url
     if (thrown instanceof Problem && thrown.document.status < 500) return { name, app, url };
     throw thrown;
   }
-}
-
-/** Those of the first sites that are ready. */
-export async function readLogins(cli: Cli): Promise<Login[]> {
-  const sites = await listAll<{ name: string; app: string; url: string }>(cli, '/v1/sites', { filter: 'state=ready' });
-  const logins: Login[] = [];
-  for (const site of sites.slice(0, SHOWN)) logins.push(await readLogin(cli, site));
-  return logins;
 }
 
 /** As a table; nothing for none. */

@@ -87,7 +87,7 @@ export function listDaemons(settings: DeploymentSettings, dataDir: string, build
     name: 'agent',
     argv: [
       ...[process.execPath, join(cwd, 'src/agent/main.ts'), '--deployment', deployment],
-      ...['--data-dir', join(dataDir, 'agent'), '--controller', join(dataDir, 'controller.sock')],
+      ...['--data-dir', dataDir],
     ],
   };
   return simulated ? [controller] : [controller, agent];

@@ -2,7 +2,7 @@
 // Every part finds out what is there already, so a second `up`, or one after an interruption, only does what is missing.
 import { type Problem, toProblem } from '../../lib/errors.ts';
 import { type Cli, makeDisplay, say } from '../cli.ts';
-import { readLogins, renderLogins } from '../commands/logins.ts';
+import { type Login, renderLogins } from '../commands/logins.ts';
 import type { AcceptedDocument } from '../documents.ts';
 import { renderJson, renderProblem } from '../output.ts';
 import { type ExitCode, exitCodes } from '../problems.ts';
@@ -20,7 +20,6 @@ export interface UpOptions {
   simulated?: boolean;
   apiPort?: number;
   httpPort?: number;
-  httpsPort?: number;
 }
 
 /** Runs it all; ends with addresses and first passwords on standard output. */
@@ -36,15 +35,17 @@ export async function runUp(cli: Cli, options: UpOptions): Promise<ExitCode> {
   const prepared = await runLocalSteps(cli, [...hostSteps, ...(await makeStartSteps(cli, settings))]);
   if (!prepared) return exitCodes.failed;
 
-  const outcome = await runDeployment(cli, { method: 'POST', path: '/v1/deployment', body: portsOf(options) });
+  const outcome = await runDeployment(cli, {
+    method: 'POST',
+    path: '/v1/deployment',
+    body: { httpPort: options.httpPort },
+  });
   if (outcome !== exitCodes.done || cli.options.wait === false) return outcome;
-  const logins = await readLogins(cli);
-  terminal.out(cli.options.json === true ? `${JSON.stringify({ result: { sites: logins } })}\n` : renderLogins(logins));
+  const { body } = await cli.client.request<{ sites: Login[] }>('GET', '/v1/deployment', { signal: cli.signal });
+  terminal.out(cli.options.json === true ? `${JSON.stringify({ result: body })}\n` : renderLogins(body.sites));
   say(cli, `Up in ${renderDuration(clock.monotonicMs() - startedMs)}.`);
   return exitCodes.done;
 }
-
-const portsOf = ({ httpPort, httpsPort }: UpOptions) => ({ httpPort, httpsPort });
 
 /** On a machine that cannot run containers: the simulated fleet, if the person wants it. */
 async function offerSimulated(cli: Cli, before: DeploymentSettings | undefined): Promise<boolean | undefined> {
