@@ -48,8 +48,8 @@ export interface IncusClient {
   begin(request: IncusRequest, options: CallOptions | undefined): Promise<WireOperation>;
   /** Waits for an operation's end, however it ends. Undefined when the engine has forgotten it. */
   waitFor(operationId: string, what: string, options: CallOptions | undefined): Promise<WireOperation | undefined>;
-  /** A websocket that is not yet open. */
-  openSocket(path: string, query: Query): WebSocket;
+  /** A websocket that is not yet open. `autoPong` answers the engine's pings; default true. */
+  openSocket(path: string, query: Query, options?: { autoPong?: boolean }): WebSocket;
   close(): Promise<void>;
 }
 
@@ -194,9 +194,9 @@ export function makeIncusClient(place: { socketPath: string; project: string }):
       return await waitWithin(operationId, what, makeBound(options));
     },
 
-    openSocket(path, query) {
+    openSocket(path, query, { autoPong = true } = {}) {
       const url = `ws+unix:${place.socketPath}:${toUrlPath(path, place.project, query)}`;
-      return new WebSocket(url, { perMessageDeflate: false, skipUTF8Validation: true });
+      return new WebSocket(url, { perMessageDeflate: false, skipUTF8Validation: true, autoPong });
     },
 
     async close() {

@@ -47,7 +47,10 @@ export async function runExec(
     signal.addEventListener('abort', stop, { once: true });
     const fds = (operation.metadata?.fds ?? {}) as Record<string, string>;
     const open = (fd: string) => {
-      const socket = client.openSocket(`${toPath('operations', operation.id)}/websocket`, { secret: fds[fd] });
+      // Pongs are not wanted here, and harm: a write to a socket that the engine has just closed would destroy ours
+      // with output in it that we have not read.
+      const path = `${toPath('operations', operation.id)}/websocket`;
+      const socket = client.openSocket(path, { secret: fds[fd] }, { autoPong: false });
       // A failing socket shows in the operation's end; here it only must not be an unhandled error.
       socket.on('error', () => {});
       sockets.push(socket);
