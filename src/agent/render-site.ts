@@ -71,13 +71,16 @@ function variables(document: SiteDocument): [name: string, value: string][] {
 function renderPhpFpm(document: SiteDocument): string {
   const { site, limits } = document;
   const home = `/var/lib/espalier/sites/${site}`;
-  const values: [string, string][] = [
+  const fixed: [string, string][] = [
     ['memory_limit', `${limits.phpMemoryMb}M`],
     ['max_execution_time', `${limits.requestTimeoutS}`],
     ['upload_max_filesize', `${limits.uploadMb}M`],
     // A form's other fields need room beside the file.
     ['post_max_size', `${limits.uploadMb + 1}M`],
     ['error_log', 'syslog'],
+  ];
+  // Apps that keep sessions in a way of their own may: a fixed value would silently win over their handler.
+  const defaults: [string, string][] = [
     ['session.save_handler', 'redis'],
     ['session.save_path', sessionPath(document)],
     ['redis.session.lock_expire', `${limits.requestTimeoutS + LOCK_GRACE_S}`],
@@ -102,7 +105,8 @@ function renderPhpFpm(document: SiteDocument): string {
     `env[HOME] = "${home}"`,
     'env[PATH] = "/usr/local/bin:/usr/bin:/bin"',
     'env[LANG] = "C.UTF-8"',
-    ...values.map(([name, value]) => `php_admin_value[${name}] = "${value}"`),
+    ...fixed.map(([name, value]) => `php_admin_value[${name}] = "${value}"`),
+    ...defaults.map(([name, value]) => `php_value[${name}] = "${value}"`),
     '',
   ].join('\n');
 }

@@ -1,5 +1,5 @@
 <?php
-// Compiles every PHP file of the folders that the app's `precompile` names into the file cache; with a socket as
+// Compiles every PHP file and folder that the app's `precompile` names into the file cache; with a socket as
 // argument, has the PHP-FPM behind it do so.
 
 if (isset($argv[1])) {
@@ -10,8 +10,10 @@ error_reporting(0);
 ini_set('memory_limit', '-1');
 set_time_limit(0);
 $compiled = $skipped = 0;
-foreach (file('/usr/lib/espalier/app/precompile', FILE_IGNORE_NEW_LINES) as $folder) {
-    $files = new RecursiveIteratorIterator(new RecursiveDirectoryIterator($folder, FilesystemIterator::SKIP_DOTS));
+foreach (file('/usr/lib/espalier/app/precompile', FILE_IGNORE_NEW_LINES) as $path) {
+    $files = is_dir($path)
+        ? new RecursiveIteratorIterator(new RecursiveDirectoryIterator($path, FilesystemIterator::SKIP_DOTS))
+        : [new SplFileInfo($path)];
     foreach ($files as $file) {
         if (!$file->isFile() || !in_array($file->getExtension(), ['php', 'inc'], true)) continue;
         try {
