@@ -7,7 +7,7 @@ import { type Clock, makeSystemClock } from '../lib/clock.ts';
 import { commonProblems } from '../lib/errors.ts';
 import { makeSilentLogger } from '../lib/log.ts';
 import type { Event, Events } from '../platform/events.ts';
-import { type ApiRoutes, json, jsonBody, makeRoutes, type Who, whoOf } from '../platform/http.ts';
+import { type ApiRoutes, dryRunQuery, json, jsonBody, makeRoutes, type Who, whoOf } from '../platform/http.ts';
 import type { Operation, Operations, OperationView } from '../platform/operations/operation.ts';
 import { type ApiParts, makeApi, type Transport } from './api.ts';
 
@@ -176,6 +176,22 @@ void test('an answer that takes too long ends as a retryable problem', async () 
   const request = makeTestApi({ answerTimeoutMs: 5 });
   const slow = await problemOf(request('/v1/slow'));
   assert.deepEqual([slow.status, slow.code], [504, 'http.too-slow']);
+});
+
+void test('a dry run of a route that has none is refused, and of one that has it is let through', async () => {
+  const routes = makeRoutes();
+  routes.openapi(
+    createRoute({
+      method: 'delete',
+      path: '/v1/things/{name}',
+      request: { params: z.object({ name: z.string() }), query: dryRunQuery },
+      responses: { 200: json(z.boolean(), 'Whether it is one') },
+    }),
+    (c) => c.json(c.req.valid('query').dryRun, 200),
+  );
+  const request = makeTestApi({ rooms: [makeThingRoutes(), routes] });
+  assert.equal((await problemOf(request('/v1/things?dryRun=true', post({ name: 'ab' })))).code, 'http.no-dry-run');
+  assert.equal(await (await request('/v1/things/x?dryRun=true', { method: 'DELETE' })).json(), true);
 });
 
 void test('operations are listed by a filter, shown with the operations they started, and cancelled by name', async () => {

@@ -11,6 +11,7 @@ import { type ApiEnv, type ApiRoutes, assertScope, type Who } from '../platform/
 import { httpProblems } from '../platform/http-problems.ts';
 import type { Loops } from '../platform/loops.ts';
 import type { Operations } from '../platform/operations/operation.ts';
+import { refuseUnknownDryRuns } from './dry-run.ts';
 import { makeEventRoutes } from './event-routes.ts';
 import { renderOpenApi } from './openapi-document.ts';
 import { makeOperationRoutes } from './operation-routes.ts';
@@ -123,10 +124,12 @@ export function makeApi(parts: ApiParts): OpenAPIHono<Env> {
   });
   if (parts.idempotency !== undefined) api.use('/v1/*', parts.idempotency as MiddlewareHandler);
 
-  for (const routes of listAllRoutes(parts)) api.route('/', routes);
+  const all = listAllRoutes(parts);
+  api.use('/v1/*', refuseUnknownDryRuns(all));
+  for (const routes of all) api.route('/', routes);
   let document: string | undefined;
   api.get('/v1/openapi.json', (c) => {
-    document ??= JSON.stringify(renderOpenApi(joinRoutes(listAllRoutes(parts)), parts.about.version));
+    document ??= JSON.stringify(renderOpenApi(joinRoutes(all), parts.about.version));
     return c.body(document, 200, { 'Content-Type': 'application/json' });
   });
   return api;

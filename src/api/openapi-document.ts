@@ -26,7 +26,10 @@ export function renderOpenApi(routes: ApiRoutes, version: string): object {
     info: { title: 'Espalier', version, license: { name: 'Apache-2.0' } },
     security: [{ token: [] }],
   });
-  for (const path of Object.values(document.paths ?? {})) {
+  // The order of paths is that of their names, not of mounting, so that the committed document changes only with them.
+  const paths = Object.entries(document.paths ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
+  document.paths = Object.fromEntries(paths);
+  for (const [, path] of paths) {
     for (const [method, operation] of Object.entries(path)) {
       operation.responses = { ...operation.responses, default: PROBLEM_RESPONSE };
       if (method === 'post') operation.parameters = [...(operation.parameters ?? []), IDEMPOTENCY_KEY];

@@ -7,7 +7,7 @@ import { httpProblems } from '../platform/http-problems.ts';
 import type { Operation, OperationState, Operations } from '../platform/operations/operation.ts';
 import { problemSchema } from './problem-response.ts';
 
-const storedProblemSchema = problemSchema.omit({ instance: true, errors: true });
+const storedProblemSchema = problemSchema.omit({ instance: true, errors: true }).openapi('StoredProblem');
 const stateSchema = z.enum([
   'pending',
   'running',
@@ -19,23 +19,25 @@ const stateSchema = z.enum([
   'fatal',
 ]) satisfies z.ZodType<OperationState>;
 
-const operationSchema = z.object({
-  id: z.string(),
-  kind: z.string(),
-  title: z.string(),
-  state: stateSchema,
-  params: z.unknown(),
-  locks: z.array(z.string()),
-  by: z.string(),
-  reason: z.string().nullable(),
-  waiting: z.object({ step: z.string(), problem: storedProblemSchema, since: z.string() }).nullable(),
-  problem: storedProblemSchema.nullable(),
-  cancelledBy: z.string().nullable(),
-  createdAt: z.string(),
-  startedAt: z.string().nullable(),
-  endedAt: z.string().nullable(),
-  durationMs: z.number().nullable(),
-});
+const operationSchema = z
+  .object({
+    id: z.string(),
+    kind: z.string(),
+    title: z.string(),
+    state: stateSchema,
+    params: z.unknown(),
+    locks: z.array(z.string()),
+    by: z.string(),
+    reason: z.string().nullable(),
+    waiting: z.object({ step: z.string(), problem: storedProblemSchema, since: z.string() }).nullable(),
+    problem: storedProblemSchema.nullable(),
+    cancelledBy: z.string().nullable(),
+    createdAt: z.string(),
+    startedAt: z.string().nullable(),
+    endedAt: z.string().nullable(),
+    durationMs: z.number().nullable(),
+  })
+  .openapi('Operation');
 
 const stepSchema = z.object({
   name: z.string(),
@@ -50,11 +52,13 @@ const stepSchema = z.object({
   durationMs: z.number().nullable(),
 });
 
-const operationViewSchema = operationSchema.extend({
-  steps: z.array(stepSchema),
-  /** Operations that this one started, oldest first; they are `by` `operation:ID`. */
-  children: z.array(operationSchema),
-});
+const operationViewSchema = operationSchema
+  .extend({
+    steps: z.array(stepSchema),
+    /** Operations that this one started, oldest first; they are `by` `operation:ID`. */
+    children: z.array(operationSchema),
+  })
+  .openapi('OperationView');
 
 /** Bound of the search for an operation's children: the newest operations that are looked at. */
 const CHILD_SEARCH_LIMIT = 500;

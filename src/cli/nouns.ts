@@ -13,6 +13,8 @@ export interface Noun {
   /** The field that names a row: what `show` takes and completion offers. */
   key: string;
   columns(nowMs: number): Column<Row>[];
+  /** Fields that its list can be filtered by. */
+  filters?: readonly string[];
   /** True for nouns that can only be listed. */
   listOnly?: boolean;
 }
@@ -37,6 +39,7 @@ export const nouns: readonly Noun[] = [
     summary: "Sites: customers' installations",
     path: '/v1/sites',
     key: 'name',
+    filters: ['name', 'app', 'pool', 'state'],
     columns: (nowMs) => [field('name'), field('state'), field('app'), field('pool'), field('hosts'), age(nowMs)],
   },
   {
@@ -95,10 +98,19 @@ export const nouns: readonly Noun[] = [
     columns: () => [field('name'), field('state'), field('server'), field('address'), field('sites')],
   },
   {
+    noun: 'edge',
+    summary: 'Edges: the HAProxy containers in front of everything',
+    path: '/v1/edges',
+    key: 'name',
+    listOnly: true,
+    columns: () => [field('name'), field('state'), field('server'), field('address'), field('listen'), field('reason')],
+  },
+  {
     noun: 'operation',
     summary: 'Operations: actions of several steps',
     path: '/v1/operations',
     key: 'id',
+    filters: ['state', 'kind', 'lock'],
     columns: (nowMs) => [field('id'), field('state'), field('title'), field('by'), age(nowMs), about],
   },
   {

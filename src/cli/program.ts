@@ -1,26 +1,25 @@
 // The tree of commands: nouns, verbs, their arguments and options. What a command does is in a file of its own,
 // loaded when it is run, so that help and completion stay quick.
-import { Command, InvalidArgumentError, Option } from 'commander';
-import { type Cli, type GlobalOptions, makeCli, runChange, runFollow, type Surroundings } from './cli.ts';
-import type { NewSiteOptions } from './commands/site.ts';
+import { Command } from 'commander';
+import { type Cli, type GlobalOptions, makeCli, type Surroundings } from './cli.ts';
 import { type Noun, nouns } from './nouns.ts';
 import type { ExitCode } from './problems.ts';
 import type { UpOptions } from './up/up.ts';
+import {
+  addOperationVerbs,
+  addPoolVerbs,
+  addServiceVerbs,
+  addSiteVerbs,
+  addTokenVerbs,
+  positive,
+  type Run,
+} from './verbs.ts';
 
 /** The program, and the exit code of the command that ran. */
 export interface Program {
   command: Command;
   exitCode(): ExitCode;
 }
-
-const positive = (text: string): number => {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('It must be a whole number from 1 on.');
-  return value;
-};
-const natural = (text: string): number => (text === '0' ? 0 : positive(text));
-const collect = (value: string, before: string[] = []): string[] => [...before, value];
-const enc = encodeURIComponent;
 
 /** Makes the tree. Argument names that are nouns (`<site>`) are completed with live names. */
 export function makeProgram(version: string, surroundings: Surroundings): Program {
@@ -64,15 +63,13 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   const group = (noun: string): Command => groups.get(noun) ?? root;
   addSiteVerbs(group('site'), run);
   addPoolVerbs(group('pool'), group('node'), group('image'), run);
+  addServiceVerbs(group('database'), run);
+  addServiceVerbs(group('cache'), run);
   addOperationVerbs(group('operation'), group('event'), run);
   addTokenVerbs(group('token'), run);
   addHelpers(root, run);
   return { command: root, exitCode: () => exitCode };
 }
-
-type Run = <O extends object>(
-  work: (cli: Cli, options: O, args: string[]) => Promise<ExitCode>,
-) => (...given: unknown[]) => Promise<void>;
 
 function addDeploymentCommands(root: Command, run: Run): void {
   root
@@ -105,7 +102,8 @@ function addDeploymentCommands(root: Command, run: Run): void {
 function addNoun(root: Command, noun: Noun, run: Run): Command {
   const group = root.command(noun.noun).description(noun.summary);
   const list = group.command('list').description(`list ${noun.noun}s`);
-  list.option('--filter <terms>', 'for example "state=ready app!=mautic"');
+  if (noun.filters !== undefined)
+    list.option('--filter <terms>', `of ${noun.filters.join(', ')}: "state=ready app!=mautic"`);
   list.option('--limit <n>', 'the first n only', positive);
   const defaultLimit = noun.noun === 'operation' || noun.noun === 'event' ? 30 : undefined;
   list.action(
@@ -121,158 +119,6 @@ function addNoun(root: Command, noun: Noun, run: Run): Command {
       .action(run(async (cli, _, [name = '']) => (await import('./commands/list-show.ts')).runShow(cli, noun, name)));
   }
   return group;
-}
-
-function addSiteVerbs(site: Command, run: Run): void {
-  const load = () => import('./commands/site.ts');
-  site
-    .command('create')
-    .description('create a site and wait for its first page')
-    .argument('<name>')
-    .requiredOption('--app <app>', 'which app')
-    .addOption(
-      new Option('--host <host>', 'a host name, the first is the primary one; may be repeated')
-        .argParser(collect)
-        .makeOptionMandatory(),
-    )
-    .option('--pool <pool>', 'on this pool (default: the emptiest one of the app)')
-    .option('--title <title>', 'its title (default: its name)')
-    .option('--email <address>', "the administrator's mail address")
-    .option('--set <key=value>', 'a setting of the app; may be repeated', collect)
-    .action(run<NewSiteOptions>(async (cli, options, [name = '']) => (await load()).runSiteCreate(cli, name, options)));
-  for (const [verb, description] of [
-    ['suspend', 'answer visitors with a page that says so; keep everything'],
-    ['resume', 'bring a suspended or archived site back'],
-  ] as const) {
-    site
-      .command(verb)
-      .description(description)
-      .argument('<site>')
-      .action(run(async (cli, _, [name = '']) => (await load()).runSiteVerb(cli, name, verb)));
-  }
-  site
-    .command('set-hosts')
-    .description('replace the host names, the primary one first')
-    .argument('<site>')
-    .argument('<host...>')
-    .action(run(async (cli, _, [name = '', ...hosts]) => (await load()).runSiteSetHosts(cli, name, hosts)));
-  site
-    .command('login')
-    .description('address, user and first password')
-    .argument('<site>')
-    .action(run(async (cli, _, [name = '']) => (await load()).runSiteLogin(cli, name)));
-  site
-    .command('delete')
-    .description('back up, take off line, purge after the grace time')
-    .argument('<site>')
-    .option('--grace <seconds>', 'until it is purged', natural)
-    .action(
-      run<{ grace?: number }>(async (cli, { grace }, [name = '']) => (await load()).runSiteDelete(cli, name, grace)),
-    );
-}
-
-function addPoolVerbs(pool: Command, node: Command, image: Command, run: Run): void {
-  pool
-    .command('create')
-    .description('create a pool from the newest image of an app')
-    .argument('<name>')
-    .requiredOption('--app <app>', 'which app')
-    .option('--size <nodes>', 'how many nodes', positive)
-    .option('--max-sites <n>', 'how many sites may live on it', positive)
-    .option('--node-memory <MiB>', 'what a node is expected to use, for placement', positive)
-    .action(
-      run<{ app: string; size?: number; maxSites?: number; nodeMemory?: number }>((cli, options, [name]) => {
-        const { app, size, maxSites, nodeMemory } = options;
-        const body = { name, app, size, maxSites, nodeMemoryMb: nodeMemory };
-        return runChange(cli, { method: 'POST', path: '/v1/pools', body });
-      }),
-    );
-  pool
-    .command('scale')
-    .description('change how many nodes a pool wants')
-    .argument('<pool>')
-    .argument('<size>', 'how many', positive)
-    .action(
-      run((cli, _, [name = '', size]) =>
-        runChange(cli, { method: 'POST', path: `/v1/pools/${enc(name)}/scale`, body: { size: Number(size) } }),
-      ),
-    );
-  pool
-    .command('delete')
-    .description('delete a pool that has no sites')
-    .argument('<pool>')
-    .action(
-      run(async (cli, _, [name = '']) => {
-        const { assertConfirmed } = await import('./cli.ts');
-        await assertConfirmed(cli, `This removes the pool ${name} with its nodes.`, name);
-        return await runChange(cli, { method: 'DELETE', path: `/v1/pools/${enc(name)}` });
-      }),
-    );
-  node
-    .command('replace')
-    .description('drain a node and remove it; its pool makes another')
-    .argument('<node>')
-    .action(run((cli, _, [name = '']) => runChange(cli, { method: 'POST', path: `/v1/nodes/${enc(name)}/replace` })));
-  image
-    .command('build')
-    .description('bake a new image of an app')
-    .argument('<app>')
-    .action(run((cli, _, [recipe]) => runChange(cli, { method: 'POST', path: '/v1/images', body: { recipe } })));
-}
-
-function addOperationVerbs(operation: Command, event: Command, run: Run): void {
-  for (const [verb, description] of [
-    ['cancel', 'ask it to stop and undo what it did'],
-    ['resume', 'try the undo of a fatal one again, after the cause was removed'],
-    ['release', 'drop the locks of a fatal one, after cleaning up by hand'],
-  ] as const) {
-    operation
-      .command(verb)
-      .description(description)
-      .argument('<operation>')
-      .action(
-        run(async (cli, _, [id = '']) => {
-          const { runOperationVerb } = await import('./commands/operation.ts');
-          return await runOperationVerb(cli, id, verb);
-        }),
-      );
-  }
-  operation
-    .command('wait')
-    .description('show its steps until it has ended')
-    .argument('<operation>')
-    .action(run((cli, _, [id = '']) => runFollow(cli, id)));
-  event
-    .command('watch')
-    .description('print events as they happen')
-    .option('--kind <kind>', 'exact, or all of a noun: site.*')
-    .option('--subject <subject>', 'exact: site:ID')
-    .action(
-      run<{ kind?: string; subject?: string }>(async (cli, { kind, subject }) => {
-        const { runWatchEvents } = await import('./commands/watch-events.ts');
-        const query = { ...(kind === undefined ? {} : { kind }), ...(subject === undefined ? {} : { subject }) };
-        return await runWatchEvents(cli, query);
-      }),
-    );
-}
-
-function addTokenVerbs(token: Command, run: Run): void {
-  token
-    .command('create')
-    .description('make a token; it is shown once')
-    .argument('<name>')
-    .addOption(new Option('--scope <scope>', 'what it may do').choices(['read', 'operate', 'admin']).default('read'))
-    .option('--days <n>', 'until it expires', positive, 90)
-    .action(
-      run<{ scope: string; days: number }>((cli, { scope, days }, [name]) =>
-        runChange(cli, { method: 'POST', path: '/v1/tokens', body: { name, scopes: [scope], days } }),
-      ),
-    );
-  token
-    .command('delete')
-    .description('revoke a token')
-    .argument('<token>')
-    .action(run((cli, _, [name = '']) => runChange(cli, { method: 'DELETE', path: `/v1/tokens/${enc(name)}` })));
 }
 
 function addHelpers(root: Command, run: Run): void {

@@ -63,6 +63,12 @@ export const httpProblems = makeCatalogue('http', {
       `The request expects version ${a.expected}, and the present one is ${a.actual}.`,
     todo: () => 'Read it again, decide anew, and send its new `ETag` in `If-Match`.',
   },
+  'no-dry-run': {
+    status: 400,
+    title: 'This cannot be tried out',
+    detail: (a: { method: string; path: string }) => `${a.method} ${a.path} has no dry run; nothing was changed.`,
+    todo: () => 'Leave `dryRun` (`--dry-run`) out to carry it out.',
+  },
   'no-such-route': {
     status: 404,
     title: 'There is no such address',

@@ -7,15 +7,16 @@ import { type ExitCode, exitCodes } from '../problems.ts';
 
 /** The noun's list as a table; `limit` items from the first page, or all. */
 export async function runList(cli: Cli, noun: Noun, filter: string | undefined, limit?: number): Promise<ExitCode> {
-  const items =
+  const found =
     limit === undefined
       ? await listAll<Row>(cli, noun.path, { filter })
       : (
           await cli.client.request<PageDocument<Row>>('GET', noun.path, {
-            query: { filter, pageSize: limit },
+            query: { filter, pageSize: Math.min(limit, 500) },
             signal: cli.signal,
           })
         ).body.items;
+  const items = found.slice(0, limit);
   cli.terminal.out(
     cli.options.json === true ? renderJson({ items }) : renderTable(noun.columns(cli.clock.nowMs()), items),
   );
