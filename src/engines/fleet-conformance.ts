@@ -14,6 +14,8 @@ export interface FleetHarness {
   setup: FleetSetup & { cidr: string };
   /** An image file whose containers run until they are told to stop. */
   image: ImageFiles;
+  /** Resolves when a started container hears requests to stop. */
+  waitUntilUp(name: string): Promise<void>;
   /** An existing folder of the host. */
   hostFolder: string;
 }
@@ -194,6 +196,7 @@ export function testFleet(title: string, makeHarness: () => Promise<FleetHarness
         await fleet.instances.start('switched');
         await assertProblem('running', fleet.instances.delete('switched'));
         await fleet.instances.restart('switched', { force: true });
+        await harness.waitUntilUp('switched');
         await fleet.instances.stop('switched');
         await fleet.instances.stop('switched', { force: true });
         await assertProblem('not-running', fleet.instances.restart('switched'));

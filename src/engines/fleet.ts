@@ -198,7 +198,10 @@ export interface Instances {
   ensure(spec: InstanceSpec, options?: CallOptions): Promise<Instance>;
   /** A running one is fine. */
   start(name: string, options?: CallOptions): Promise<void>;
-  /** `force` kills; otherwise it is asked, and `incus.timed-out` after the bound. A stopped one is fine. */
+  /**
+   * `force` kills; otherwise it is asked, and `incus.timed-out` after the bound. One that has only just been started may
+   * not hear it: its first process must be listening. A stopped one is fine.
+   */
   stop(name: string, options?: CallOptions & { force?: boolean }): Promise<void>;
   restart(name: string, options?: CallOptions & { force?: boolean }): Promise<void>;
   /** An absent one is fine. A running one needs `force`, else `incus.running`. */

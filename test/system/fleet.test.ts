@@ -9,7 +9,7 @@ import { testFleet } from '../../src/engines/fleet-conformance.ts';
 import { makeIncusClient, toPath } from '../../src/engines/incus/client.ts';
 import { INCUS_SOCKET, makeIncusFleet } from '../../src/engines/incus/fleet.ts';
 import { Problem } from '../../src/lib/errors.ts';
-import { makeTinyImage } from './tiny-image.ts';
+import { makeTinyImage, WAIT_UNTIL_UP } from './tiny-image.ts';
 
 const PLACE = { project: 'esp-test-fleet', network: 'esp-test-fleet', storagePool: 'esp-test-fleet' };
 const SETUP = { driver: 'btrfs', sizeGib: 4, cidr: '10.87.101.1/24' };
@@ -25,13 +25,19 @@ async function makeCleanFleet() {
   return fleet;
 }
 
-testFleet('the fleet over Incus', async () => ({
-  fleet: await makeCleanFleet(),
-  stranger: makeIncusFleet({ place: { ...PLACE, project: 'esp-test-fleet2' } }),
-  setup: SETUP,
-  image,
-  hostFolder: folder,
-}));
+testFleet('the fleet over Incus', async () => {
+  const fleet = await makeCleanFleet();
+  return {
+    fleet,
+    stranger: makeIncusFleet({ place: { ...PLACE, project: 'esp-test-fleet2' } }),
+    setup: SETUP,
+    image,
+    waitUntilUp: async (name) => {
+      await fleet.exec(name, WAIT_UNTIL_UP);
+    },
+    hostFolder: folder,
+  };
+});
 
 const isCode = (code: string) => (thrown: unknown) => thrown instanceof Problem && thrown.code === `incus.${code}`;
 

@@ -28,12 +28,16 @@ const APPLETS = [
   'chown',
 ];
 
-/** Gets an address by DHCP, and ends at once when asked to stop (Incus sends SIGPWR). */
+/**
+ * Listens for Incus's request to stop (SIGPWR), says so by the file /dev/up (new at each start), and gets an address by
+ * DHCP when it has a NIC.
+ */
 const INIT = `#!/bin/sh
-echo "tiny container $(cat /proc/sys/kernel/hostname) is up" > /dev/console
-ip link set lo up
 trap 'exit 0' PWR TERM INT
-[ -e /sys/class/net/eth0 ] && { ip link set eth0 up; udhcpc -i eth0 -s /etc/udhcpc.sh -t 20 -T 1 -q; }
+echo "tiny container $(cat /proc/sys/kernel/hostname) is up" > /dev/console
+: > /dev/up
+ip link set lo up
+[ -e /sys/class/net/eth0 ] && { ip link set eth0 up; udhcpc -i eth0 -s /etc/udhcpc.sh -t 20 -T 1 -q & }
 while :; do sleep 3600 & wait $!; done
 `;
 
@@ -56,6 +60,9 @@ async function readBusybox(folder: string): Promise<Buffer> {
   const unpacked = join(folder, 'unpacked');
   return await readFile(join(unpacked, 'bin/busybox')).catch(() => readFile(join(unpacked, 'usr/bin/busybox')));
 }
+
+/** A command that ends when the container's init listens. */
+export const WAIT_UNTIL_UP = ['sh', '-c', 'until [ -e /dev/up ]; do sleep 0.02; done'] as const;
 
 /** Writes a unified image into `folder` and returns its path. `words` makes images differ. */
 export async function makeTinyImage(folder: string, words = 'tiny'): Promise<string> {

@@ -50,6 +50,7 @@ testFleet('the simulated fleet', async () => {
     stranger: makeSimulatedFleet({ place: { ...PLACE, project: 'theirs' }, world, clock }),
     setup: { driver: 'btrfs', sizeGib: 8, cidr: '10.9.8.1/24' },
     image: { unified: image },
+    waitUntilUp: async () => {},
     hostFolder: folder,
   };
 });
