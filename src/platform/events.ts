@@ -106,6 +106,8 @@ function renderWhere({ subject, kind }: EventFilter, before: number | undefined)
 export function makeEvents(options: { store: Store; clock: Clock; pollMs?: number }): Events {
   const { store, clock, pollMs = 1_000 } = options;
   const bell = makeBell(clock);
+  // What each open transaction has appended: written by one statement at its end.
+  const drafts = new WeakMap<Sql, NewEvent[]>();
 
   async function read(text: string, values: unknown[]): Promise<Event[]> {
     return (await store.query<Row>(`select ${COLUMNS} from event where ${text}`, values)).map(toEvent);
@@ -140,15 +142,24 @@ export function makeEvents(options: { store: Store; clock: Clock; pollMs?: numbe
 
   return {
     async append(sql, event) {
-      const values = [event.kind, event.subject, event.by, event.reason, toJsonValue(event.data), LOCK];
+      const earlier = drafts.get(sql);
+      if (earlier !== undefined) {
+        earlier.push(event);
+        return;
+      }
+      const events = [event];
+      drafts.set(sql, events);
       await sql.beforeCommit(async () => {
+        drafts.delete(sql);
         await sql.query(
           `insert into event (kind, subject, by, reason, data)
-           select $1::text, $2::text, $3::text, $4::text, $5::jsonb from (select pg_advisory_xact_lock($6)) as held`,
-          values,
+           select kind, subject, by, reason, coalesce(data, 'null')
+           from (select pg_advisory_xact_lock($1)) as held,
+             jsonb_to_recordset($2::jsonb) as new (kind text, subject text, by text, reason text, data jsonb)`,
+          [LOCK, toJsonValue(events)],
         );
       });
-      sql.afterCommit(() => bell.ring());
+      sql.afterCommit(bell.ring);
     },
 
     async list(filter = {}) {
