@@ -23,9 +23,10 @@ const LAYERS: Record<string, readonly string[]> = {
   edge: ['sites', 'services'],
   deployment: ['edge'],
   api: ['deployment'],
-  main: ['api'],
+  // With a simulated fleet the controller plays the agents too.
+  main: ['api', 'agent'],
 };
-/** Programs of their own: they import these folders only, and nobody imports them. */
+/** Programs of their own: they import these folders only. */
 const PROGRAMS: Record<string, readonly string[]> = { agent: ['engines'], cli: ['lib'] };
 
 /** Static, re-exporting and dynamic imports of files; type-only ones count, since a reader follows them too. */

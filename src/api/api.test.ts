@@ -159,8 +159,10 @@ void test('bad input is a problem that names the field, and a body that is no JS
     { in: 'body', pointer: '/name', detail: 'Too small: expected string to have >=2 characters' },
   ]);
   assert.equal((await problemOf(request('/v1/things', post('{')))).code, 'http.malformed-body');
-  const large = await problemOf(request('/v1/things', post({ name: 'x'.repeat(1024 * 1024) })));
+  const large = await problemOf(request('/v1/things', post({ name: 'ab' }, { 'content-length': '1048577' })));
   assert.deepEqual([large.status, large.code], [413, 'http.body-too-large']);
+  const chunked = await problemOf(request('/v1/things', post({ name: 'ab' }, { 'transfer-encoding': 'chunked' })));
+  assert.deepEqual([chunked.status, chunked.code], [411, 'http.length-required']);
   assert.equal((await problemOf(request('/v1/nothing'))).code, 'http.no-such-route');
 });
 

@@ -48,6 +48,18 @@ void test('the Unix socket is for root alone, is refused to a second controller,
   await assert.rejects(stat(socketPath), { code: 'ENOENT' });
 });
 
+void test('a body arrives through the socket', async (t) => {
+  const { socketPath, start } = await serveIn(t);
+  const server = await start();
+  const send = async (body: string, headers: Record<string, string>) => {
+    const request = httpRequest({ socketPath, path: '/v1/x', method: 'POST', headers });
+    request.write(body);
+    return await textOf(request);
+  };
+  assert.equal(await send('{"a":1}', { 'content-length': '7' }), '{"transport":"local","body":"{\\"a\\":1}"}');
+  await server.close();
+});
+
 void test('a socket left behind by a killed controller is replaced, a plain file in its place is not', async (t) => {
   const { socketPath, start } = await serveIn(t);
   const { spawnSync } = await import('node:child_process');

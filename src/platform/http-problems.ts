@@ -30,6 +30,12 @@ export const httpProblems = makeCatalogue('http', {
     detail: (a: { limitBytes: number }) => `The request body is larger than ${a.limitBytes} bytes.`,
     todo: () => 'Send a smaller document; files do not travel through this API.',
   },
+  'length-required': {
+    status: 411,
+    title: 'The length of the body is needed',
+    detail: () => 'The request has a body in chunks, without `Content-Length`.',
+    todo: () => 'Send the document whole, with its length.',
+  },
   'bad-page-token': {
     status: 400,
     title: 'The page token is not one of ours',
