@@ -52,7 +52,7 @@ function declareFor(
   declare: (test: StoreTest, engine: Store['engine']) => void,
   skip: string | false,
 ): void {
-  describe(`on ${name}`, { skip }, () => {
+  void describe(`on ${name}`, { skip }, () => {
     let engine: Engine | undefined;
     let reset = async () => {};
     before(async () => {
@@ -62,7 +62,7 @@ function declareFor(
     afterEach(() => reset());
     after(() => engine?.close());
     declare((title, work) => {
-      it(title, async () => {
+      void it(title, async () => {
         if (engine === undefined) throw new Error(`no ${name}`);
         await work(engine);
       });
@@ -152,7 +152,11 @@ async function makeTemplate(admin: pg.Client, url: string, migrations: readonly 
   await admin.query(`drop database if exists ${draft} with (force)`);
   await admin.query(`create database ${draft}`);
   const store = makeStore(makePostgresqlLender({ url: renderUrl(url, draft) }));
-  await runMigrations(store, migrations).finally(() => store.close());
+  try {
+    await runMigrations(store, migrations);
+  } finally {
+    await store.close();
+  }
   await admin.query(`alter database ${draft} rename to ${template}`);
   return template;
 }
