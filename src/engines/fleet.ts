@@ -68,7 +68,7 @@ export interface FleetCapabilities {
   copyOnWrite: boolean;
   /** More than one server can be a member. */
   cluster: boolean;
-  /** Host paths and volumes can be mounted id-mapped (`shift`). */
+  /** The kernel can mount host paths and volumes id-mapped (`shift`). A server that is itself a container may refuse yet. */
   shift: boolean;
 }
 
@@ -92,7 +92,7 @@ export interface FleetUsage {
   diskUsedBytes: number;
 }
 
-/** A machine. `offline`: the cluster does not hear it. `blocked`: waits for others to be upgraded. */
+/** A machine. `offline`: the cluster, or we, do not hear it. `blocked`: waits for others to be upgraded. */
 export interface FleetServer {
   name: string;
   /** `https://…` in a cluster, empty on a single server. */

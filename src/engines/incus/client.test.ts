@@ -11,6 +11,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { Problem } from '../../lib/errors.ts';
 import { makeIncusClient } from './client.ts';
 import { watchEvents } from './events.ts';
+import { listServers } from './place.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'incus-client-'));
 after(() => rm(folder, { recursive: true }));
@@ -113,6 +114,35 @@ void describe('an operation', () => {
     assert.deepEqual(await client.operate(REQUEST, { isDone: async () => true }), {});
     await assert.rejects(client.operate(REQUEST, { isDone: async () => false }), isCode('outcome-unknown'));
     await assert.rejects(client.operate(REQUEST, {}), isCode('outcome-unknown'));
+  });
+});
+
+void describe('the servers of a cluster', () => {
+  const place = { project: 'ours', network: 'bridge', storagePool: 'pool' };
+  const member = (name: string, status: string) => ({ server_name: name, url: `https://${name}`, status, message: '' });
+  const members = [member('s1', 'Online'), member('s2', 'Online'), member('s3', 'Offline')];
+
+  const cluster: Answer = (request, response) => {
+    const url = request.url ?? '';
+    if (url.includes('target=s2')) reply(response, { type: 'error', error_code: 503, error: 'connection refused' });
+    else if (url.startsWith('/1.0/cluster')) reply(response, { type: 'sync', metadata: members });
+    else if (url.startsWith('/1.0/storage-pools')) {
+      reply(response, { type: 'sync', metadata: { space: { total: 9, used: 4 } } });
+    } else if (url.startsWith('/1.0/resources')) {
+      reply(response, { type: 'sync', metadata: { cpu: { total: 2 }, memory: { total: 8, used: 1 } } });
+    } else reply(response, { type: 'sync', metadata: { environment: { server_clustered: true } } });
+  };
+
+  void it('are told even when one of them has died and the cluster does not know it yet', async () => {
+    const servers = await listServers(await makeClient(cluster), place, {});
+    assert.deepEqual(
+      servers.map(({ name, status, memoryFreeBytes, diskFreeBytes }) => [name, status, memoryFreeBytes, diskFreeBytes]),
+      [
+        ['s1', 'online', 7, 5],
+        ['s2', 'offline', 0, 0],
+        ['s3', 'offline', 0, 0],
+      ],
+    );
   });
 });
 

@@ -3,8 +3,7 @@
 import type { CallOptions, Files } from '../fleet.ts';
 import { boundBy, CHANGE_TIMEOUT_MS, type IncusClient, READ_TIMEOUT_MS, toPath } from './client.ts';
 import { runExec } from './exec.ts';
-import { unless } from './instances.ts';
-import { incusProblems, toIncusProblem } from './problems.ts';
+import { incusProblems, toIncusProblem, unless } from './problems.ts';
 import { readTree, renderTar } from './tree.ts';
 
 const TREE_TIMEOUT_MS = 120_000;

@@ -14,9 +14,8 @@ import {
   READ_TIMEOUT_MS,
   toPath,
 } from './client.ts';
-import { isProblem, unless } from './instances.ts';
 import { hasLabels, isOurs, toImage } from './parse.ts';
-import { incusProblems } from './problems.ts';
+import { incusProblems, isProblem, unless } from './problems.ts';
 import { renderImageProperties, renderPublishRequest } from './render.ts';
 import type { WireImage } from './wire.ts';
 

@@ -5,7 +5,7 @@ import type { CallOptions, FleetPlace, InstanceSpec, Instances } from '../fleet.
 import { boundBy, CHANGE_TIMEOUT_MS, type IncusClient, READ_TIMEOUT_MS, toPath } from './client.ts';
 import { hasLabels, isOurs, toInstance, toInstanceState, toLabels } from './parse.ts';
 import type { ServerFacts } from './place.ts';
-import { incusProblems } from './problems.ts';
+import { incusProblems, isProblem, unless } from './problems.ts';
 import {
   renderChangedConfig,
   renderCopySource,
@@ -24,11 +24,6 @@ const CREATE_TIMEOUT_MS = 120_000;
 /** How much longer we wait than the engine itself for a container to stop when asked. */
 const STOP_GRACE_MS = 5_000;
 const LOG_BYTES = 64 * 1024;
-
-/** True when `thrown` is the fleet's problem `name`. */
-export function isProblem(thrown: unknown, name: keyof typeof incusProblems.entries): boolean {
-  return thrown instanceof Problem && thrown.code === `incus.${name}`;
-}
 
 /** The containers of a place. */
 export function makeIncusInstances(client: IncusClient, place: FleetPlace, server: ServerFacts): Instances {
@@ -73,6 +68,21 @@ export function makeIncusInstances(client: IncusClient, place: FleetPlace, serve
       },
       options,
     );
+  }
+
+  /**
+   * The request for a copy. It starts only later, when the source's config and devices are gone from it; its
+   * architecture must be said, or it cannot go to another member.
+   */
+  async function renderCopy(spec: InstanceSpec, copyOf: string, options: CallOptions | undefined): Promise<object> {
+    const source = await findOurs(copyOf.split('/')[0] ?? '', options);
+    if (source === undefined) {
+      const why = `there is no container to copy ${copyOf} from`;
+      throw incusProblems.make('source-not-found', { what: whatIs(spec.name), why });
+    }
+    const { architecture } = source.metadata;
+    const stopped = { ...spec, start: false };
+    return { ...renderInstanceRequest(place, stopped, renderCopySource(place.project, copyOf)), architecture };
   }
 
   /** Brings an existing container to a spec's config and devices, all of it and nothing else. */
@@ -136,25 +146,22 @@ export function makeIncusInstances(client: IncusClient, place: FleetPlace, serve
 
     async create(spec, options) {
       const bound = boundBy(CREATE_TIMEOUT_MS, options);
-      const isCopy = 'copyOf' in spec.source;
-      const source =
-        'copyOf' in spec.source
-          ? renderCopySource(place.project, spec.source.copyOf)
-          : renderImageSource(spec.source.image);
-      // A copy starts only when the source's config and devices are gone from it.
-      const json = renderInstanceRequest(place, { ...spec, start: (spec.start ?? false) && !isCopy }, source);
       const query = { target: spec.server === undefined ? undefined : await server.toTarget(spec.server, options) };
+      const made =
+        'copyOf' in spec.source
+          ? await renderCopy(spec, spec.source.copyOf, options)
+          : renderInstanceRequest(place, spec, renderImageSource(spec.source.image));
       try {
         await client.operate(
-          { method: 'POST', path: toPath('instances'), query, what: whatIs(spec.name), json },
+          { method: 'POST', path: toPath('instances'), query, what: whatIs(spec.name), json: made },
           { ...bound, isDone: async () => (await api.read(spec.name, options)) !== undefined },
         );
       } catch (thrown) {
         if (!isProblem(thrown, 'not-found')) throw thrown;
-        const why = `there is no ${'copyOf' in spec.source ? `container ${spec.source.copyOf}` : `image ${spec.source.image}`}, or a volume of its devices is missing`;
+        const why = 'its image, the snapshot it is to be copied from, or a volume of its devices does not exist';
         throw incusProblems.make('source-not-found', { what: whatIs(spec.name), why }, thrown);
       }
-      if (isCopy) {
+      if ('copyOf' in spec.source) {
         await shape(spec.name, spec, bound);
         if (spec.start) await api.start(spec.name, bound);
       }
@@ -224,13 +231,6 @@ export function makeIncusInstances(client: IncusClient, place: FleetPlace, serve
     },
   };
   return api;
-}
-
-/** For `catch`: swallows the problem `name`, throws on everything else. */
-export function unless(name: keyof typeof incusProblems.entries): (thrown: unknown) => void {
-  return (thrown) => {
-    if (!isProblem(thrown, name)) throw thrown;
-  };
 }
 
 function isSame(a: WireConfig | WireDevices, b: WireConfig | WireDevices): boolean {

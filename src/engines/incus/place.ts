@@ -1,11 +1,15 @@
 // The place itself: project, bridge and storage pool, and the servers under it. Apart because these outlive every
 // container and belong to the whole machine: what carries another's key, or none, is never touched.
+import { Problem } from '../../lib/errors.ts';
 import type { CallOptions, FleetPlace, FleetServer, FleetSetup, FleetUsage } from '../fleet.ts';
 import { boundBy, CHANGE_TIMEOUT_MS, type IncusClient, READ_TIMEOUT_MS, toPath } from './client.ts';
 import { isOurs, toServer } from './parse.ts';
-import { incusProblems } from './problems.ts';
+import { incusProblems, unless } from './problems.ts';
 import {
+  type OwnedRequest,
+  renderClusterPart,
   renderDynamicRange,
+  renderMemberPart,
   renderNetworkRequest,
   renderProjectRequest,
   renderStoragePoolRequest,
@@ -17,7 +21,7 @@ import type { WireMember, WireOwned, WirePoolResources, WireResources, WireServe
 export interface ServerFacts {
   /** Its name, under which it appears among the servers. Read once. */
   readName(options: CallOptions | undefined): Promise<string>;
-  /** `target` for a request that places something on a server; undefined when there is only one. */
+  /** `target` for a request that places something on a server; undefined when there is only one. `incus.not-found`. */
   toTarget(serverName: string, options: CallOptions | undefined): Promise<string | undefined>;
 }
 
@@ -37,7 +41,15 @@ export function makeServerFacts(client: IncusClient): ServerFacts {
     async toTarget(serverName, options) {
       // Asked each time: a server may join a cluster while we run.
       const { environment } = await readServer(client, options);
-      if (environment.server_clustered) return serverName;
+      if (environment.server_clustered) {
+        const request = {
+          method: 'GET',
+          path: toPath('cluster', 'members', serverName),
+          what: `server ${serverName}`,
+        } as const;
+        await client.send<WireMember>(request, boundBy(READ_TIMEOUT_MS, options));
+        return serverName;
+      }
       if (serverName === environment.server_name) return undefined;
       throw incusProblems.make('not-found', { what: `server ${serverName}` });
     },
@@ -54,6 +66,9 @@ export async function readCapabilities(client: IncusClient, place: FleetPlace, o
     shift: environment.kernel_features.idmapped_mounts === 'true',
   };
 }
+
+/** A member that is well answers in some 10 ms. */
+const MEMBER_TIMEOUT_MS = 3_000;
 
 type Noun = 'projects' | 'networks' | 'storage-pools';
 const WORDS: Readonly<Record<Noun, string>> = {
@@ -73,6 +88,8 @@ async function readOwned(
   const what = `${WORDS[noun]} ${name}`;
   const request = { method: 'GET', path: toPath(noun, name), query: { project: 'default' }, what } as const;
   const found = await client.find<WireOwned>(request, boundBy(READ_TIMEOUT_MS, options));
+  // In a cluster, one whose making was interrupted before it got its config; setUp goes on with it.
+  if (found?.metadata.status === 'Pending') return undefined;
   if (found && !isOurs(place, found.metadata.config)) throw incusProblems.make('not-ours', { what });
   return found?.metadata;
 }
@@ -94,13 +111,20 @@ export async function setUpPlace(
   const project = await readOwned(client, place, 'projects', place.project, options);
   const pool = await readOwned(client, place, 'storage-pools', place.storagePool, options);
   const network = await readOwned(client, place, 'networks', place.network, options);
-  const make = async (noun: Noun, name: string, json: object) => {
-    const what = `${WORDS[noun]} ${name}`;
-    await client.operate({ method: 'POST', path: toPath(noun), query: { project: 'default' }, what, json }, bound);
+  const make = async (noun: Noun, request: OwnedRequest) => {
+    const about = { method: 'POST', path: toPath(noun), what: `${WORDS[noun]} ${request.name}` } as const;
+    // A cluster wants to hear from each member first, except of projects.
+    const members = noun === 'projects' ? [] : await listMembers(client, options);
+    for (const { server_name: target } of members.length > 1 ? members : []) {
+      const query = { project: 'default', target };
+      await client.operate({ ...about, query, json: renderMemberPart(request) }, bound).catch(unless('exists'));
+    }
+    const json = members.length > 1 ? renderClusterPart(request) : request;
+    await client.operate({ ...about, query: { project: 'default' }, json }, bound);
   };
-  if (!project) await make('projects', place.project, renderProjectRequest(place));
-  if (!pool) await make('storage-pools', place.storagePool, renderStoragePoolRequest(place, wanted));
-  if (!network) await make('networks', place.network, renderNetworkRequest(place, wanted.cidr));
+  if (!project) await make('projects', renderProjectRequest(place));
+  if (!pool) await make('storage-pools', renderStoragePoolRequest(place, wanted));
+  if (!network) await make('networks', renderNetworkRequest(place, wanted.cidr));
   await keepStaticAddressesFree(client, place, bound);
   const usage = await readUsage(client, place, options);
   if (!usage) throw incusProblems.make('outcome-unknown', { what: `project ${place.project}` });
@@ -181,18 +205,36 @@ export async function listServers(
 ): Promise<FleetServer[]> {
   const { environment } = await readServer(client, options);
   const alone: WireMember = { server_name: environment.server_name, url: '', status: 'Online', message: 'It answers' };
-  const members = environment.server_clustered ? await listMembers(client, options) : [alone];
+  const members = await listMembers(client, options);
+  if (members.length === 0) return [await measure(client, place, alone, undefined, boundBy(READ_TIMEOUT_MS, options))];
   return await Promise.all(
     members.map(async (member) => {
       if (member.status === 'Offline') return toServer(member, undefined, undefined);
-      const target = environment.server_clustered ? member.server_name : undefined;
-      const request = { method: 'GET', path: toPath('resources'), query: { target }, what: 'resources' } as const;
-      const resources = await client.send<WireResources>(request, boundBy(READ_TIMEOUT_MS, options));
-      return toServer(member, resources.metadata, await readPoolResources(client, place, target, options));
+      // The cluster takes 20 s to notice a member's death; meanwhile one that is silent must not hide the others.
+      const bound = { signal: options?.signal, timeoutMs: MEMBER_TIMEOUT_MS };
+      return await measure(client, place, member, member.server_name, bound).catch((thrown: unknown) => {
+        if (!(thrown instanceof Problem && thrown.retryable)) throw thrown;
+        const silent = { ...member, status: 'Offline', message: 'It does not answer, though its cluster counts on it' };
+        return toServer(silent, undefined, undefined);
+      });
     }),
   );
 }
 
+/** A member with its resources. */
+async function measure(
+  client: IncusClient,
+  place: FleetPlace,
+  member: WireMember,
+  target: string | undefined,
+  options: CallOptions,
+): Promise<FleetServer> {
+  const request = { method: 'GET', path: toPath('resources'), query: { target }, what: 'resources' } as const;
+  const { metadata } = await client.send<WireResources>(request, options);
+  return toServer(member, metadata, await readPoolResources(client, place, target, options));
+}
+
+/** The cluster's members; none on a single server. */
 async function listMembers(client: IncusClient, options: CallOptions | undefined): Promise<WireMember[]> {
   const request = {
     method: 'GET',
@@ -200,5 +242,6 @@ async function listMembers(client: IncusClient, options: CallOptions | undefined
     query: { recursion: '1' },
     what: 'cluster',
   } as const;
+  if (!(await readServer(client, options)).environment.server_clustered) return [];
   return (await client.send<WireMember[]>(request, boundBy(READ_TIMEOUT_MS, options))).metadata;
 }

@@ -28,6 +28,7 @@ const MESSAGES: [number, string, string][] = [
   [409, 'Instance is busy running a "create" operation', 'busy'],
   [412, 'ETag does not match: 1 vs 2', 'busy'],
   [503, 'Daemon is starting up', 'away'],
+  [500, "Server isn't ready yet", 'away'],
   [500, 'failed to begin transaction: no available dqlite leader server found', 'away'],
   [500, 'Error: driver: bad connection: database is locked', 'away'],
   [403, 'User does not have permission', 'no-access'],

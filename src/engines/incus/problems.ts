@@ -1,6 +1,6 @@
 // The fleet's problems and how the engine's own words become them. Apart so that the simulated twin throws the
 // very same ones. `retryable` means: the engine is away or busy, and the same call may succeed by itself later.
-import { makeCatalogue, type Problem } from '../../lib/errors.ts';
+import { makeCatalogue, Problem } from '../../lib/errors.ts';
 
 /** What a call was about, in words for a person: `container shop-1`, `image base`. */
 interface About {
@@ -140,7 +140,7 @@ const BY_MESSAGE: readonly (readonly [RegExp, ByMessage])[] = [
 ];
 
 const AWAY =
-  /dqlite|database is locked|leader|connection (?:refused|reset)|no route to host|not (?:yet )?ready|starting up|daemon is stopping|failed to connect|offline/i;
+  /dqlite|database is locked|leader|connection (?:refused|reset)|no route to host|(?:not|isn't) (?:yet )?ready|starting up|daemon is stopping|failed to connect|offline/i;
 
 /**
  * The engine's answer as a problem. `what` says in words what the call was about; `status` is the HTTP status or the
@@ -160,4 +160,16 @@ export function toIncusProblem(what: string, status: number, message: string): P
   if (status === 403) return incusProblems.make('no-access', { why }, cause);
   if (status === 409) return incusProblems.make('exists', { what }, cause);
   return incusProblems.make('refused', { what, why }, cause);
+}
+
+/** True when `thrown` is the fleet's problem `name`. */
+export function isProblem(thrown: unknown, name: keyof typeof incusProblems.entries): boolean {
+  return thrown instanceof Problem && thrown.code === `incus.${name}`;
+}
+
+/** For `catch`: swallows the problem `name`, throws on everything else. */
+export function unless(name: keyof typeof incusProblems.entries): (thrown: unknown) => void {
+  return (thrown) => {
+    if (!isProblem(thrown, name)) throw thrown;
+  };
 }

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import type { InstanceSpec } from '../fleet.ts';
 import {
   renderChangedConfig,
+  renderClusterPart,
   renderCopySource,
   renderDevices,
   renderDynamicRange,
@@ -10,6 +11,7 @@ import {
   renderImageSource,
   renderInstanceRequest,
   renderInstanceUpdate,
+  renderMemberPart,
   renderNetworkRequest,
   renderProjectRequest,
   renderPublishRequest,
@@ -218,6 +220,15 @@ void describe('requests to Incus', () => {
     assert.deepEqual((renderStoragePoolRequest(PLACE, { driver: 'dir', sizeGib: 30 }) as { config: object }).config, {
       'user.espalier.managed': 'espalier',
     });
+  });
+});
+
+void describe('a cluster', () => {
+  void it('hears of a storage pool from each member first, then as a whole', () => {
+    const request = renderStoragePoolRequest(PLACE, { driver: 'btrfs', sizeGib: 30 });
+    const about = { name: 'pool1', driver: 'btrfs', description: 'Espalier' };
+    assert.deepEqual(renderMemberPart(request), { ...about, config: { size: '30GiB' } });
+    assert.deepEqual(renderClusterPart(request), { ...about, config: { 'user.espalier.managed': 'espalier' } });
   });
 });
 

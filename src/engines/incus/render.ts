@@ -182,8 +182,34 @@ export function renderVolumeCopyRequest(place: FleetPlace, spec: VolumeSpec, fro
   return { ...renderVolumeRequest(place, spec), source };
 }
 
+/** A request for something of the place: its name, driver or type, and config. */
+export interface OwnedRequest {
+  name: string;
+  description: string;
+  type?: string;
+  driver?: string;
+  config: WireConfig;
+}
+
+/** Keys of a storage pool's config that each member of a cluster has for itself. */
+const MEMBER_KEYS = ['size', 'source'];
+
+/** What a request that makes a network or storage pool says to one member of a cluster, before all are told the rest. */
+export function renderMemberPart(request: OwnedRequest): OwnedRequest {
+  return { ...request, config: pickConfig(request.config, (key) => MEMBER_KEYS.includes(key)) };
+}
+
+/** What it says to all of them then. */
+export function renderClusterPart(request: OwnedRequest): OwnedRequest {
+  return { ...request, config: pickConfig(request.config, (key) => !MEMBER_KEYS.includes(key)) };
+}
+
+function pickConfig(config: WireConfig, wanted: (key: string) => boolean): WireConfig {
+  return Object.fromEntries(Object.entries(config).filter(([key]) => wanted(key)));
+}
+
 /** POST /1.0/projects. Images, profiles and volumes are the project's own; networks are the machine's. */
-export function renderProjectRequest(place: FleetPlace): object {
+export function renderProjectRequest(place: FleetPlace): OwnedRequest {
   return {
     name: place.project,
     description: 'Espalier',
@@ -199,7 +225,7 @@ export function renderProjectRequest(place: FleetPlace): object {
 }
 
 /** POST /1.0/networks: a bridge with its own DHCP. */
-export function renderNetworkRequest(place: FleetPlace, cidr: string | undefined): object {
+export function renderNetworkRequest(place: FleetPlace, cidr: string | undefined): OwnedRequest {
   return {
     name: place.network,
     type: 'bridge',
@@ -215,7 +241,7 @@ export function renderNetworkRequest(place: FleetPlace, cidr: string | undefined
 }
 
 /** POST /1.0/storage-pools. */
-export function renderStoragePoolRequest(place: FleetPlace, setup: FleetSetup): object {
+export function renderStoragePoolRequest(place: FleetPlace, setup: FleetSetup): OwnedRequest {
   return {
     name: place.storagePool,
     driver: setup.driver,

@@ -1,10 +1,9 @@
 // Snapshots of containers, and custom volumes with theirs. Apart from containers: content that outlives them.
 import type { CallOptions, FleetPlace, Snapshot, Snapshots, VolumeSpec, Volumes } from '../fleet.ts';
 import { boundBy, CHANGE_TIMEOUT_MS, type IncusClient, READ_TIMEOUT_MS, toPath } from './client.ts';
-import { isProblem, unless } from './instances.ts';
 import { hasLabels, isOurs, toVolume } from './parse.ts';
 import type { ServerFacts } from './place.ts';
-import { incusProblems } from './problems.ts';
+import { incusProblems, isProblem, unless } from './problems.ts';
 import { renderVolumeCopyRequest, renderVolumeRequest } from './render.ts';
 import type { WireSnapshot, WireVolume } from './wire.ts';
 
