@@ -92,6 +92,7 @@ async function run(): Promise<void> {
     checks: rooms.checks,
     subjectOf: rooms.subjectOf,
     authenticate: platform.authenticate,
+    idempotency: platform.idempotency,
     closing: closing.signal,
     clock,
     log,

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { connectValkey } from './caches/kind.ts';
 import { connectMariadb } from './databases/kind.ts';
 import type { CacheEngine } from './engines/cache-engine.ts';
-import type { runCommand } from './engines/command.ts';
+import { runCommand } from './engines/command.ts';
 import type { DatabaseEngine } from './engines/database-engine.ts';
 import type { Fleet } from './engines/fleet.ts';
 import { makeIncusFleet } from './engines/incus/fleet.ts';
@@ -41,6 +41,7 @@ export function makeEngines(options: {
       simulated,
       fleet,
       storageDriver: 'btrfs',
+      buildRootfs: runCommand,
       connectDatabase: connectMariadb(fleet),
       connectCache: connectValkey(),
     };

@@ -44,14 +44,14 @@ export async function makeBase(
       out: rootfs,
     });
     ctx.say('mmdebstrap makes the root file system');
-    const built = await parts.buildRootfs(argv, { timeoutMs: MMDEBSTRAP_MS, signal: ctx.signal });
+    const built = await (parts.buildRootfs ?? runCommand)(argv, { timeoutMs: MMDEBSTRAP_MS, signal: ctx.signal });
     if (built.code !== 0) {
       throw imageProblems.make('base-failed', {
         suite: bakeable.suite,
         output: built.stderr.trim().slice(-OUTPUT_SHOWN),
       });
     }
-    await writeFile(join(draft, 'metadata.yaml'), renderMetadata(bakeable.name, 0));
+    await writeFile(join(draft, 'metadata.yaml'), renderMetadata(bakeable.name, Math.floor(Date.now() / 1000)));
     const metadata = join(draft, 'metadata.tar');
     await runCommand(['tar', '-C', draft, '-cf', metadata, 'metadata.yaml'], { timeoutMs: 10_000, signal: ctx.signal });
     ctx.say('importing it');

@@ -15,7 +15,7 @@ export interface ImageParts {
   /** A folder on this machine for files on their way into images. */
   scratchDir: string;
   /** Runs mmdebstrap; a twin writes a token instead. */
-  buildRootfs: typeof runCommand;
+  buildRootfs?: typeof runCommand;
   /** Values of the variables that recipes name their archives by. */
   environment: Readonly<Record<string, string | undefined>>;
 }

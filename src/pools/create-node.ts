@@ -81,7 +81,7 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
               server: node.server,
               source: { image: await parts.readFingerprint(store, pool.app, node.imageNumber) },
               labels: { kind: 'node', pool: poolName, app: pool.app, image: String(node.imageNumber) },
-              config: { 'boot.autostart': 'true', 'security.idmap.isolated': 'true' },
+              config: { 'security.idmap.isolated': 'true' },
               devices: {
                 eth0: { kind: 'nic', ipv4Address: node.address },
                 config: {

@@ -1,22 +1,12 @@
 // Gives every container an address of its own before it boots, so that nothing has to wait for DHCP to tell.
 // Apart from the servers themselves: addresses belong to the network.
+import { toAddressPlan } from '../engines/incus/render.ts';
 import type { Sql } from '../platform/store.ts';
 import { serverProblems } from './problems.ts';
 
 const toNumber = (address: string): number => address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
 const toAddress = (number: number): string =>
   [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join('.');
-
-/**
- * The addresses that containers may have in a bridge network given as `10.87.0.1/20`: all but the network's own, the
- * bridge's, the broadcast address, and the first fifteen, which are kept for people.
- */
-export function addressRange(cidr: string): { first: number; last: number } {
-  const [bridge = '', prefix = ''] = cidr.split('/');
-  const size = 2 ** (32 - Number(prefix));
-  const start = Math.floor(toNumber(bridge) / size) * size;
-  return { first: start + 16, last: start + size - 2 };
-}
 
 /** The bridge's own address, where the host is reached from containers. */
 export function bridgeAddress(cidr: string): string {
@@ -45,8 +35,8 @@ export async function allocateAddress(sql: Sql, cidr: string, instance: string):
   const mine = rows.find((row) => row.instance === instance);
   if (mine !== undefined) return mine.address;
   const taken = new Set(rows.map((row) => row.address));
-  const { first, last } = addressRange(cidr);
-  for (let number = first; number <= last; number += 1) {
+  const { firstStatic, lastStatic } = toAddressPlan(cidr);
+  for (let number = toNumber(firstStatic); number <= toNumber(lastStatic); number += 1) {
     const address = toAddress(number);
     if (taken.has(address)) continue;
     await sql.query('INSERT INTO instance_address (address, instance) VALUES ($1, $2)', [address, instance]);

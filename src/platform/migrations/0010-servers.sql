@@ -18,7 +18,7 @@ CREATE TABLE instance_address (
 -- One row. Whoever changes what agents must know takes the next version here and holds the row until its
 -- transaction ends: so versions become visible in order, and "all that is newer than N" misses nothing.
 CREATE TABLE config_clock (
-  only boolean PRIMARY KEY DEFAULT true CHECK (only),
+  single boolean PRIMARY KEY DEFAULT true CHECK (single),
   version bigint NOT NULL
 );
 INSERT INTO config_clock (version) VALUES (0);

@@ -1,6 +1,6 @@
 -- The deployment itself: one row.
 CREATE TABLE deployment (
-  only boolean PRIMARY KEY DEFAULT true CHECK (only),
+  single boolean PRIMARY KEY DEFAULT true CHECK (single),
   -- What people want of it; while it is down nothing is healed.
   wanted text NOT NULL CHECK (wanted IN ('up', 'down')),
   http_port int,

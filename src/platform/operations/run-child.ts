@@ -19,8 +19,19 @@ export async function runChild(
   signal: AbortSignal,
 ): Promise<OperationView> {
   const { store, operations } = parts;
-  const { items } = await operations.list({ lock: child.lock, kind: child.kind, states: UNDER_WAY });
-  const id = items[0]?.id ?? (await store.transaction(child.begin)).id;
+  const findUnderWay = async () =>
+    (await operations.list({ lock: child.lock, kind: child.kind, states: UNDER_WAY })).items[0]?.id;
+  const begin = async () => {
+    try {
+      return (await store.transaction(child.begin)).id;
+    } catch (thrown) {
+      // Another began it between our look and our beginning.
+      const other = thrown instanceof Problem && thrown.code === 'operations.locked' ? await findUnderWay() : undefined;
+      if (other === undefined) throw thrown;
+      return other;
+    }
+  };
+  const id = (await findUnderWay()) ?? (await begin());
   const ended = await operations.wait(id, signal);
   if (ended.state === 'succeeded') return ended;
   if (ended.problem !== null) throw new Problem({ ...ended.problem, retryable: false });

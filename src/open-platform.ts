@@ -1,0 +1,98 @@
+// Opens what all rooms stand on: store with its migrations, events, operations, loops, secrets, tokens. Part of the
+// composition root; apart from main.ts so that tests open the very same.
+import { join } from 'node:path';
+import type { MiddlewareHandler } from 'hono';
+import type { Clock } from './lib/clock.ts';
+import type { Logger } from './lib/log.ts';
+import { type Events, makeEvents } from './platform/events.ts';
+import type { ApiEnv, Who } from './platform/http.ts';
+import { trimIdempotent } from './platform/idempotency.ts';
+import { makeIdempotency } from './platform/idempotency-middleware.ts';
+import { type Loops, makeLoop, makeLoops } from './platform/loops.ts';
+import { runMigrations } from './platform/migrate.ts';
+import { openStore } from './platform/open-store.ts';
+import { type DrivenOperations, makeOperations } from './platform/operations/operations.ts';
+import type { FaultPoint } from './platform/operations/run-operation.ts';
+import { openSecrets, type Secrets } from './platform/secrets.ts';
+import type { Store } from './platform/store.ts';
+import { verifyToken } from './platform/tokens.ts';
+
+export interface Platform {
+  store: Store;
+  events: Events;
+  operations: DrivenOperations;
+  loops: Loops;
+  secrets: Secrets;
+  authenticate(token: string): Promise<Who | undefined>;
+  idempotency: MiddlewareHandler<ApiEnv>;
+}
+
+export interface PlatformOptions {
+  dataDir: string;
+  /** PostgreSQL instead of PGlite. */
+  url?: string | undefined;
+  /** `kind/step/when`: the process kills itself there, for tests of what a killed controller leaves (ESPALIER_FAULT). */
+  fault?: string | undefined;
+  /** An open store instead of one in the data directory, for tests. */
+  store?: Store;
+  clock: Clock;
+  log: Logger;
+}
+
+const DAY_MS = 86_400_000;
+/** History is kept this long; what is under way or needs a person stays. */
+const KEEP_EVENTS_MS = 90 * DAY_MS;
+const KEEP_OPERATIONS_MS = 90 * DAY_MS;
+const KEEP_REQUESTS_MS = DAY_MS;
+
+/** Opens the platform; the driver and the loops are started by the caller. */
+export async function openPlatform(options: PlatformOptions): Promise<Platform> {
+  const { dataDir, url, clock, log } = options;
+  const store = options.store ?? (await openStore(url === undefined ? { dataDir } : { url }));
+  await runMigrations(store);
+  const events = makeEvents({ store, clock });
+  const fault = parseFault(options.fault);
+  const operations = makeOperations({
+    store,
+    events,
+    clock,
+    log,
+    ...(fault === undefined ? {} : { driver: { fault } }),
+  });
+  const loops = makeLoops({ clock, log });
+  const secrets = await openSecrets({ store, keyFile: join(dataDir, 'secret.key') });
+  loops.add(
+    makeLoop({
+      name: 'history.trim',
+      wrongWhen: 'events, ended operations or remembered requests are older than they are kept',
+      everyMs: 3_600_000,
+      timeoutMs: 120_000,
+      runOnce: async (signal) => ({
+        events: await events.trim(KEEP_EVENTS_MS, signal),
+        operations: await operations.trim(KEEP_OPERATIONS_MS),
+        requests: await trimIdempotent(store, KEEP_REQUESTS_MS),
+      }),
+    }),
+  );
+  return {
+    store,
+    events,
+    operations,
+    loops,
+    secrets,
+    idempotency: makeIdempotency(store),
+    async authenticate(plaintext) {
+      const token = await verifyToken(store, plaintext);
+      return token === undefined ? undefined : { by: `token:${token.name}`, scopes: token.scopes };
+    },
+  };
+}
+
+/** The fault point as a function that kills this process when it is reached. */
+function parseFault(text: string | undefined): ((point: FaultPoint) => void) | undefined {
+  if (text === undefined || text === '') return undefined;
+  const [kind, step, when] = text.split('/');
+  return (point) => {
+    if (point.kind === kind && point.step === step && point.when === when) process.kill(process.pid, 'SIGKILL');
+  };
+}
