@@ -15,6 +15,16 @@ export const TARGETS_COMMAND: readonly string[] = [
   ...['apt-get', 'indextargets', '--format', '$(RELEASE)\t$(COMPONENT)\t$(REPO_URI)\t$(CREATED_BY)'],
 ];
 
+/** Reads the indexes, without descriptions in other languages (a third of it), and leaves those that are there. */
+export const UPDATE_COMMAND: readonly string[] = [
+  ...['apt-get', 'update', '--option', 'Acquire::Languages=none', '--option', 'APT::Get::List-Cleanup=false'],
+];
+
+/** The same of the added source alone. */
+export const UPDATE_SOURCE_COMMAND: readonly string[] = [
+  ...[...UPDATE_COMMAND, '--option', `Dir::Etc::sourcelist=${SOURCE_PATH}`, '--option', 'Dir::Etc::sourceparts=-'],
+];
+
 /** An archive that the machine's apt knows. */
 export interface AptTarget {
   release: string;

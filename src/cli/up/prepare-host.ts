@@ -14,6 +14,8 @@ import {
   renderInstalledCommand,
   SOURCE_PATH,
   TARGETS_COMMAND,
+  UPDATE_COMMAND,
+  UPDATE_SOURCE_COMMAND,
   withSubIdRange,
 } from './packages.ts';
 import type { HostStep } from './run-steps.ts';
@@ -85,15 +87,17 @@ async function installPackages(
   // An installation that was killed half way must be ended before apt does anything else.
   if ((await runCommand(['dpkg', '--audit'], query)).stdout !== '')
     await runToSuccess(['dpkg', '--configure', '-a'], apt);
+  await runToSuccess(UPDATE_COMMAND, apt);
   if (missing.some((name) => name.startsWith('incus-'))) {
+    // After the update, since apt knows no targets before its first one.
     const targets = parseTargets(await runToSuccess(TARGETS_COMMAND, query));
     const source = renderBackportsSource(await readHost(dataDir), targets);
     if (source !== undefined) {
       say(`adding ${SOURCE_PATH}`);
       await writeFile(SOURCE_PATH, source, { mode: 0o644 });
+      await runToSuccess(UPDATE_SOURCE_COMMAND, apt);
     }
   }
-  await runToSuccess(['apt-get', 'update'], apt);
   await runToSuccess(renderInstallCommand(missing), apt);
   return missing.join(', ');
 }
