@@ -14,6 +14,7 @@ void describe('the end of an output', () => {
   void it('is its last bytes when it is long, in one piece or many', () => {
     const tail = makeTail(10, undefined);
     tail.push(Buffer.from('a'.repeat(50)));
+    assert.deepEqual([tail.text(), tail.truncated()], ['a'.repeat(10), true]);
     for (const letter of 'bcdefghijklmnop') tail.push(Buffer.from(letter));
     assert.deepEqual([tail.text(), tail.truncated()], ['ghijklmnop', true]);
     const once = makeTail(3, undefined);
