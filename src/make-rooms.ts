@@ -1,5 +1,6 @@
 // Puts the rooms together over a platform and engines. Part of the composition root; apart from main.ts so that tests
 // compose the very same rooms over twins.
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import type { WebSocket } from 'ws';
 import { makeSimulatedAgents, type SimulatedAgents } from './agent/simulated.ts';
@@ -192,6 +193,10 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     name: deployment,
     ...{ store, operations, fleet, clock, images, databases, caches, edge, pools, sites, onChange },
     isPortFree: options.isPortFree,
+    readTakenNetworks: () =>
+      Object.values(networkInterfaces()).flatMap((all) =>
+        (all ?? []).flatMap(({ family, cidr: network }) => (family === 'IPv4' && network !== null ? [network] : [])),
+      ),
     storageDriver: engines.storageDriver,
   };
 

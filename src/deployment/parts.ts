@@ -24,6 +24,8 @@ export interface DeploymentParts {
   sites: SiteParts;
   /** Whether nothing listens on this port of the machine. */
   isPortFree(port: number): Promise<boolean>;
+  /** Networks that this machine has already, as `address/prefix`. */
+  readTakenNetworks(): string[];
   /** The file system of the storage pool. */
   storageDriver: string;
   /** Hears that the deployment's row changed (port, wanted state). */

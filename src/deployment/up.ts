@@ -19,6 +19,7 @@ import { startPoolCreate } from '../pools/create.ts';
 import { poolLock } from '../pools/parts.ts';
 import { listPools, readPool } from '../pools/store.ts';
 import { waitUntilServing } from '../pools/wait.ts';
+import { chooseCidr } from '../servers/addresses.ts';
 import { newSiteSchema, startSiteCreate } from '../sites/admit.ts';
 import { siteLock } from '../sites/parts.ts';
 import { readSite } from '../sites/store.ts';
@@ -62,7 +63,8 @@ export function makeDeploymentUp(parts: DeploymentParts): OperationKind<Params> 
         name: 'place',
         timeoutMs: 120_000,
         async do({ signal }) {
-          const usage = await fleet.setUp({ driver: parts.storageDriver }, { signal });
+          const cidr = (await fleet.usage({ signal }))?.cidr ?? chooseCidr(parts.name, parts.readTakenNetworks());
+          const usage = await fleet.setUp({ driver: parts.storageDriver, cidr }, { signal });
           await storeHttpPort(store, httpPort);
           await parts.onChange();
           return { network: usage.cidr, storage: usage.driver };

@@ -49,3 +49,27 @@ export async function allocateAddress(sql: Sql, cidr: string, instance: string):
 export async function releaseAddress(sql: Sql, instance: string): Promise<void> {
   await sql.query('DELETE FROM instance_address WHERE instance = $1', [instance]);
 }
+
+/** Networks of 4,096 addresses in 10.64.0.0/10, where few others are. */
+const CANDIDATES = 1024;
+const CANDIDATE_PREFIX = 20;
+const FIRST_CANDIDATE = toNumber('10.64.0.0');
+
+/**
+ * The bridge address (`10.87.16.1/20`) of the first network, beginning at a place that follows from the deployment's name,
+ * that overlaps none of `taken` (`address/prefix` each, IPv4).
+ */
+export function chooseCidr(deployment: string, taken: readonly string[]): string {
+  const seed = [...deployment].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % CANDIDATES, 7);
+  const size = 2 ** (32 - CANDIDATE_PREFIX);
+  const used = taken.map((cidr) => {
+    const [network = '', prefix = ''] = networkOf(cidr).split('/');
+    return { first: toNumber(network), last: toNumber(network) + 2 ** (32 - Number(prefix)) - 1 };
+  });
+  for (let step = 0; step < CANDIDATES; step += 1) {
+    const first = FIRST_CANDIDATE + ((seed + step) % CANDIDATES) * size;
+    const free = used.every((other) => other.last < first || other.first > first + size - 1);
+    if (free) return `${toAddress(first + 1)}/${CANDIDATE_PREFIX}`;
+  }
+  throw serverProblems.make('no-address-left', { network: '10.64.0.0/10' });
+}
