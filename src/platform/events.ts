@@ -41,10 +41,12 @@ export interface Events {
     filter?: EventFilter & { limit?: number; pageToken?: string },
   ): Promise<{ items: Event[]; nextPageToken: string | null }>;
   /**
-   * Events after the one with id `after` (without it: from now on), in commit order, without gaps, until the signal
-   * aborts; then it ends quietly. `events.trimmed` (410) when events after `after` are no longer kept.
+   * Events after the one with id `after`, in commit order, without gaps, until the signal aborts; then it ends quietly.
+   * Without `after`: from about now on; whoever must not miss what they do next reads `readLastId` first. `events.trimmed` (410) when events after `after` are no longer kept.
    */
   watch(options: EventFilter & { after?: string; signal: AbortSignal }): AsyncIterable<Event>;
+  /** The id of the newest event, for `watch`. */
+  readLastId(): Promise<string>;
   /** Deletes events older than this; returns how many. */
   trim(olderThanMs: number, signal?: AbortSignal): Promise<number>;
 }
@@ -171,11 +173,13 @@ export function makeEvents(options: { store: Store; clock: Clock; pollMs?: numbe
     },
 
     watch({ after, signal, ...filter }) {
-      // Asked for now, not at the first `next`: what happens from this call on is seen.
+      // Asked for now, not at the first `next`.
       const start = after === undefined ? readLastId() : Promise.resolve(after).then(fromToken);
       start.catch(() => {});
       return watchFrom(start, filter, signal);
     },
+
+    readLastId: async () => String(await readLastId()),
 
     async trim(olderThanMs, signal) {
       for (let trimmed = 0; ; ) {

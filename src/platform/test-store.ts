@@ -80,6 +80,7 @@ async function prepareReset(store: Store): Promise<() => Promise<void>> {
     const rows = await store.query<{ row: unknown }>(`select to_jsonb(t) as row from ${name} t`);
     if (rows.length > 0) seeds.push({ name, rows: toJsonValue(rows.map(({ row }) => row)) });
   }
+  if (tables.length === 0) return async () => {};
   return () =>
     store.transaction(async (sql) => {
       await sql.query(`truncate ${tables.map(({ name }) => name).join(', ')} restart identity cascade`);
