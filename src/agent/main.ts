@@ -1,5 +1,5 @@
 // The agent's program: builds its parts and runs until it is told to stop. One on each server.
-//   node src/agent/main.ts --deployment NAME --data-dir DIR --controller SOCKET [--server NAME] [--incus-socket PATH]
+//   node src/agent/main.ts --deployment NAME --data-dir DIR [--controller SOCKET] [--server NAME] [--incus-socket PATH]
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -25,13 +25,14 @@ async function run(): Promise<void> {
   const { values } = parseArgs({
     options: {
       deployment: { type: 'string', default: 'espalier' },
-      'data-dir': { type: 'string', default: '/var/lib/espalier/agent' },
-      controller: { type: 'string', default: '/var/lib/espalier/controller.sock' },
+      'data-dir': { type: 'string', default: '/var/lib/espalier' },
+      controller: { type: 'string' },
       server: { type: 'string' },
       'incus-socket': { type: 'string', default: INCUS_SOCKET },
     },
   });
-  const dataDir = values['data-dir'];
+  const dataDir = join(values['data-dir'], 'agent');
+  const socket = values.controller ?? join(values['data-dir'], 'controller.sock');
   const log = makeLogger('agent', process.env.ESPALIER_LOG_LEVEL ?? 'info');
   const clock = makeSystemClock();
   const stop = new AbortController();
@@ -64,7 +65,7 @@ async function run(): Promise<void> {
     }
   };
   const connection = makeConnection({
-    url: `ws+unix://${values.controller}:/v1/agent`,
+    url: `ws+unix://${socket}:/v1/agent`,
     hello: { server, protocol: PROTOCOL_VERSION, version: 'development', address: '127.0.0.1' },
     answers: makeAgentAnswers({ fleet, pools, edges, server: follower }),
     onHello: () => void resync(),
