@@ -91,6 +91,7 @@ function makeEventsOf(known: Event[]): Events {
     append: () => Promise.resolve(),
     list: () => Promise.resolve({ items: known, nextPageToken: null }),
     trim: () => Promise.resolve(0),
+    readLastId: () => Promise.resolve('0'),
     async *watch({ after }) {
       if (after === 'gone') throw commonProblems.make('not-found', { noun: 'event', name: 'gone' });
       yield* known.slice(known.findIndex((event) => event.id === after) + 1);

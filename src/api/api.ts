@@ -121,7 +121,11 @@ export function makeApi(parts: ApiParts): OpenAPIHono<Env> {
       clearTimeout(timer);
     }
   });
-  if (parts.idempotency !== undefined) api.use('/v1/*', parts.idempotency as MiddlewareHandler);
+  const idempotency = parts.idempotency as MiddlewareHandler | undefined;
+  if (idempotency !== undefined) {
+    // An answer with a new token is not kept: tokens are stored as hashes only.
+    api.use('/v1/*', (c, next) => (c.req.path === '/v1/tokens' ? next() : idempotency(c, next)));
+  }
 
   const all = listAllRoutes(parts);
   api.use('/v1/*', refuseUnknownDryRuns(all));

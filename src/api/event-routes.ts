@@ -65,7 +65,8 @@ export function makeEventRoutes(events: Events, closing: AbortSignal, log: Logge
         const signal = AbortSignal.any([gone.signal, closing]);
         const heartbeat = setInterval(() => void stream.write(': still here\n\n'), HEARTBEAT_MS);
         try {
-          const watched = events.watch({ ...filter, ...(after === undefined ? {} : { after }), signal });
+          // Known before the client is told that it is heard: what it does next is in the stream.
+          const watched = events.watch({ ...filter, after: after ?? (await events.readLastId()), signal });
           await stream.write(': from here on\n\n');
           for await (const event of watched) {
             await stream.writeSSE({ id: event.id, event: event.kind, data: JSON.stringify(event) });

@@ -1,6 +1,6 @@
 // The reference pages that are made from the code: errors from every catalogue, the OpenAPI document from every route.
 //   node src/api/reference.ts    writes docs/reference/errors.md and docs/reference/openapi.json
-// Finds catalogues and routes by their files' names, so that no list has to be kept; a test holds the pages current.
+// Finds catalogues and routes by themselves, so that no list has to be kept; a test holds the pages current.
 import { globSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -11,15 +11,17 @@ import { makeEventRoutes } from './event-routes.ts';
 import { renderOpenApi } from './openapi-document.ts';
 import { makeOperationRoutes } from './operation-routes.ts';
 import { makeStateRoutes } from './state-routes.ts';
+import { makeTokenRoutes } from './token-routes.ts';
 
 const SRC = resolve(import.meta.dirname, '..');
 const DOCS = resolve(SRC, '../docs/reference');
 
 type AnyCatalogue = Catalogue<Record<string, ProblemEntry<unknown>>>;
 
-async function importAll(pattern: string): Promise<unknown[]> {
+async function importAll(pattern: string, isWanted: (file: string) => boolean = () => true): Promise<unknown[]> {
   const exported: unknown[] = [];
-  for (const file of globSync(pattern, { cwd: SRC }).sort()) {
+  const files = globSync(pattern, { cwd: SRC }).filter((file) => !file.endsWith('.test.ts') && isWanted(file));
+  for (const file of files.sort()) {
     const module = (await import(join(SRC, file))) as Record<string, unknown>;
     exported.push(...Object.values(module));
   }
@@ -31,7 +33,9 @@ const isCatalogue = (value: unknown): value is AnyCatalogue =>
 
 /** Every catalogue of problems, by its room's name. */
 export async function listCatalogues(): Promise<AnyCatalogue[]> {
-  const exported = [...(await importAll('**/*problems.ts')), ...(await importAll('lib/errors.ts'))];
+  const exported = await importAll('**/*.ts', (file) =>
+    /\bmakeCatalogue\(/.test(readFileSync(join(SRC, file), 'utf8')),
+  );
   return exported.filter(isCatalogue).sort((a, b) => (a.room < b.room ? -1 : 1));
 }
 
@@ -89,6 +93,7 @@ async function listRoutes(): Promise<ApiRoutes[]> {
     makeStateRoutes(nothing as Parameters<typeof makeStateRoutes>[0]),
     makeOperationRoutes(nothing as Parameters<typeof makeOperationRoutes>[0]),
     makeEventRoutes(...([nothing, nothing, nothing] as Parameters<typeof makeEventRoutes>)),
+    makeTokenRoutes(nothing as Parameters<typeof makeTokenRoutes>[0]),
     ...makers.map((make) => (make as (parts: unknown) => ApiRoutes)(nothing)),
   ];
 }

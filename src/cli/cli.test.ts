@@ -98,6 +98,7 @@ async function startController(t: TestContext, views: OperationView[] = []) {
       append: () => Promise.resolve(),
       list: () => Promise.resolve({ items: events, nextPageToken: null }),
       trim: () => Promise.resolve(0),
+      readLastId: () => Promise.resolve('0'),
       async *watch({ signal }) {
         yield* events;
         await new Promise((resolve) => signal.addEventListener('abort', resolve));

@@ -125,9 +125,12 @@ export const nouns: readonly Noun[] = [
     noun: 'token',
     summary: 'Tokens for people and programs elsewhere',
     path: '/v1/tokens',
-    key: 'name',
+    key: 'id',
     listOnly: true,
-    columns: (nowMs) => [field('name'), field('scopes'), age(nowMs), field('expires', 'expiresAt')],
+    columns: (nowMs) => [
+      ...[field('id'), field('name'), field('scopes'), age(nowMs)],
+      ...[field('expires', 'expiresAt'), field('used', 'lastUsedAt'), field('revoked', 'revokedAt')],
+    ],
   },
   {
     noun: 'loop',

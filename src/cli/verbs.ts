@@ -217,5 +217,5 @@ export function addTokenVerbs(token: Command, run: Run): void {
     .command('delete')
     .description('revoke a token')
     .argument('<token>')
-    .action(run((cli, _, [name = '']) => runChange(cli, { method: 'DELETE', path: `/v1/tokens/${enc(name)}` })));
+    .action(run((cli, _, [id = '']) => runChange(cli, { method: 'DELETE', path: `/v1/tokens/${enc(id)}` })));
 }

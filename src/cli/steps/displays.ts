@@ -5,6 +5,7 @@ import type { Style, Terminal } from '../terminal.ts';
 import {
   durationMsOf,
   listNodes,
+  type PlacedNode,
   renderDuration,
   type StepDisplay,
   type StepNode,
@@ -43,7 +44,7 @@ function cutTo(text: string, width: number): string {
 }
 
 /** Lines that fit the screen: finished steps' children are folded first, then the oldest lines give way. */
-function fitLines(roots: readonly StepNode[], rows: number): { node: StepNode; depth: number }[] {
+function fitLines(roots: readonly StepNode[], rows: number): PlacedNode[] {
   const all = listNodes(roots);
   if (all.length <= rows) return all;
   const fold = (node: StepNode): StepNode => ({
@@ -57,7 +58,7 @@ function fitLines(roots: readonly StepNode[], rows: number): { node: StepNode; d
 export function makeLiveDisplay(terminal: Terminal, clock: Clock): StepDisplay {
   let roots: readonly StepNode[] = [];
   let drawnRows = 0;
-  const draw = (lines: { node: StepNode; depth: number }[]) => {
+  const draw = (lines: readonly PlacedNode[]) => {
     const nowMs = clock.nowMs();
     const text = lines.map(({ node, depth }) => `${renderStepLine(terminal, node, depth, nowMs)}\u001b[K\n`).join('');
     const up = drawnRows === 0 ? '' : `\u001b[${drawnRows}A`;
@@ -80,31 +81,40 @@ export function makeLiveDisplay(terminal: Terminal, clock: Clock): StepDisplay {
 }
 
 /** Calls `changed` for every node whose state (or, while waiting, reason) is new. */
-function makeChangeWatcher(changed: (node: StepNode, depth: number) => void): StepDisplay {
+function makeChangeWatcher(changed: (placed: PlacedNode) => void): StepDisplay {
   const shown = new Map<string, string>();
   return {
     update(roots) {
-      for (const { node, depth } of listNodes(roots)) {
+      for (const placed of listNodes(roots)) {
+        const { node } = placed;
         const key = node.state === 'waiting' ? `waiting ${node.note ?? ''}` : node.state;
         if (node.state === 'pending' || shown.get(node.id) === key) continue;
         shown.set(node.id, key);
-        changed(node, depth);
+        changed(placed);
       }
     },
     close() {},
   };
 }
 
-/** A line for each change, for logs and pipes. A step that ended at once has one line only. */
+/**
+ * A line for each change, for logs and pipes. Several operations run at once, so a line that follows one of another
+ * family says whose step it is: `Bake the image of wordpress › packages`.
+ */
 export function makePlainDisplay(terminal: Terminal, clock: Clock): StepDisplay {
-  return makeChangeWatcher((node, depth) => {
-    terminal.err(`${renderStepLine(terminal, node, depth, clock.nowMs())}\n`);
+  let before: PlacedNode | undefined;
+  return makeChangeWatcher((placed) => {
+    const { node, depth, parent } = placed;
+    const clear = parent === undefined || parent.id === before?.node.id || parent.id === before?.parent?.id;
+    const shown = clear ? node : { ...node, name: `${parent.name} › ${node.name}` };
+    before = placed;
+    terminal.err(`${renderStepLine(terminal, shown, depth, clock.nowMs())}\n`);
   });
 }
 
 /** A JSON object a line on standard output: id, name, state, seconds, note. */
 export function makeJsonDisplay(terminal: Terminal, clock: Clock): StepDisplay {
-  return makeChangeWatcher((node) => {
+  return makeChangeWatcher(({ node }) => {
     const durationMs = durationMsOf(node, clock.nowMs());
     const seconds = durationMs === undefined ? undefined : Math.round(durationMs) / 1000;
     terminal.out(

@@ -73,27 +73,39 @@ const OUTCOMES: Partial<Record<OperationSummary['state'], string>> = {
   fatal: 'failed, and undoing failed too; it keeps its locks until a person acts',
 };
 
-/** Why it did not succeed: the failed steps with the last lines they said, deepest first, then what to do. */
-export function renderFailure(terminal: Terminal, family: OperationFamily, nowMs: number): string {
+/**
+ * Why it did not succeed: the operations below first, each with its failed steps and the last lines they said, then what
+ * to do. A problem that was handed upwards is told once, where it arose.
+ */
+export function renderFailure(
+  terminal: Terminal,
+  family: OperationFamily,
+  nowMs: number,
+  told = new Set<string>(),
+): string {
   const { operation } = family;
   const below = family.children
     .filter((child) => hasEnded(child.operation) && child.operation.state !== 'succeeded')
-    .map((child) => renderFailure(terminal, child, nowMs));
+    .map((child) => renderFailure(terminal, child, nowMs, told));
+  const head = `${terminal.paint('red', '✗')} ${terminal.paint('bold', operation.title)} ${OUTCOMES[operation.state] ?? operation.state}\n`;
   const failed = operation.steps
-    .filter((step) => step.problem !== null)
+    .filter(({ problem }) => problem !== null && !told.has(problem.detail))
     .map((step) => {
-      const node = toStepTree({ operation, children: [] }).children.find((child) => child.name === step.name);
-      const durationMs = node === undefined ? undefined : durationMsOf(node, nowMs);
-      const after = durationMs === undefined ? '' : ` after ${renderDuration(durationMs)}`;
       const lines = step.lines.map((line) => terminal.paint('dim', `    | ${line}\n`)).join('');
       const problem = step.problem?.detail === operation.problem?.detail ? '' : `    ${step.problem?.detail}\n`;
-      return `  Step "${step.name}" failed${after}:\n${lines}${problem}`;
+      return `  Step "${step.name}" failed${afterOf(step, nowMs)}:\n${lines}${problem}`;
     });
   const { problem } = operation;
+  const about = (code: string) => terminal.paint('dim', `(${code}operation ${operation.id})`);
   const end =
-    problem === null
-      ? ''
-      : `  ${problem.detail}\n  ${problem.todo}\n  ${terminal.paint('dim', `(${problem.code}, operation ${operation.id})`)}\n`;
-  const head = `${terminal.paint('red', '✗')} ${terminal.paint('bold', operation.title)} ${OUTCOMES[operation.state] ?? operation.state}\n`;
+    problem === null || told.has(problem.detail)
+      ? `  ${about('')}\n`
+      : `  ${problem.detail}\n  ${problem.todo}\n  ${about(`${problem.code}, `)}\n`;
+  if (problem !== null) told.add(problem.detail);
   return `${below.join('')}${head}${failed.join('')}${end}`;
+}
+
+function afterOf(step: StepDocument, nowMs: number): string {
+  const durationMs = durationMsOf(toTimes(step), nowMs);
+  return durationMs === undefined ? '' : ` after ${renderDuration(durationMs)}`;
 }

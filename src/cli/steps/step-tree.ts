@@ -27,9 +27,16 @@ export interface StepDisplay {
   close(): void;
 }
 
-/** A node with its depth, depth first. */
-export function listNodes(roots: readonly StepNode[], depth = 0): { node: StepNode; depth: number }[] {
-  return roots.flatMap((node) => [{ node, depth }, ...listNodes(node.children, depth + 1)]);
+/** A node's place in its tree. */
+export interface PlacedNode {
+  node: StepNode;
+  depth: number;
+  parent: StepNode | undefined;
+}
+
+/** All nodes, depth first. */
+export function listNodes(roots: readonly StepNode[], depth = 0, parent?: StepNode): PlacedNode[] {
+  return roots.flatMap((node) => [{ node, depth, parent }, ...listNodes(node.children, depth + 1, node)]);
 }
 
 /** `0.4 s`, `12.3 s`, `2 min 05 s`. */
@@ -40,6 +47,6 @@ export function renderDuration(durationMs: number): string {
 }
 
 /** How long the step took, or has been at it until now; undefined before it began. */
-export function durationMsOf(node: StepNode, nowMs: number): number | undefined {
+export function durationMsOf(node: Pick<StepNode, 'startedMs' | 'endedMs'>, nowMs: number): number | undefined {
   return node.startedMs === undefined ? undefined : Math.max(0, (node.endedMs ?? nowMs) - node.startedMs);
 }
