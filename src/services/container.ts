@@ -14,6 +14,13 @@ const STOP_MS = 300_000;
 const START_MS = 60_000;
 /** A unit that is restarted ends cleanly first, which takes a busy database a while. */
 const RESTART_MS = 300_000;
+/** systemctl with what follows as arguments, also in a container whose systemd does not listen yet. */
+const SYSTEMCTL = [
+  'sh',
+  '-c',
+  'until [ -S /run/systemd/private ]; do sleep 0.05; done; exec systemctl "$@"',
+  'systemctl',
+];
 
 export async function readPlaced<E extends ServiceEngine>(
   parts: ServiceParts<E>,
@@ -120,8 +127,10 @@ export async function bringUp<E extends ServiceEngine>(
   for (const { path, content, mode } of kind.renderFiles({ ...service, login, controllerHost })) {
     await fleet.files.write(service.instance, path, content, { mode, signal });
   }
-  if (status !== 'running') return fleet.instances.start(service.instance, { timeoutMs: START_MS, signal });
-  await fleet.exec(service.instance, ['systemctl', 'restart', kind.unit], { timeoutMs: RESTART_MS, signal });
+  const verb = status === 'running' ? 'restart' : 'start';
+  if (status !== 'running') await fleet.instances.start(service.instance, { timeoutMs: START_MS, signal });
+  // Ends when the service answers or has failed; which of the two, the next step finds out.
+  await fleet.exec(service.instance, [...SYSTEMCTL, verb, kind.unit], { timeoutMs: RESTART_MS, signal });
 }
 
 /** Lets the service end cleanly, then deletes the container; the volumes stay. An absent one is fine. */

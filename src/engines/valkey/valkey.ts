@@ -52,7 +52,9 @@ export function makeValkey(options: ValkeyOptions): CacheEngine {
     signal?.throwIfAborted();
     try {
       await untilAborted(connect(), signal);
-      const answers = await untilAborted(client.pipeline(lines).exec(), signal);
+      const pipeline = client.pipeline();
+      for (const [command = '', ...args] of lines) pipeline.call(command, ...args);
+      const answers = await untilAborted(pipeline.exec(), signal);
       return (answers ?? []).map(([error, value]) => {
         if (error !== null) throw error;
         return value;
@@ -116,8 +118,12 @@ export function toValkeyProblem(server: string, what: string, thrown: unknown): 
     return valkeyProblems.make('busy', { server, why }, thrown);
   if (code === 'MISCONF' || /save the ACLs|saving the ACLs|ACL file/i.test(why))
     return valkeyProblems.make('not-saved', { server, why }, thrown);
-  const isReply = thrown instanceof Error && thrown.name === 'ReplyError' && code !== 'LOADING';
-  return isReply
-    ? valkeyProblems.make('failed', { server, what, why }, thrown)
-    : valkeyProblems.make('away', { server, why }, thrown);
+  const isAway = code === 'LOADING' || hasSystemCode(thrown) || /connection is closed|timed ?out/i.test(why);
+  if (isAway) return valkeyProblems.make('away', { server, why }, thrown);
+  return valkeyProblems.make('failed', { server, what, why }, thrown);
+}
+
+/** `ECONNREFUSED` and its like. */
+function hasSystemCode(thrown: unknown): boolean {
+  return thrown instanceof Error && 'code' in thrown && /^E[A-Z]+$/.test(String(thrown.code));
 }
