@@ -9,7 +9,7 @@ import { edgeDir, edgeFiles, type ProxyPool } from '../engines/haproxy/layout.ts
 import { renderPages } from '../engines/haproxy/pages.ts';
 import { haproxyProblems } from '../engines/haproxy/problems.ts';
 import { openRuntime, type RuntimeSession, runCommands, runReload } from '../engines/haproxy/runtime.ts';
-import { diffServers, parseServersState } from '../engines/haproxy/servers.ts';
+import { diffServers, parseServersState, renderServersState } from '../engines/haproxy/servers.ts';
 import { type EdgeStats, readEdgeStats } from '../engines/haproxy/stats.ts';
 import type { Clock } from '../lib/clock.ts';
 import { Problem, type ProblemDocument, toProblem } from '../lib/errors.ts';
@@ -96,7 +96,7 @@ export function makeEdgeApplier(parts: { dir: string; socketPath?: string; log: 
     const running = await askStructure(session);
     if (before !== undefined && readStructure(before) === running) await files.write(edgeFiles.lastConfig, before);
     const [serversState = ''] = await session.ask(['show servers state']);
-    await files.write(edgeFiles.serversState, `${serversState}\n`);
+    await files.write(edgeFiles.serversState, renderServersState(serversState));
     await files.write(edgeFiles.config, wanted.text);
     try {
       await runReload(masterPath, { signal, timeoutMs: RELOAD_TIMEOUT_MS });

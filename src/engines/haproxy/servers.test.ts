@@ -1,7 +1,7 @@
 // Tests of reading running servers and of the commands that put them right.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { diffServers, parseServersState, type RuntimeServer } from './servers.ts';
+import { diffServers, parseServersState, type RuntimeServer, renderServersState } from './servers.ts';
 
 const columns =
   '# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port';
@@ -25,6 +25,15 @@ void test('the state of servers is read by column names', () => {
     { ...running, port: 8080, weight: 0, adminState: 1, checked: false, sinceS: 7 },
   ]);
   assert.deepEqual(parseServersState(''), []);
+});
+
+void test('a reload hands over who is up, and neither weights nor what was done by hand', () => {
+  const answer = `1\n${columns}\n3 shop 1 n1 10.0.0.11 2 1 0 16 7 1 0 0 2 0 0 0 - 80 - 0 0 - - 0`;
+  assert.equal(
+    renderServersState(answer),
+    `1\n${columns}\n3 shop 1 n1 10.0.0.11 2 0 16 16 7 1 0 0 2 0 0 0 - 80 - 0 0 - - 0\n`,
+  );
+  assert.equal(renderServersState('1'), '1\n');
 });
 
 void test('nothing is said when the servers are as they should be', () => {

@@ -58,6 +58,23 @@ export function parseServersState(answer: string): RuntimeServer[] {
     });
 }
 
+/**
+ * What a reload hands over to the new worker: who is up and who is down. Weights and administrative states are taken
+ * out of it, so that those of the file hold. `answer` is that of `show servers state`.
+ */
+export function renderServersState(answer: string): string {
+  const columns = /^# (.+)$/m.exec(answer)?.[1]?.split(' ') ?? [];
+  const at = (column: string) => columns.indexOf(column);
+  const lines = answer.split('\n').map((line) => {
+    const cells = line.split(' ');
+    if (line.startsWith('#') || cells.length !== columns.length) return line;
+    cells[at('srv_uweight')] = cells[at('srv_iweight')] ?? '';
+    cells[at('srv_admin_state')] = '0';
+    return cells.join(' ');
+  });
+  return `${lines.join('\n')}\n`;
+}
+
 function addCommands(id: string, server: ProxyServer): RuntimeCommand[] {
   return [
     { line: `add server ${id} ${renderServer(server)}`, answers: ['New server registered.'] },
