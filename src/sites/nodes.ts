@@ -7,7 +7,7 @@ import { listNodes, type NodeRow } from '../pools/store.ts';
 import { syncPool } from '../pools/sync.ts';
 import type { ExecResult } from '../protocol/contract.ts';
 import { takeConfigVersion } from '../servers/config-clock.ts';
-import type { SiteParts } from './parts.ts';
+import { type SiteParts, urlOf } from './parts.ts';
 import { siteProblems } from './problems.ts';
 import { type SiteRow, type SiteState, storeSiteState } from './store.ts';
 
@@ -73,7 +73,8 @@ export async function checkOnNodes(
     nodes.map(async (node) => {
       const target = {
         address: node.address,
-        host: site.hosts[0] ?? '',
+        // As a browser says it, port included: apps redirect to their own address otherwise.
+        host: new URL(urlOf(parts.publicAddress, site.hosts[0] ?? '')).host,
         path: check.path,
         ...(check.contains === undefined ? {} : { contains: check.contains }),
       };
