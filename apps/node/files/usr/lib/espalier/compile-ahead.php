@@ -15,6 +15,8 @@ foreach (file('/usr/lib/espalier/app/precompile', FILE_IGNORE_NEW_LINES) as $pat
         ? new RecursiveIteratorIterator(new RecursiveDirectoryIterator($path, FilesystemIterator::SKIP_DOTS))
         : [new SplFileInfo($path)];
     foreach ($files as $file) {
+        // Tests and fixtures that releases carry are never run.
+        if (preg_match('#/(tests?|fixtures)/#i', substr($file->getPathname(), strlen($path)))) continue;
         if (!$file->isFile() || !in_array($file->getExtension(), ['php', 'inc'], true)) continue;
         try {
             opcache_compile_file($file->getPathname()) ? $compiled++ : $skipped++;
