@@ -324,6 +324,7 @@ void test('usage errors exit with 2 and say what is missing; help exits with 0',
   const { dir } = await startController(t);
   for (const argv of [
     ['site', 'create', 'acme', '--host', 'a.test'],
+    ['destroy', '--url', 'https://elsewhere.test', '--confirm', 'espalier'],
     ['site', 'paint'],
     ['pool', 'scale', 'main', 'many'],
     [],

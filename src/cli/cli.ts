@@ -59,6 +59,30 @@ export async function makeCli(surroundings: Surroundings, options: GlobalOptions
   return { ...surroundings, options, context, client: makeClient(context) };
 }
 
+/** The same for what acts on this machine: the controller behind the socket here, whatever the context file names. */
+export function toLocal(cli: Cli): Cli {
+  if (cli.options.url !== undefined) {
+    throw cliProblems.make('usage', { why: 'This command acts on the machine that it runs on, so it takes no --url' });
+  }
+  const { deployment, dataDir } = cli.context;
+  const context = { deployment, dataDir };
+  return { ...cli, context, client: makeClient(context) };
+}
+
+/** The same for what cannot go on before its operation has ended: `--no-wait` is refused. */
+export function toWaiting(cli: Cli): Cli {
+  if (cli.options.wait !== false) return cli;
+  throw cliProblems.make('usage', {
+    why: 'The daemons can stop only after their operation has ended, so there is no --no-wait',
+  });
+}
+
+/** Refuses `--dry-run` where nothing can be told beforehand, since it must never be carried out. */
+export function toEarnest(cli: Cli): Cli {
+  if (cli.options.dryRun !== true) return cli;
+  throw cliProblems.make('usage', { why: 'This command has no --dry-run' });
+}
+
 /** Talk, on standard error. */
 export function say(cli: Cli, line: string): void {
   cli.terminal.err(`${line}\n`);
@@ -122,17 +146,22 @@ export async function runChange(cli: Cli, change: Change): Promise<ExitCode> {
     terminal.out(options.json === true ? renderJson({ operation }) : `${operation.id}\n`);
     return exitCodes.done;
   }
-  return await runFollow(cli, operation.id, change.done);
+  return await runFollow(cli, operation.id, change.done === undefined ? {} : { done: change.done });
 }
 
-/** Follows an operation with steps shown; prints its failure, or what `done` gives. */
+/** Follows an operation with steps shown; prints its failure, or what `done` gives (without `--json`). */
 export async function runFollow(
   cli: Cli,
   id: string,
-  done?: (operation: OperationDocument) => Promise<string>,
+  wishes: {
+    done?: (operation: OperationDocument) => Promise<string>;
+    /** With `--json`: a line for each change of a step, and one for the end, in place of one document. */
+    jsonLines?: boolean;
+  } = {},
 ): Promise<ExitCode> {
+  const { done, jsonLines = false } = wishes;
   const { terminal, clock, client, signal, options } = cli;
-  const display = makeDisplay(cli);
+  const display = makeDisplay(cli, jsonLines);
   let family: Awaited<ReturnType<typeof followOperation>>;
   try {
     family = await followOperation(id, {
@@ -153,7 +182,10 @@ export async function runFollow(
   } finally {
     display.close();
   }
-  if (options.json === true) terminal.out(renderJson({ operation: family.operation }));
+  if (options.json === true) {
+    const document = { operation: family.operation };
+    terminal.out(jsonLines ? `${JSON.stringify(document)}\n` : renderJson(document));
+  }
   if (family.operation.state !== 'succeeded') {
     terminal.err(renderFailure(terminal, family, clock.nowMs()));
     return exitCodes.failed;

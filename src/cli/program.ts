@@ -1,7 +1,7 @@
 // The tree of commands: nouns, verbs, their arguments and options. What a command does is in a file of its own,
 // loaded when it is run, so that help and completion stay quick.
 import { Command } from 'commander';
-import { type Cli, type GlobalOptions, makeCli, type Surroundings } from './cli.ts';
+import { type Cli, type GlobalOptions, makeCli, type Surroundings, toEarnest, toLocal, toWaiting } from './cli.ts';
 import { type Noun, nouns } from './nouns.ts';
 import type { ExitCode } from './problems.ts';
 import type { UpOptions } from './up/up.ts';
@@ -78,15 +78,17 @@ function addDeploymentCommands(root: Command, run: Run): void {
     .option('--simulated', 'the same controller over a simulated fleet: no root, no Incus, to look around')
     .option('--api-port <port>', 'serve the API by TLS to tokens on this port', positive)
     .option('--http-port <port>', "the edge's port for HTTP", positive)
-    .action(run<UpOptions>(async (cli, options) => (await import('./up/up.ts')).runUp(cli, options)));
+    .action(
+      run<UpOptions>(async (cli, options) => (await import('./up/up.ts')).runUp(toEarnest(toLocal(cli)), options)),
+    );
   root
     .command('down')
     .description('stop containers, agent and controller; all data stays')
-    .action(run(async (cli) => (await import('./up/down.ts')).runDown(cli)));
+    .action(run(async (cli) => (await import('./up/down.ts')).runDown(toEarnest(toWaiting(toLocal(cli))))));
   root
     .command('destroy')
     .description('remove the deployment with all its sites; asks for its name')
-    .action(run(async (cli) => (await import('./up/down.ts')).runDestroy(cli)));
+    .action(run(async (cli) => (await import('./up/down.ts')).runDestroy(toWaiting(toLocal(cli)))));
   root
     .command('doctor')
     .description('check machine, engines, clocks, disk, versions and orphans; say what to do')
@@ -132,7 +134,9 @@ function addHelpers(root: Command, run: Run): void {
     .description('store --url, --token, --deployment, --data-dir of this call in the context file')
     .option('--ca <file>', 'the certificate of the controller (its data directory: tls/server.crt)')
     .action(
-      run<{ ca?: string }>(async (cli, { ca }) => (await import('./commands/context.ts')).runContextSet(cli, ca)),
+      run<{ ca?: string }>(async (cli, { ca }) =>
+        (await import('./commands/context.ts')).runContextSet(toEarnest(cli), ca),
+      ),
     );
   root
     .command('completion')

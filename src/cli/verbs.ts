@@ -1,7 +1,7 @@
 // The verbs of the nouns: their arguments and options, and what each asks of the API. Apart from the tree's root and
 // from what is alike for all nouns (program.ts).
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { assertConfirmed, type Cli, runChange, runFollow } from './cli.ts';
+import { assertConfirmed, type Cli, runChange, runFollow, toEarnest } from './cli.ts';
 import type { NewSiteOptions } from './commands/site.ts';
 import type { ExitCode } from './problems.ts';
 
@@ -177,7 +177,7 @@ export function addOperationVerbs(operation: Command, event: Command, run: Run):
       .action(
         run(async (cli, _, [id = '']) => {
           const { runOperationVerb } = await import('./commands/operation.ts');
-          return await runOperationVerb(cli, id, verb);
+          return await runOperationVerb(toEarnest(cli), id, verb);
         }),
       );
   }

@@ -16,7 +16,7 @@ import { runDeployment, runLocalSteps } from './up.ts';
 export async function runDown(cli: Cli): Promise<ExitCode> {
   const { daemons } = await readDeployment(cli);
   if (!(await runLocalSteps(cli, await makeControllerStep(cli, daemons)))) return exitCodes.failed;
-  const outcome = await runDeployment(cli, { method: 'POST', path: '/v1/deployment/stop' });
+  const outcome = await runDeployment(cli, { kind: 'deployment.stop', method: 'POST', path: '/v1/deployment/stop' });
   if (outcome !== exitCodes.done) return outcome;
   if (!(await runLocalSteps(cli, makeStopSteps(cli, daemons)))) return exitCodes.failed;
   say(cli, 'Down. `espalier up` brings everything back.');
@@ -34,7 +34,7 @@ export async function runDestroy(cli: Cli): Promise<ExitCode> {
     return exitCodes.done;
   }
   if (!(await runLocalSteps(cli, await makeControllerStep(cli, daemons)))) return exitCodes.failed;
-  const outcome = await runDeployment(cli, { method: 'DELETE', path: '/v1/deployment' });
+  const outcome = await runDeployment(cli, { kind: 'deployment.destroy', method: 'DELETE', path: '/v1/deployment' });
   if (outcome !== exitCodes.done) return outcome;
   const removal: HostStep = {
     name: 'Remove the data directory',

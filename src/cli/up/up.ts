@@ -1,13 +1,11 @@
 // `up`: the machine's preparation, the daemons, then the deployment itself by the API. Reads as the story of it.
 // Every part finds out what is there already, so a second `up`, or one after an interruption, only does what is missing.
 import { type Problem, toProblem } from '../../lib/errors.ts';
-import { type Cli, makeDisplay, say } from '../cli.ts';
+import { type Cli, makeDisplay, runFollow, say } from '../cli.ts';
 import { type Login, renderLogins } from '../commands/logins.ts';
-import type { AcceptedDocument } from '../documents.ts';
+import { type AcceptedDocument, hasEnded, type OperationDocument } from '../documents.ts';
 import { renderJson, renderProblem } from '../output.ts';
 import { type ExitCode, exitCodes } from '../problems.ts';
-import { followOperation } from '../steps/follow-operation.ts';
-import { renderFailure } from '../steps/operation-tree.ts';
 import { renderDuration } from '../steps/step-tree.ts';
 import { makeDaemonSteps } from './daemon-steps.ts';
 import { type DeploymentSettings, joinSettings, listDaemons, readSettings, writeSettings } from './deployment.ts';
@@ -36,6 +34,7 @@ export async function runUp(cli: Cli, options: UpOptions): Promise<ExitCode> {
   if (!prepared) return exitCodes.failed;
 
   const outcome = await runDeployment(cli, {
+    kind: 'deployment.up',
     method: 'POST',
     path: '/v1/deployment',
     body: { httpPort: options.httpPort },
@@ -77,56 +76,47 @@ async function makeStartSteps(cli: Cli, settings: DeploymentSettings): Promise<H
 export async function runLocalSteps(cli: Cli, steps: readonly HostStep[]): Promise<boolean> {
   const { terminal, clock, signal } = cli;
   const display = makeDisplay(cli, true);
-  try {
-    await runSteps(steps, { display, clock, signal });
-    return true;
-  } catch (thrown) {
-    if (!(thrown instanceof StepFailed)) throw thrown;
-    display.close();
-    terminal.err(thrown.lines.map((line) => terminal.paint('dim', `    | ${line}\n`)).join(''));
-    const problem = toProblem(thrown.cause);
-    terminal.err(renderProblem(terminal, problem.document));
-    if (cli.options.json === true) terminal.out(`${JSON.stringify({ problem: problem.document })}\n`);
-    return false;
-  } finally {
-    display.close();
-  }
+  const failure = await runSteps(steps, { display, clock, signal })
+    .then(() => undefined)
+    .catch((thrown: unknown) => {
+      if (thrown instanceof StepFailed) return thrown;
+      throw thrown;
+    })
+    .finally(() => display.close());
+  if (failure === undefined) return true;
+  const { document } = toProblem(failure.cause);
+  terminal.err(failure.lines.map((line) => terminal.paint('dim', `    | ${line}\n`)).join(''));
+  terminal.err(renderProblem(terminal, document));
+  if (cli.options.json === true) terminal.out(`${JSON.stringify({ problem: document })}\n`);
+  return false;
 }
 
-/** Asks the API for a deployment operation and follows it; joins one that is under way already. */
+/** Asks the API for a deployment operation and follows it; one of the same kind that is under way already is joined. */
 export async function runDeployment(
   cli: Cli,
-  change: { method: 'POST' | 'DELETE'; path: string; body?: unknown },
+  change: { kind: string; method: 'POST' | 'DELETE'; path: string; body?: unknown },
 ): Promise<ExitCode> {
-  const { client, clock, signal, terminal, options } = cli;
-  const { method, path, body } = change;
-  const id = await client
-    .request<AcceptedDocument>(method, path, { signal, ...(body === undefined ? {} : { body }) })
-    .then((answer) => answer.body?.operation.id)
-    .catch((thrown: unknown) => {
-      const holder = holderOf(toProblem(thrown));
-      if (holder === undefined) throw thrown;
-      say(cli, `Going on with the operation ${holder}, which is under way already.`);
-      return holder;
-    });
-  if (id === undefined) return exitCodes.done;
-  if (options.wait === false) {
-    terminal.out(options.json === true ? renderJson({ operation: { id } }) : `${id}\n`);
-    return exitCodes.done;
+  const { client, signal, terminal, options } = cli;
+  const { kind, method, path, body } = change;
+  let id: string;
+  try {
+    const request = { signal, ...(body === undefined ? {} : { body }) };
+    id = (await client.request<AcceptedDocument>(method, path, request)).body.operation.id;
+  } catch (thrown) {
+    const holder = await readHolder(cli, toProblem(thrown), kind);
+    if (holder === undefined) throw thrown;
+    say(cli, `Going on with the operation ${holder}, which is under way already.`);
+    id = holder;
   }
-  const display = makeDisplay(cli, true);
-  const family = await followOperation(id, {
-    ...{ client, clock, display, signal },
-    ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout * 1000 }),
-  }).finally(() => display.close());
-  if (family.operation.state === 'succeeded') return exitCodes.done;
-  if (options.json === true) terminal.out(`${JSON.stringify({ problem: family.operation.problem })}\n`);
-  terminal.err(renderFailure(terminal, family, clock.nowMs()));
-  return exitCodes.failed;
+  if (options.wait !== false) return await runFollow(cli, id, { jsonLines: true });
+  terminal.out(options.json === true ? renderJson({ operation: { id } }) : `${id}\n`);
+  return exitCodes.done;
 }
 
-/** The operation that holds the lock, from the problem `operations.locked`. */
-function holderOf(problem: Problem): string | undefined {
-  const holder = problem.code === 'operations.locked' ? problem.document.about?.holder : undefined;
-  return typeof holder === 'string' ? holder : undefined;
+/** The operation that holds the lock (from the problem `operations.locked`), if it is one of this kind. */
+async function readHolder(cli: Cli, problem: Problem, kind: string): Promise<string | undefined> {
+  const id = problem.code === 'operations.locked' ? problem.document.about?.holder : undefined;
+  if (typeof id !== 'string') return undefined;
+  const { body } = await cli.client.request<OperationDocument>('GET', `/v1/operations/${id}`, { signal: cli.signal });
+  return body.kind === kind && !hasEnded(body) ? id : undefined;
 }
