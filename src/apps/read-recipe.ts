@@ -90,7 +90,9 @@ function parse<S extends z.ZodType>(file: string, text: string, schema: S): { va
   }));
   if (syntax.length > 0) throw appProblems.make('recipe-invalid', { faults: syntax });
   const lineOf: LineOf = (path) => findLine(document.contents, path, lines);
-  const parsed = schema.safeParse(document.toJS());
+  const parsed = schema.safeParse(document.toJS(), {
+    error: (issue) => (issue.code === 'invalid_type' && issue.input === undefined ? 'is missing' : undefined),
+  });
   if (parsed.success) return { value: parsed.data, lineOf };
   const faults = parsed.error.issues.flatMap((issue) => {
     // An unknown key stands on its own line, not on its parent's.
