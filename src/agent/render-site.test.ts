@@ -36,7 +36,7 @@ function textOf(of: SiteDocument, path: string): string {
   return entry.content;
 }
 
-test('A version holds the document, its environment, PHP settings and links, closed to all but root and the site', () => {
+void test('A version holds the document, its environment, PHP settings and links, closed to all but root and the site', () => {
   const shape = renderSiteVersion(document).map((entry) =>
     'linkTo' in entry ? [entry.path, entry.linkTo] : [entry.path, entry.mode.toString(8), entry.uid, entry.gid],
   );
@@ -50,19 +50,19 @@ test('A version holds the document, its environment, PHP settings and links, clo
   assert.deepEqual(JSON.parse(textOf(document, 'site.json')), document);
 });
 
-test('A suspended site keeps its document and environment, and has no PHP', () => {
+void test('A suspended site keeps its document and environment, and has no PHP', () => {
   const paths = renderSiteVersion({ ...document, state: 'suspended' }).map((entry) => entry.path);
   assert.deepEqual(paths, ['site.json', 'environment', 'content']);
 });
 
-test('Commands get the host name as a visitor types it, with its port', () => {
+void test('Commands get the host name as a visitor types it, with its port', () => {
   assert.equal(
     textOf(document, 'environment'),
     'ESPALIER_SITE=sabc123def\nESPALIER_SITE_FILE=/etc/espalier/sites/sabc123def/site.json\nHTTP_HOST=acme.localhost:8080\n',
   );
 });
 
-test('PHP settings bound workers, memory and time, and point sessions at Valkey with locks that end', () => {
+void test('PHP settings bound workers, memory and time, and point sessions at Valkey with locks that end', () => {
   assert.equal(
     textOf(document, 'php-fpm.conf'),
     `[global]
@@ -95,13 +95,13 @@ php_value[redis.session.lock_expire] = "130"
   );
 });
 
-test('A new title changes the document and not the PHP settings, so that PHP is not restarted for it', () => {
+void test('A new title changes the document and not the PHP settings, so that PHP is not restarted for it', () => {
   const renamed = { ...document, version: 8, title: 'Other' };
   assert.equal(textOf(renamed, 'php-fpm.conf'), textOf(document, 'php-fpm.conf'));
   assert.notEqual(textOf(renamed, 'site.json'), textOf(document, 'site.json'));
 });
 
-test('A site is a Unix user without useradd: records by name and by id', () => {
+void test('A site is a Unix user without useradd: records by name and by id', () => {
   assert.deepEqual(renderUserRecords(document), [
     {
       path: 'sabc123def.user',

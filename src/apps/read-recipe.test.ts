@@ -30,7 +30,7 @@ async function readFault(folder: string): Promise<string> {
   return thrown.document.detail.replaceAll(`${folder}/`, '');
 }
 
-test('Every recipe of the repository is valid', async () => {
+void test('Every recipe of the repository is valid', async () => {
   const { recipes, problems } = await listRecipes([
     join(root, 'apps'),
     join(root, 'services'),
@@ -41,7 +41,7 @@ test('Every recipe of the repository is valid', async () => {
   for (const app of ['hello', 'mautic', 'mediawiki', 'moodle', 'wordpress']) assert.ok(apps.includes(app), app);
 });
 
-test('A recipe is read with its defaults', async () => {
+void test('A recipe is read with its defaults', async () => {
   const { kind, value } = await readRecipe(hello);
   assert.equal(kind, 'app');
   assert.equal(value.title, 'Hello');
@@ -92,7 +92,7 @@ const faults: [about: string, from: string | RegExp, to: string, detail: string]
   ['a secret without size', '{ bytes: 16 }', '{ bytes: 2 }', 'app.yaml:21: site.secrets.greeting.bytes Too small'],
 ];
 for (const [about, from, to, detail] of faults) {
-  test(`A fault is named with file and line: ${about}`, async (t) => {
+  void test(`A fault is named with file and line: ${about}`, async (t) => {
     const folder = await makeRecipe(t, (yaml) => {
       const changed = yaml.replace(from, to);
       assert.notEqual(changed, yaml, 'the test changes nothing');
@@ -103,7 +103,7 @@ for (const [about, from, to, detail] of faults) {
   });
 }
 
-test('All faults are named at once, in the order of their lines', async (t) => {
+void test('All faults are named at once, in the order of their lines', async (t) => {
   const folder = await makeRecipe(t, (yaml) =>
     yaml.replace('base: trixie', 'base: sid').replace('- name: tick', '- nam: x'),
   );
@@ -113,7 +113,7 @@ test('All faults are named at once, in the order of their lines', async (t) => {
   );
 });
 
-test('A service has no site and no tasks', async (t) => {
+void test('A service has no site and no tasks', async (t) => {
   const folder = await makeRecipe(t, (yaml) => yaml, 'service.yaml');
   assert.match(
     await readFault(folder),
@@ -121,7 +121,7 @@ test('A service has no site and no tasks', async (t) => {
   );
 });
 
-test('A folder without a recipe is a problem of its own when named, and passed over in a list', async (t) => {
+void test('A folder without a recipe is a problem of its own when named, and passed over in a list', async (t) => {
   const folder = await makeRecipe(t, (yaml) => yaml);
   await mkdir(join(folder, '../empty'));
   await assert.rejects(readRecipe(join(folder, '../empty')), { code: 'apps.recipe-missing' });
@@ -133,7 +133,7 @@ test('A folder without a recipe is a problem of its own when named, and passed o
   assert.deepEqual(problems, []);
 });
 
-test('A bad recipe and a second one of the same name hide no other', async (t) => {
+void test('A bad recipe and a second one of the same name hide no other', async (t) => {
   const one = await makeRecipe(t, (yaml) => yaml);
   const two = await makeRecipe(t, (yaml) => yaml);
   const bad = await makeRecipe(t, () => 'name: [');
@@ -148,7 +148,7 @@ test('A bad recipe and a second one of the same name hide no other', async (t) =
   );
 });
 
-test('The hash changes with a content, a name or an execute bit, and not with reading again', async (t) => {
+void test('The hash changes with a content, a name or an execute bit, and not with reading again', async (t) => {
   const folder = await makeRecipe(t, (yaml) => yaml);
   const hashes = [(await readRecipe(folder)).hash];
   await writeFile(join(folder, 'files/a'), 'x');
@@ -161,7 +161,7 @@ test('The hash changes with a content, a name or an execute bit, and not with re
   assert.equal((await readRecipe(folder)).hash, hashes[3]);
 });
 
-test('An app is baked of the node layer and its own, a service of its own alone', async () => {
+void test('An app is baked of the node layer and its own, a service of its own alone', async () => {
   const node = await readLayer(join(root, 'apps/node'));
   const layers = bakeLayers(await readRecipe(hello), node);
   assert.deepEqual(
@@ -173,12 +173,12 @@ test('An app is baked of the node layer and its own, a service of its own alone'
   for (const service of services.recipes) assert.equal(bakeLayers(service, node).length, 1);
 });
 
-test('An app with an archive is told where it lies', async () => {
+void test('An app with an archive is told where it lies', async () => {
   const layers = bakeLayers(await readRecipe(join(root, 'apps/mautic')), await readLayer(join(root, 'apps/node')));
   assert.equal(layers[1]?.environment.ESPALIER_ARCHIVE, '/var/tmp/espalier-archive');
 });
 
-test('The base is one mmdebstrap command; its hooks quote paths for the shell', async () => {
+void test('The base is one mmdebstrap command; its hooks quote paths for the shell', async () => {
   const { value: base } = await readBase(join(root, 'apps/base'));
   const argv = renderBaseBuild({
     base,
