@@ -1,22 +1,13 @@
-// One pool's directory on this server, which all its nodes mount at /etc/espalier: versions of sites, the links that
-// make one current, host names, Unix users. The only place that writes there. A change appears by renaming a link, so a
-// node sees the old site or the new one; what stands here is also the last good copy while the controller is away.
-import {
-  chmod,
-  chown,
-  lstat,
-  mkdir,
-  readdir,
-  readFile,
-  readlink,
-  rename,
-  rm,
-  symlink,
-  writeFile,
-} from 'node:fs/promises';
+// One pool's directory on this server, which all its nodes mount at /etc/espalier: sites, host names, Unix users. The
+// only place that writes there. Every file changes by a rename, under a path that stays: PHP remembers for minutes where a
+// link led. site.json is written last. What stands here is also the last good copy while the controller is away.
+import { chmod, chown, mkdir, readdir, readFile, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { SiteDocument } from '../protocol/site-document.ts';
 import { type RenderedEntry, renderSiteVersion, renderUserRecords } from './render-site.ts';
+
+/** What the app's PHP reads; with it a site's new version counts. */
+const SITE_FILE = 'site.json';
 
 export interface PoolDirectory {
   /** The path that nodes mount. */
@@ -52,20 +43,16 @@ export function makePoolDirectory(root: string): PoolDirectory {
   }
 
   async function writeSite(document: SiteDocument): Promise<void> {
-    const folder = `${document.site}-${document.version}`;
-    const final = inConfig('versions', folder);
-    if (!(await exists(final))) {
-      const draft = inConfig('versions', `.${folder}`);
-      await rm(draft, { recursive: true, force: true });
-      await mkdir(draft, { recursive: true, mode: 0o755 });
-      await writeEntries(draft, renderSiteVersion(document));
-      await rename(draft, final);
-    }
+    const folder = inConfig('sites', document.site);
+    const entries = renderSiteVersion(document);
+    const last = entries.filter((entry) => entry.path === SITE_FILE);
+    await mkdir(folder, { recursive: true, mode: 0o755 });
     await writeEntries(inConfig('userdb'), renderUserRecords(document));
-    await replaceLink(inConfig('sites', document.site), join('..', 'versions', folder));
+    await writeEntries(folder, [...entries.filter((entry) => entry.path !== SITE_FILE), ...last]);
+    const wanted = new Set(entries.map((entry) => entry.path));
+    for (const path of await readdir(folder)) if (!wanted.has(path)) await rm(join(folder, path), { force: true });
     for (const host of document.hosts) await replaceLink(inConfig('hosts', host), join('..', 'sites', document.site));
     await removeHosts(document.site, new Set(document.hosts));
-    await removeVersions(document.site, new Set([folder]));
   }
 
   async function removeHosts(site: string, keep: ReadonlySet<string>): Promise<void> {
@@ -76,30 +63,22 @@ export function makePoolDirectory(root: string): PoolDirectory {
     }
   }
 
-  async function removeVersions(site: string, keep: ReadonlySet<string>): Promise<void> {
-    for (const folder of await readdir(inConfig('versions'))) {
-      const mine = folder.startsWith(`${site}-`) || folder.startsWith(`.${site}-`);
-      if (mine && !keep.has(folder)) await rm(inConfig('versions', folder), { recursive: true, force: true });
-    }
-  }
-
   async function removeSite(site: string): Promise<void> {
     await removeHosts(site, new Set());
-    const text = await readFile(inConfig('sites', site, 'site.json'), 'utf8').catch(() => undefined);
-    await rm(inConfig('sites', site), { force: true });
+    const text = await readFile(inConfig('sites', site, SITE_FILE), 'utf8').catch(() => undefined);
+    await rm(inConfig('sites', site), { recursive: true, force: true });
     if (text !== undefined) {
       for (const entry of renderUserRecords(JSON.parse(text) as SiteDocument)) {
         await rm(inConfig('userdb', entry.path), { force: true });
       }
     }
-    await removeVersions(site, new Set());
   }
 
   return {
     configDir,
     async prepare() {
       await mkdir(root, { recursive: true, mode: 0o755 });
-      for (const folder of ['versions', 'sites', 'hosts', 'userdb']) {
+      for (const folder of ['sites', 'hosts', 'userdb']) {
         await mkdir(inConfig(folder), { recursive: true, mode: 0o755 });
       }
     },
@@ -124,13 +103,6 @@ export function makePoolDirectory(root: string): PoolDirectory {
     },
     remove: () => rm(root, { recursive: true, force: true }),
   };
-}
-
-async function exists(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** Puts a link in place of whatever link was there, in one rename. */

@@ -1,4 +1,4 @@
-// One site as files: what a version folder under /etc/espalier/versions holds, and the records that make its Unix
+// One site as files: what its folder under /etc/espalier/sites holds, and the records that make its Unix
 // user. Pure, and apart from the writing of them, so that tests compare exactly what a node will read.
 import type { SiteDocument } from '../protocol/site-document.ts';
 
@@ -17,7 +17,7 @@ const LOCK_GRACE_S = 10;
 const CACHE_CONNECT_S = 2;
 const CACHE_READ_S = 5;
 
-/** Everything in `versions/<site>-<version>`. A suspended site has no PHP: neither settings nor a socket. */
+/** Everything in `sites/<site>`. A suspended site has no PHP: neither settings nor a socket. */
 export function renderSiteVersion(document: SiteDocument): RenderedEntry[] {
   const { site, uid } = document;
   const secret = { mode: 0o440, uid: 0, gid: uid };
