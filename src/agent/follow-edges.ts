@@ -31,30 +31,41 @@ export interface EdgeFollower {
 export function makeEdgeFollower(parts: {
   edgesDir: string;
   controller: () => Peer<ControllerContract> | undefined;
+  /** Ends the keeping of all edges. */
+  signal: AbortSignal;
   clock: Clock;
   log: Logger;
 }): EdgeFollower {
-  const { edgesDir, controller, clock, log } = parts;
-  const appliers = new Map<string, EdgeApplier>();
+  const { edgesDir, controller, signal, clock, log } = parts;
+  const appliers = new Map<string, { applier: EdgeApplier; keeping: AbortController }>();
   let edges: readonly string[] = [];
   let running: Promise<EdgeSynced> | undefined;
   let next: Promise<EdgeSynced> | undefined;
 
   function applierOf(edge: string): EdgeApplier {
     const known = appliers.get(edge);
-    if (known !== undefined) return known;
-    const made = makeEdgeApplier({ dir: join(edgesDir, edge), clock, log: log.child({ edge }) });
-    appliers.set(edge, made);
-    return made;
+    if (known !== undefined) return known.applier;
+    const applier = makeEdgeApplier({ dir: join(edgesDir, edge), clock, log: log.child({ edge }) });
+    const keeping = new AbortController();
+    appliers.set(edge, { applier, keeping });
+    // What is changed behind its back is put right, also while the controller is away.
+    applier.keep(AbortSignal.any([signal, keeping.signal])).catch((thrown: unknown) => {
+      log.error({ edge, err: thrown }, 'an edge is no longer kept');
+    });
+    return applier;
   }
 
   async function syncOnce(): Promise<EdgeSynced> {
     const peer = controller();
     if (peer === undefined) throw protocolProblems.make('disconnected', { name: 'controller' });
     const document = await peer.call('config.edge', {}, { timeoutMs: READ_TIMEOUT_MS });
-    const applied = await Promise.all(
+    const outcomes = await Promise.allSettled(
       edges.map((edge) => applierOf(edge).apply(document, AbortSignal.timeout(APPLY_TIMEOUT_MS))),
     );
+    // Every edge had its turn; only then does the one that failed hold up the caller.
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    const applied = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
     return { version: document.version, leaving: [...new Set(applied.flatMap((one) => one.serversLeaving))] };
   }
 
@@ -82,6 +93,7 @@ export function makeEdgeFollower(parts: {
       return next;
     },
     async forget(edge) {
+      appliers.get(edge)?.keeping.abort(new Error('the edge is gone'));
       appliers.delete(edge);
       await rm(join(edgesDir, edge), { recursive: true, force: true });
     },

@@ -43,7 +43,7 @@ async function run(): Promise<void> {
   const controller = () => connection.controller();
   const watch = makeNodeWatch(clock);
   const pools = makePoolFollower({ poolsDir: join(dataDir, 'pools'), fleet, controller, log });
-  const edges = makeEdgeFollower({ edgesDir: join(dataDir, 'edges'), controller, clock, log });
+  const edges = makeEdgeFollower({ edgesDir: join(dataDir, 'edges'), controller, signal: stop.signal, clock, log });
   const follower = makeServerFollower({
     file: join(dataDir, 'server.json'),
     controller,

@@ -17,6 +17,21 @@ import type { SiteDocument } from '../protocol/site-document.ts';
 /** What the controller answers to the agent of one server. */
 export type AskController = (server: string) => Answers<ControllerContract>;
 
+/** What the agents' twins have done. It outlives a controller, as the real agents' work does. */
+export interface AgentMemory {
+  /** The sites that a node has applied, by the node's name. */
+  readonly applied: Map<string, readonly SiteDocument[]>;
+  /** Folders of uploads, `POOL/SITE`. */
+  readonly content: Set<string>;
+  /** Host directories, `SERVER/pools/POOL` and `SERVER/edges/EDGE`. */
+  readonly directories: Set<string>;
+  edge: EdgeDocument | undefined;
+}
+
+export function makeAgentMemory(): AgentMemory {
+  return { applied: new Map(), content: new Set(), directories: new Set(), edge: undefined };
+}
+
 export interface SimulatedAgents extends AgentPort {
   /** What a node would serve: the sites that it has applied. */
   sitesOn(node: string): readonly SiteDocument[];
@@ -35,18 +50,31 @@ export interface SimulatedAgents extends AgentPort {
 const HEARTBEAT_MS = 1_000;
 
 /** Makes the twins of all agents. */
-export function makeSimulatedAgents(parts: { fleet: Fleet; ask: AskController; clock: Clock }): SimulatedAgents {
-  const { fleet, ask, clock } = parts;
+export function makeSimulatedAgents(parts: {
+  fleet: Fleet;
+  ask: AskController;
+  clock: Clock;
+  memory?: AgentMemory | undefined;
+}): SimulatedAgents {
+  const { fleet, ask, clock, memory = makeAgentMemory() } = parts;
   const off = new Set<string>();
   const servers = new Set<string>();
   const documents = new Map<string, ServerDocument>();
-  const applied = new Map<string, SiteDocument[]>();
   const healthySince = new Map<string, number>();
-  let edge: EdgeDocument | undefined;
   let respond: Parameters<SimulatedAgents['setExec']>[0] = () => ({ code: 0, stdout: '', stderr: '' });
 
   async function isRunning(node: string): Promise<boolean> {
     return (await fleet.instances.read(node))?.status === 'running';
+  }
+
+  function prepare(directory: string): { configDir: string } {
+    memory.directories.add(directory);
+    return { configDir: `/simulated/${directory}` };
+  }
+
+  function forget(directory: string): null {
+    memory.directories.delete(directory);
+    return null;
   }
 
   async function follow(server: string, signal: AbortSignal): Promise<ServerDocument> {
@@ -56,25 +84,28 @@ export function makeSimulatedAgents(parts: { fleet: Fleet; ask: AskController; c
   }
 
   const answersOf = (server: string): Answers<AgentContract> => ({
-    'pool.prepare': async ({ pool }) => ({ configDir: `/simulated/${server}/pools/${pool}` }),
-    'pool.forget': async () => null,
-    'edge.prepare': async ({ edge: name }) => ({ configDir: `/simulated/${server}/edges/${name}` }),
-    'edge.forget': async () => null,
+    'pool.prepare': async ({ pool }) => prepare(`${server}/pools/${pool}`),
+    'pool.forget': async ({ pool }) => forget(`${server}/pools/${pool}`),
+    'edge.prepare': async ({ edge }) => prepare(`${server}/edges/${edge}`),
+    'edge.forget': async ({ edge }) => forget(`${server}/edges/${edge}`),
     'pool.sync': async ({ pool }, signal) => {
       const { version, changed } = await ask(server)['config.pool']({ pool, since: 0 }, signal);
       const nodes = (documents.get(server)?.nodes ?? []).filter((node) => node.pool === pool);
       const results = await Promise.all(
         nodes.map(async (node) => {
           const running = await isRunning(node.name);
-          if (running) applied.set(node.name, changed);
+          if (running) {
+            memory.applied.set(node.name, changed);
+            for (const { site } of changed) memory.content.add(`${pool}/${site}`);
+          }
           return { node: node.name, applied: running, detail: running ? 'applied' : 'its container does not run' };
         }),
       );
       return { version, nodes: results };
     },
     'edge.sync': async (_, signal) => {
-      edge = await ask(server)['config.edge']({}, signal);
-      return { version: edge.version, leaving: [] };
+      memory.edge = await ask(server)['config.edge']({}, signal);
+      return { version: memory.edge.version, leaving: [] };
     },
     'node.probe': async ({ address }) => {
       const all = await fleet.instances.list();
@@ -85,12 +116,24 @@ export function makeSimulatedAgents(parts: { fleet: Fleet; ask: AskController; c
       return { status: ok ? 200 : 0, ok, detail: ok ? 'answered 200' : 'no answer' };
     },
     'site.exec': async ({ argv }) => respond(argv),
-    'site.remove-content': async () => null,
+    'site.remove-content': async ({ node, site }) => {
+      const pool = documents.get(server)?.nodes.find((one) => one.name === node)?.pool;
+      memory.content.delete(`${pool}/${site}`);
+      return null;
+    },
     'server.sync': async (_, signal) => {
       await follow(server, signal);
       return null;
     },
   });
+
+  /** What an agent does after each hello: it looks at everything again. */
+  async function resync(server: string, signal: AbortSignal): Promise<void> {
+    const { nodes, edges } = await follow(server, signal);
+    const answers = answersOf(server);
+    for (const pool of new Set(nodes.map((node) => node.pool))) await answers['pool.sync']({ pool }, signal);
+    if (edges.length > 0) await answers['edge.sync']({}, signal);
+  }
 
   async function beat(signal: AbortSignal): Promise<void> {
     for (const member of await fleet.servers()) {
@@ -101,7 +144,7 @@ export function makeSimulatedAgents(parts: { fleet: Fleet; ask: AskController; c
           signal,
         );
         servers.add(member.name);
-        await follow(member.name, signal);
+        await resync(member.name, signal);
       }
       const watched = (documents.get(member.name)?.nodes ?? []).filter((node) => node.wanted);
       const nodes = await Promise.all(
@@ -131,8 +174,8 @@ export function makeSimulatedAgents(parts: { fleet: Fleet; ask: AskController; c
   }
 
   return {
-    sitesOn: (node) => applied.get(node) ?? [],
-    edgeDocument: () => edge,
+    sitesOn: (node) => memory.applied.get(node) ?? [],
+    edgeDocument: () => memory.edge,
     beat,
     async run(signal) {
       while (!signal.aborted) {

@@ -35,6 +35,8 @@ type Params = z.infer<typeof paramsSchema>;
 const PARENT_MS = 1_800_000;
 const PACKAGES_MS = 1_200_000;
 const OUTPUT_SHOWN = 1_500;
+const WAIT_ONLINE = ['/usr/lib/systemd/systemd-networkd-wait-online', '--any', '--timeout=60'];
+const ONLINE_MS = 70_000;
 /** One line a package for dpkg-query: name, tab, version. */
 const LISTED = '$' + '{Package}\t$' + '{Version}\n';
 
@@ -129,11 +131,10 @@ function makeLayerSteps(parts: ImageParts, bakeable: Bakeable, parent: string): 
       name: 'packages',
       timeoutMs: PACKAGES_MS,
       async do(ctx) {
-        await inSeed(
-          'waiting for the network',
-          ['/usr/lib/systemd/systemd-networkd-wait-online', '--any', '--timeout=60'],
-          ctx,
-        );
+        const online = await fleet.exec(seed, WAIT_ONLINE, { signal: ctx.signal, timeoutMs: ONLINE_MS });
+        if (online.code !== 0) {
+          throw imageProblems.make('seed-booting', { recipe: bakeable.name, why: online.stderr.trim() });
+        }
         const packages = bakeable.layer?.packages ?? [];
         if (packages.length === 0) return;
         // Mends what an interrupted installation left half done; otherwise it does nothing.

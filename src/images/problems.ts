@@ -22,6 +22,13 @@ export const imageProblems = makeCatalogue('image', {
     todo: () =>
       "Read the output above: a package's name, the package sources or prepare.sh is at fault. Then build again.",
   },
+  'seed-booting': {
+    status: 503,
+    title: 'The seed has not booted yet',
+    detail: (a: { recipe: string; why: string }) => `The seed of ${a.recipe} has no network yet: ${a.why}`,
+    todo: () => 'It is waited for; if it goes on, look at the bridge with `espalier doctor`.',
+    retryable: true,
+  },
   'no-archive': {
     status: 409,
     title: "The app's release archive is not at hand",
