@@ -25,6 +25,7 @@ import {
   toPage,
 } from '../platform/http.ts';
 import type { OperationView } from '../platform/operations/operation.ts';
+import { renderWhy } from './commands/why.ts';
 import { runMain } from './main.ts';
 import { makeMemoryTerminal } from './terminal.ts';
 
@@ -352,6 +353,15 @@ void test('why prints the present and the reasons of the past', async (t) => {
   assert.equal(
     (await run(dir, ['why', 'site', 'acme'])).out,
     '  5m ago site.placed: pool main, the emptiest of 2 (controller)\n',
+  );
+});
+
+void test('why begins with what the thing itself knows: the reasons of its state and its place', () => {
+  const thing = { state: 'ready', reason: 'it is served', placement: 'pool main, as asked' };
+  const now = [{ operation: 'op1', title: 'Move acme', state: 'running', waitingFor: 'MariaDB is away.' }];
+  assert.equal(
+    renderWhy({ subject: 'site:x', now, reasons: [] }, thing, 'site', 'acme', T0),
+    'state    ready: it is served\nplace    pool main, as asked\nnow      Move acme (op1) is running: MariaDB is away.\n',
   );
 });
 

@@ -15,6 +15,8 @@ export interface Noun {
   columns(nowMs: number): Column<Row>[];
   /** Fields that its list can be filtered by. */
   filters?: readonly string[];
+  /** Further query parameters of its list, with a word on each: options of `list`. */
+  queries?: Readonly<Record<string, string>>;
   /** True for nouns that can only be listed. */
   listOnly?: boolean;
 }
@@ -57,6 +59,7 @@ export const nouns: readonly Noun[] = [
     summary: 'Nodes: the containers of a pool',
     path: '/v1/nodes',
     key: 'name',
+    queries: { pool: 'of this pool' },
     columns: (nowMs) => [
       ...[field('name'), field('state'), field('pool'), field('server'), field('address')],
       ...[field('image', 'imageNumber'), age(nowMs), field('reason')],
@@ -119,6 +122,7 @@ export const nouns: readonly Noun[] = [
     path: '/v1/events',
     key: 'id',
     listOnly: true,
+    queries: { kind: 'exact, or all of a noun: site.*', subject: 'exact: site:ID' },
     columns: () => [field('at'), field('kind'), field('subject'), field('by'), field('reason')],
   },
   {

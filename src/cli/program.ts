@@ -106,11 +106,12 @@ function addNoun(root: Command, noun: Noun, run: Run): Command {
   const list = group.command('list').description(`list ${noun.noun}s`);
   if (noun.filters !== undefined)
     list.option('--filter <terms>', `of ${noun.filters.join(', ')}: "state=ready app!=mautic"`);
+  for (const [name, about] of Object.entries(noun.queries ?? {})) list.option(`--${name} <${name}>`, about);
   list.option('--limit <n>', 'the first n only', positive);
   const defaultLimit = noun.noun === 'operation' || noun.noun === 'event' ? 30 : undefined;
   list.action(
-    run<{ filter?: string; limit?: number }>(async (cli, { filter, limit }) =>
-      (await import('./commands/list-show.ts')).runList(cli, noun, filter, limit ?? defaultLimit),
+    run<{ limit?: number }>(async (cli, { limit, ...query }) =>
+      (await import('./commands/list-show.ts')).runList(cli, noun, query, limit ?? defaultLimit),
     ),
   );
   if (noun.listOnly !== true) {

@@ -6,13 +6,18 @@ import { renderJson, renderTable } from '../output.ts';
 import { type ExitCode, exitCodes } from '../problems.ts';
 
 /** The noun's list as a table; `limit` items from the first page, or all. */
-export async function runList(cli: Cli, noun: Noun, filter: string | undefined, limit?: number): Promise<ExitCode> {
+export async function runList(
+  cli: Cli,
+  noun: Noun,
+  query: Record<string, string | undefined>,
+  limit?: number,
+): Promise<ExitCode> {
   const found =
     limit === undefined
-      ? await listAll<Row>(cli, noun.path, { filter })
+      ? await listAll<Row>(cli, noun.path, query)
       : (
           await cli.client.request<PageDocument<Row>>('GET', noun.path, {
-            query: { filter, pageSize: Math.min(limit, 500) },
+            query: { ...query, pageSize: Math.min(limit, 500) },
             signal: cli.signal,
           })
         ).body.items;

@@ -61,12 +61,7 @@ export function runSiteVerb(cli: Cli, name: string, verb: 'suspend' | 'resume'):
 
 /** Replaces the host names; the first is the primary one. */
 export function runSiteSetHosts(cli: Cli, name: string, hosts: string[]): Promise<ExitCode> {
-  return runChange(cli, {
-    method: 'PUT',
-    path: `${pathOf(name)}/hosts`,
-    body: { hosts },
-    done: async () => renderLogins([await readLogin(cli, await readSite(cli, name))]),
-  });
+  return runChange(cli, { method: 'PUT', path: `${pathOf(name)}/hosts`, body: { hosts } });
 }
 
 /** Deletes after asking: the final backup stays for the grace time. */
