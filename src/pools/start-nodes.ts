@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Asker } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
-import type { PoolParts } from './parts.ts';
+import { type PoolParts, poolLock } from './parts.ts';
 import { insertNode, listNodes, type NodeRow, readPool } from './store.ts';
 
 /** A name of its own for a node, of the pool's name and four characters. */
@@ -32,7 +32,15 @@ export async function startNode(
   who: Asker,
 ): Promise<string> {
   const node = makeNodeName(pool);
-  await insertNode(sql, { name: node, pool, imageNumber, reason: who.reason ?? 'the pool wants one more' });
+  const reason = who.reason ?? 'the pool wants one more';
+  await parts.events.append(sql, {
+    kind: 'pool.node-begun',
+    subject: poolLock(pool),
+    by: who.by,
+    reason,
+    data: { node },
+  });
+  await insertNode(sql, { name: node, pool, imageNumber, reason });
   return (await parts.operations.start(sql, 'node.create', { node, pool }, who)).id;
 }
 
@@ -44,7 +52,10 @@ export async function startRemoval(
   force: boolean,
   who: Asker,
 ): Promise<string> {
-  const params = { node: node.name, pool: node.pool, force, why: who.reason ?? 'the pool wants one less' };
+  const why = who.reason ?? 'the pool wants one less';
+  const params = { node: node.name, pool: node.pool, force, why };
+  const event = { kind: 'pool.node-leaving', subject: poolLock(node.pool), by: who.by, reason: `${node.name}: ${why}` };
+  await parts.events.append(sql, event);
   return (await parts.operations.start(sql, 'node.remove', params, who)).id;
 }
 
