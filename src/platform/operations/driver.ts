@@ -76,7 +76,13 @@ export function makeDriver(
     const busy = [...hands.values()].filter(({ record }) => !record.isChild).length;
     const limit = options.concurrency - busy;
     const leaseUntilMs = clock.monotonicMs() + leaseMs;
-    const records = await claimOperations(store, { owner, leaseMs, limit, kinds: [...kinds.keys()] });
+    const records = await claimOperations(store, {
+      owner,
+      leaseMs,
+      limit,
+      kinds: [...kinds.keys()],
+      except: [...hands.keys()],
+    });
     for (const record of records) {
       const hand = { record, cancel: new AbortController(), abandon: new AbortController(), lost: false, leaseUntilMs };
       hands.set(record.id, hand);

@@ -52,9 +52,13 @@ function makeDefaults(store: Store): Omit<DriverOptions, 'store' | 'events' | 'c
 }
 
 /** Ids grow with time, so that the newest sort last: nine letters of milliseconds (until the year 5188), four of chance. */
-function makeId(nowMs: number): string {
-  const chance = randomBytes(4).readUInt32BE() % 36 ** 4;
-  return `o${nowMs.toString(36).padStart(9, '0')}${chance.toString(36).padStart(4, '0')}`;
+function makeIds(clock: Clock): () => string {
+  let lastMs = 0;
+  return () => {
+    lastMs = Math.max(lastMs + 1, clock.nowMs());
+    const chance = randomBytes(4).readUInt32BE() % 36 ** 4;
+    return `o${lastMs.toString(36).padStart(9, '0')}${chance.toString(36).padStart(4, '0')}`;
+  };
 }
 
 /** Makes the operations; register all kinds, then `driver.start()`. */
@@ -62,6 +66,7 @@ export function makeOperations(options: OperationsOptions): DrivenOperations {
   const { store, events, clock, log } = options;
   const kinds = new Map<string, OperationKind<unknown>>();
   const changed = makeBell(clock);
+  const nextId = makeIds(clock);
   const driver = makeDriver({ store, events, clock, log, ...makeDefaults(store), ...options.driver }, kinds, changed);
 
   async function takeLocks(sql: Sql, id: string, locks: readonly string[]): Promise<void> {
@@ -109,7 +114,7 @@ export function makeOperations(options: OperationsOptions): DrivenOperations {
       }
       const steps = kind.steps(parsed.data).map(({ name }) => name);
       if (new Set(steps).size !== steps.length) throw new Error(`${kindName} has two steps of the same name: ${steps}`);
-      const id = makeId(clock.nowMs());
+      const id = nextId();
       // Sorted, so that two that want the same locks wait for one another and do not deadlock.
       const locks = [...new Set(kind.locks(parsed.data))].sort();
       await sql.query(

@@ -50,21 +50,23 @@ const MOST_CHILDREN = 64;
 /**
  * Takes operations of these kinds that are free and whose pause is over, oldest first: up to `limit` of those that people
  * and loops began, and children beyond it, since a parent that waits for its child must not take the child's place.
+ * `except`: what is in the owner's hands still, although its lease may have run out.
  */
 export async function claimOperations(
   sql: Sql,
-  claim: { owner: string; leaseMs: number; limit: number; kinds: readonly string[] },
+  claim: { owner: string; leaseMs: number; limit: number; kinds: readonly string[]; except: readonly string[] },
 ): Promise<OperationRecord[]> {
   const free = (which: string, limit: string) =>
     `select id from operation where ${OPEN} and kind = any($3::text[]) and ${which}
        and (lease_until is null or lease_until < clock_timestamp())
        and (wake_at is null or wake_at <= clock_timestamp())
+       and id <> all($5::text[])
      order by created_at limit ${limit} for update skip locked`;
   const claimed = await sql.query<Omit<OperationRecord, 'steps'>>(
     `update operation set owner = $1, lease_until = clock_timestamp() + $2 * ${MILLISECOND}
      where id = any(array(${free(`not ${CHILD}`, '$4')}) || array(${free(CHILD, String(MOST_CHILDREN))}))
      returning id, kind, title, state, params, waiting, problem, cancelled_by as "cancelledBy", ${CHILD} as "isChild"`,
-    [claim.owner, claim.leaseMs, claim.kinds, claim.limit],
+    [claim.owner, claim.leaseMs, claim.kinds, claim.limit, claim.except],
   );
   if (claimed.length === 0) return [];
   const steps = await sql.query<StepRecord & { operationId: string }>(
