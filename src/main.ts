@@ -111,10 +111,12 @@ async function run(): Promise<void> {
   });
   platform.operations.driver.start();
   platform.loops.start();
+  const twins = rooms.simulatedAgents?.run(closing.signal);
   log.info({ deployment, dataDir, instance: randomUUID() }, 'the controller runs');
 
   await stopped;
   closing.abort(new Error('the controller stops'));
+  await twins;
   await server.close();
   await platform.loops.stop();
   await platform.operations.driver.stop();

@@ -76,7 +76,7 @@ export function makeEdgeCreate(parts: EdgeParts): OperationKind<Params> {
     return [
       {
         name: 'place',
-        timeoutMs: 30_000,
+        timeoutMs: 120_000,
         async do() {
           const cidr = await parts.readCidr();
           return store.transaction(async (sql) => {

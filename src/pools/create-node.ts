@@ -33,7 +33,7 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
     steps: ({ node: name, pool: poolName }) => [
       {
         name: 'place',
-        timeoutMs: 30_000,
+        timeoutMs: 120_000,
         async do() {
           const cidr = await parts.readCidr();
           return store.transaction(async (sql) => {
