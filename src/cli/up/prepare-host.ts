@@ -1,11 +1,12 @@
-// The machine's preparation as steps: packages, sub-ids, Incus. Used by `up` and by the system tests, so that both
-// begin on the same ground.
+// The machine's preparation as steps: packages, sub-ids, kernel limits, Incus. Used by `up` and by the system tests, so
+// that both begin on the same ground.
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Clock } from '../../lib/clock.ts';
 import { cliProblems } from '../problems.ts';
 import { runCommand, runToSuccess } from '../run-command.ts';
 import { findMissing, readHost } from './host.ts';
 import { runIncusDaemon } from './incus-daemon.ts';
+import { findLowLimits, kernelLimits, renderSysctl, SYSCTL_PATH, toProcPath } from './kernel-limits.ts';
 import {
   listMissingPackages,
   parseTargets,
@@ -60,6 +61,10 @@ export function makeHostSteps(parts: {
       },
     },
     {
+      name: 'Raise limits of the kernel',
+      run: raiseLimits,
+    },
+    {
       name: 'Start Incus',
       async run(say, signal) {
         const { systemd } = await readHost(dataDir);
@@ -67,6 +72,29 @@ export function makeHostSteps(parts: {
       },
     },
   ];
+}
+
+/** Now, and at every boot. A machine that forbids it (itself a container) goes on with the limits it has. */
+async function raiseLimits(say: (line: string) => void): Promise<string> {
+  const values: Record<string, number> = {};
+  for (const limit of kernelLimits) {
+    const text = await readFile(toProcPath(limit), 'utf8').catch(() => undefined);
+    if (text !== undefined) values[limit] = Number(text);
+  }
+  const low = Object.entries(findLowLimits(values));
+  if (low.length === 0) return 'high enough';
+  const raised: string[] = [];
+  for (const [limit, least] of low) {
+    try {
+      await writeFile(toProcPath(limit), String(least));
+      values[limit] = least;
+      raised.push(limit);
+    } catch (thrown) {
+      say(`${limit} stays too low for many containers: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+    }
+  }
+  await writeFile(SYSCTL_PATH, renderSysctl(values), { mode: 0o644 });
+  return raised.join(', ') || 'none could be raised';
 }
 
 async function installPackages(
