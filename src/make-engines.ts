@@ -2,6 +2,7 @@
 // because tests compose with twins too.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type AgentMemory, makeAgentMemory } from './agent/simulated.ts';
 import { connectValkey } from './caches/kind.ts';
 import { connectMariadb } from './databases/kind.ts';
 import type { CacheEngine } from './engines/cache-engine.ts';
@@ -18,6 +19,8 @@ import type { ServiceLogin } from './services/kind.ts';
 
 export interface Engines {
   simulated: boolean;
+  /** Where the agents' twins keep what they have done, when the engines are simulated. */
+  agentMemory?: AgentMemory;
   fleet: Fleet;
   /** The storage driver of a new deployment's pool. */
   storageDriver: string;
@@ -56,6 +59,7 @@ export function makeEngines(options: {
   };
   return {
     simulated,
+    agentMemory: makeAgentMemory(),
     fleet,
     storageDriver: 'btrfs',
     async buildRootfs(argv) {

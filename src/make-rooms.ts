@@ -120,7 +120,12 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
         log,
       });
   const simulatedAgents = engines.simulated
-    ? makeSimulatedAgents({ fleet, clock, ask: (server) => bindAnswers(makeAnswers(), server) })
+    ? makeSimulatedAgents({
+        fleet,
+        clock,
+        memory: engines.agentMemory,
+        ask: (server) => bindAnswers(makeAnswers(), server),
+      })
     : undefined;
   const agents = (channel ?? simulatedAgents) as AgentPort;
 

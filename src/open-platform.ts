@@ -11,7 +11,7 @@ import { makeIdempotency } from './platform/idempotency-middleware.ts';
 import { type Loops, makeLoop, makeLoops } from './platform/loops.ts';
 import { runMigrations } from './platform/migrate.ts';
 import { openStore } from './platform/open-store.ts';
-import { type DrivenOperations, makeOperations } from './platform/operations/operations.ts';
+import { type DrivenOperations, makeOperations, type OperationsOptions } from './platform/operations/operations.ts';
 import type { FaultPoint } from './platform/operations/run-operation.ts';
 import { openSecrets, type Secrets } from './platform/secrets.ts';
 import type { Store } from './platform/store.ts';
@@ -35,6 +35,8 @@ export interface PlatformOptions {
   fault?: string | undefined;
   /** An open store instead of one in the data directory, for tests. */
   store?: Store;
+  /** How operations are driven, for tests that have no time. */
+  driver?: OperationsOptions['driver'];
   clock: Clock;
   log: Logger;
 }
@@ -57,7 +59,7 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
     events,
     clock,
     log,
-    ...(fault === undefined ? {} : { driver: { fault } }),
+    driver: { ...(fault === undefined ? {} : { fault }), ...options.driver },
   });
   const loops = makeLoops({ clock, log });
   const secrets = await openSecrets({ store, keyFile: join(dataDir, 'secret.key') });

@@ -100,7 +100,7 @@ function readVersion(migrations: readonly Migration[]): string {
 }
 
 /** From a dump of a migrated database, made by whichever test needs it first: three times as fast as making one anew. */
-async function openPglite(migrations: readonly Migration[]): Promise<Engine> {
+export async function openPglite(migrations: readonly Migration[]): Promise<Engine> {
   const dump = join(tmpdir(), `espalier-test-pglite-0.5.16-${readVersion(migrations)}.tar`);
   const from = existsSync(dump) ? await openAsBlob(dump) : undefined;
   const lender = await makePgliteLender(from === undefined ? {} : { from });

@@ -53,7 +53,19 @@ export function makeSimulatedFiles(context: SimulatedContext): Files {
 }
 
 /** The top of every Debian, as far as tests and recipes write there. */
-const SYSTEM_FOLDERS = new Set(['', '/etc', '/tmp', '/root', '/srv', '/var', '/run', '/opt', '/usr', '/usr/lib']);
+const SYSTEM_FOLDERS = new Set([
+  '',
+  '/etc',
+  '/tmp',
+  '/root',
+  '/srv',
+  '/var',
+  '/var/tmp',
+  '/run',
+  '/opt',
+  '/usr',
+  '/usr/lib',
+]);
 
 function toFile(entry: TreeEntry): SimulatedFile {
   if ('link' in entry) return { link: entry.link, mode: 0o777, uid: 0, gid: 0 };
