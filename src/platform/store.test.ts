@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import fs from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { mock, test } from 'node:test';
 import fc from 'fast-check';
 import { Problem } from '../lib/errors.ts';
 import { openStore } from './open-store.ts';
@@ -199,6 +201,25 @@ void test('one process has a data directory; when it is killed, what it stored i
     await store.close();
   } finally {
     child.kill('SIGKILL');
+    await rm(dataDir, { recursive: true });
+  }
+});
+
+void test('PGlite in a directory syncs each commit to the disk', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'espalier-store-'));
+  const sync = mock.method(fs, 'fsyncSync');
+  syncBuiltinESMExports();
+  const store = await openStore({ dataDir });
+  try {
+    assert.deepEqual(await store.query('select current_setting($1) as fsync', ['fsync']), [{ fsync: 'on' }]);
+    await store.script('create table kept (n int)');
+    const before = sync.mock.callCount();
+    for (let n = 0; n < 5; n += 1) await store.query('insert into kept values ($1)', [n]);
+    assert.ok(sync.mock.callCount() >= before + 5);
+  } finally {
+    await store.close();
+    sync.mock.restore();
+    syncBuiltinESMExports();
     await rm(dataDir, { recursive: true });
   }
 });

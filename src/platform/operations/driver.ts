@@ -8,7 +8,7 @@ import type { Events } from '../events.ts';
 import type { Store } from '../store.ts';
 import { appendChanges, appendSaid, takeSnapshot } from './announce.ts';
 import { cancelHand, type Hand, keepLeases, loseHand } from './lease.ts';
-import type { OperationKind, Step } from './operation.ts';
+import { endStates, type OperationKind, type Step } from './operation.ts';
 import { operationProblems } from './problems.ts';
 import { claimOperations, freeAll, type OperationRecord, saveOperation } from './records.ts';
 import { type FaultPoint, type Run, runOperation } from './run-operation.ts';
@@ -49,7 +49,7 @@ const SAVE_PAUSE_MS = 500;
 export function makeDriver(
   options: DriverOptions,
   kinds: ReadonlyMap<string, OperationKind<unknown>>,
-  changed: Bell,
+  ended: Bell,
 ): Driver & { wake(): void; cancel(id: string, by: string): void } {
   const { store, events, clock, log, owner, leaseMs } = options;
   const hands = new Map<string, Hand>();
@@ -146,7 +146,7 @@ export function makeDriver(
         );
         before = takeSnapshot(record);
         if (saved.cancelledBy !== null) cancelHand(hand, saved.cancelledBy);
-        changed.ring();
+        if (endStates.includes(record.state)) ended.ring();
         if (disposal !== 'keep') clock.wait(disposal.pauseMs, stopping.signal).then(work.ring, () => {});
       },
     };

@@ -65,9 +65,9 @@ function makeIds(clock: Clock): () => string {
 export function makeOperations(options: OperationsOptions): DrivenOperations {
   const { store, events, clock, log } = options;
   const kinds = new Map<string, OperationKind<unknown>>();
-  const changed = makeBell(clock);
+  const ended = makeBell(clock);
   const nextId = makeIds(clock);
-  const driver = makeDriver({ store, events, clock, log, ...makeDefaults(store), ...options.driver }, kinds, changed);
+  const driver = makeDriver({ store, events, clock, log, ...makeDefaults(store), ...options.driver }, kinds, ended);
 
   async function takeLocks(sql: Sql, id: string, locks: readonly string[]): Promise<void> {
     const taken = await sql.query<{ name: string }>(
@@ -139,10 +139,10 @@ export function makeOperations(options: OperationsOptions): DrivenOperations {
 
     async wait(id, signal) {
       for (;;) {
-        const since = changed.rings;
+        const since = ended.rings;
         const { state } = await readOperation(store, id);
         if (endStates.includes(state)) return await readOperationView(store, id);
-        await changed.wait(since, WAIT_POLL_MS, signal);
+        await ended.wait(since, WAIT_POLL_MS, signal);
       }
     },
 

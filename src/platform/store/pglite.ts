@@ -2,6 +2,7 @@
 // Apart from PostgreSQL because here transactions queue for the only session.
 import { PGlite } from '@electric-sql/pglite';
 import { lockDataDir } from './data-dir-lock.ts';
+import { DurableFs, makeDataDir, makeDurableStartParams, syncTree } from './durable-files.ts';
 import type { Lender } from './make-store.ts';
 import { storeProblems } from './problems.ts';
 import { parsers, toText } from './values.ts';
@@ -24,12 +25,10 @@ export interface PgliteOptions {
 
 /** Opens PGlite and lends its one session to one borrower after the other, in the order they asked. */
 export async function makePgliteLender(options: PgliteOptions): Promise<Lender & { readonly pglite: PGlite }> {
-  const unlock = options.dataDir === undefined ? () => {} : await lockDataDir(options.dataDir);
-  const pglite = await PGlite.create({
-    ...(options.dataDir === undefined ? {} : { dataDir: options.dataDir }),
-    ...(options.from === undefined ? {} : { loadDataDir: options.from }),
-    parsers,
-  }).catch((error: unknown) => {
+  const { dataDir } = options;
+  const unlock = dataDir === undefined ? () => {} : await lockDataDir(dataDir);
+  const opening = dataDir === undefined ? openInMemory(options.from) : openInDirectory(dataDir);
+  const pglite = await opening.catch((error: unknown) => {
     unlock();
     throw error;
   });
@@ -63,6 +62,17 @@ export async function makePgliteLender(options: PgliteOptions): Promise<Lender &
       unlock();
     },
   };
+}
+
+function openInMemory(from: Blob | undefined): Promise<PGlite> {
+  return PGlite.create({ ...(from === undefined ? {} : { loadDataDir: from }), parsers });
+}
+
+async function openInDirectory(dataDir: string): Promise<PGlite> {
+  const isNew = await makeDataDir(dataDir);
+  const pglite = await PGlite.create({ fs: new DurableFs(dataDir), startParams: makeDurableStartParams(), parsers });
+  if (isNew) await syncTree(dataDir);
+  return pglite;
 }
 
 /** First come, first served; resolves with the function that lets the next one in. */
