@@ -8,6 +8,12 @@ export const deploymentProblems = makeCatalogue('deployment', {
     detail: (a: { port: number }) => `Something else listens on port ${a.port} of this machine.`,
     todo: () => 'Choose another: `espalier up --http-port 8081`.',
   },
+  'port-held': {
+    status: 409,
+    title: 'Something else holds the port for visitors',
+    detail: (a: { port: number }) => `Sites are served on port ${a.port}, where something else listens now.`,
+    todo: (a) => `Stop it (\`ss -ltnp 'sport = :${a.port}'\` names it), then run \`espalier up\` again.`,
+  },
   'port-fixed': {
     status: 409,
     title: 'The port for visitors is chosen already',

@@ -37,15 +37,23 @@ const BUILD_MS = 3_600_000;
 
 /** Chooses the port for visitors and begins `deployment.up`. */
 export async function startUp(parts: DeploymentParts, asked: number | undefined, who: Asker): Promise<Operation> {
-  const { httpPort: kept } = await readDeployment(parts.store);
-  if (kept !== null && asked !== undefined && asked !== kept)
-    throw deploymentProblems.make('port-fixed', { port: kept, asked });
-  const httpPort = kept ?? (await choosePort(parts, asked));
+  const httpPort = await choosePort(parts, asked);
   return parts.store.transaction((sql) => parts.operations.start(sql, 'deployment.up', { httpPort }, who));
 }
 
+/** The port that sites have already; before there is an edge, the one asked for or the first that is free. */
 async function choosePort(parts: DeploymentParts, asked: number | undefined): Promise<number> {
-  const candidates = asked === undefined ? Array.from({ length: PORTS_TRIED }, (_, n) => FIRST_PORT + n) : [asked];
+  const { httpPort: kept } = await readDeployment(parts.store);
+  const [edge] = await listEdges(parts.store);
+  if (kept !== null && edge !== undefined) {
+    if (asked !== undefined && asked !== kept) throw deploymentProblems.make('port-fixed', { port: kept, asked });
+    const held = (await parts.fleet.instances.read(edge.name))?.status !== 'running' && !(await parts.isPortFree(kept));
+    if (held) throw deploymentProblems.make('port-held', { port: kept });
+    return kept;
+  }
+  const first = kept === null ? [] : [kept];
+  const candidates =
+    asked === undefined ? [...first, ...Array.from({ length: PORTS_TRIED }, (_, n) => FIRST_PORT + n)] : [asked];
   for (const port of candidates) if (await parts.isPortFree(port)) return port;
   throw deploymentProblems.make('port-taken', { port: asked ?? FIRST_PORT });
 }
