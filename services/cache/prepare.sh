@@ -6,4 +6,3 @@ chown valkey:valkey /etc/valkey/espalier.conf
 systemctl enable valkey-server.service
 systemctl stop valkey-server.service 2>/dev/null || true
 find /var/lib/valkey -mindepth 1 -delete
-install -d -m 0755 /etc/espalier-service

@@ -7,5 +7,4 @@ systemctl enable mariadb.service
 systemctl stop mariadb.service 2>/dev/null || true
 find /var/lib/mysql -mindepth 1 -delete
 chmod 0750 /var/lib/mysql
-install -d -m 0755 /etc/espalier-service
 install -d -m 0700 /var/backups/espalier

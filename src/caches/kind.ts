@@ -20,8 +20,8 @@ export function makeCacheKind(makeEngine: (login: ServiceLogin) => CacheEngine):
     namePrefix: 'cache',
     volumes: [{ suffix: 'data', path: '/var/lib/valkey' }],
     renderFiles: ({ memoryMb, login }) => [
-      { path: '/etc/espalier-service/server.conf', content: renderCacheServerConfig({ memoryMb }), mode: 0o644 },
-      { path: '/etc/espalier-service/bootstrap.acl', content: renderBootstrap(login), mode: 0o600 },
+      { path: '/etc/espalier-service.conf', content: renderCacheServerConfig({ memoryMb }), mode: 0o644 },
+      { path: '/etc/espalier-bootstrap.acl', content: renderBootstrap(login), mode: 0o600 },
     ],
     makeEngine,
     findWarning: findCacheWarning,

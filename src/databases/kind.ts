@@ -31,12 +31,12 @@ export function makeDatabaseKind(makeEngine: (login: ServiceLogin) => DatabaseEn
     backupsPath: DUMPS_PATH,
     renderFiles: ({ number, memoryMb, login, controllerHost }) => [
       {
-        path: '/etc/espalier-service/server.cnf',
+        path: '/etc/espalier-service.cnf',
         content: renderDatabaseServerConfig({ serverId: number, gtidDomainId: number, memoryMb }),
         mode: 0o644,
       },
       {
-        path: '/etc/espalier-service/bootstrap.sql',
+        path: '/etc/espalier-bootstrap.sql',
         content: renderBootstrap({ ...login, allowedFrom: [controllerHost] }),
         mode: 0o600,
       },

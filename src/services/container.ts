@@ -102,10 +102,21 @@ export async function removeVolumes<E extends ServiceEngine>(
   }
 }
 
+/** Whether all its volumes are there still. */
+export async function hasData<E extends ServiceEngine>(
+  parts: ServiceParts<E>,
+  service: ServiceRow,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const volumes = parts.kind.volumes.map(({ suffix }) => volumeName(service, suffix));
+  const found = await Promise.all(volumes.map((volume) => parts.fleet.volumes.read(volume, { signal })));
+  return found.every((volume) => volume !== undefined);
+}
+
 /**
  * Brings the container to run from the server's image with its volumes and the controller's account: makes it when it
  * is gone, makes it anew when it is from another image, starts it when it is stopped; in one that runs the service is
- * restarted, so that it takes the account in. Without the data volume nothing is made (`data-gone`).
+ * restarted, so that it takes the account in. Without all its volumes nothing is made (`data-gone`).
  */
 export async function bringUp<E extends ServiceEngine>(
   parts: ServiceParts<E>,
@@ -113,12 +124,7 @@ export async function bringUp<E extends ServiceEngine>(
   signal: AbortSignal,
 ): Promise<void> {
   const { fleet, kind } = parts;
-  for (const { suffix } of kind.volumes) {
-    const volume = volumeName(service, suffix);
-    if ((await fleet.volumes.read(volume, { signal })) === undefined) {
-      throw parts.problems.make('data-gone', { name: service.name, volume });
-    }
-  }
+  if (!(await hasData(parts, service, signal))) throw parts.problems.make('data-gone', { name: service.name });
   const before = await fleet.instances.read(service.instance, { signal });
   if (before?.image !== undefined && before.image !== service.image) await removeContainer(parts, service, signal);
   const { status } = await fleet.instances.ensure(renderContainer(parts, service), { signal });

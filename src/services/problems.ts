@@ -55,8 +55,8 @@ export function makeServiceProblems(noun: ServiceNoun) {
     'data-gone': {
       status: 500,
       title: `The data of this ${noun} server is gone`,
-      detail: (a: { name: string; volume: string }) =>
-        `The volume ${a.volume} of the ${noun} server ${a.name} does not exist; an empty one is not put in its place.`,
+      detail: (a: { name: string }) =>
+        `A volume of the ${noun} server ${a.name} does not exist; an empty one is not put in its place.`,
       todo: () => 'Bring the volume back from a backup of the storage pool; the server then starts by itself.',
     },
   });

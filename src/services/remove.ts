@@ -5,7 +5,7 @@ import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
 import { releaseAddress } from '../servers/addresses.ts';
-import { removeContainer, removeVolumes } from './container.ts';
+import { hasData, removeContainer, removeVolumes } from './container.ts';
 import { adminSecret, type ServiceEngine, type ServiceParts, serviceLock } from './kind.ts';
 import { deleteService, readService, type ServiceRow, storeServiceState } from './store.ts';
 
@@ -30,9 +30,9 @@ export async function startServiceRemove<E extends ServiceEngine>(
 export function makeServiceRemove<E extends ServiceEngine>(parts: ServiceParts<E>): OperationKind<Params> {
   const { store, secrets, events } = parts;
   const { noun } = parts.kind;
-  const withService = async (name: string, work: (service: ServiceRow) => Promise<void>) => {
+  const withService = async <T>(name: string, work: (service: ServiceRow) => Promise<T>): Promise<T | undefined> => {
     const service = await readService(store, noun, name);
-    if (service !== undefined) await work(service);
+    return service === undefined ? undefined : await work(service);
   };
   return makeOperation<Params>({
     kind: `${noun}.remove`,
@@ -51,13 +51,13 @@ export function makeServiceRemove<E extends ServiceEngine>(parts: ServiceParts<E
             await storeServiceState(sql, noun, name, { from, to: 'deleting', reason: 'it is being removed' });
           });
         },
-        async undo() {
-          const change = {
-            from: ['deleting'],
-            to: 'unhealthy',
-            reason: 'its removal failed; it is looked after again',
-          } as const;
-          await storeServiceState(store, noun, name, change);
+        async undo({ signal }) {
+          const kept = await withService(name, (service) => hasData(parts, service, signal));
+          const [to, reason] =
+            kept === true
+              ? (['unhealthy', 'its removal failed; it is looked after again'] as const)
+              : (['deleting', 'its removal failed after its data was gone; remove it again'] as const);
+          await storeServiceState(store, noun, name, { from: ['deleting'], to, reason });
         },
       },
       {
@@ -99,7 +99,8 @@ async function assertNoBackups<E extends ServiceEngine>(
   signal: AbortSignal,
 ): Promise<void> {
   const { backupsPath } = parts.kind;
-  if (backupsPath === undefined) return;
+  // Nothing can be looked at, and nothing is left to lose, when an earlier removal took the volumes.
+  if (backupsPath === undefined || !(await hasData(parts, service, signal))) return;
   const { stdout } = await parts.fleet.exec(service.instance, ['find', backupsPath, '-type', 'f'], { signal });
   const files = stdout.split('\n').filter((line) => line !== '').length;
   if (files > 0) throw parts.problems.make('holds-backups', { name: service.name, files });

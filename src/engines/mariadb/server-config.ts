@@ -1,4 +1,4 @@
-// What differs between database servers, as the text of /etc/espalier-service/server.cnf. What they share is in the
+// What differs between database servers, as the text of /etc/espalier-service.cnf. What they share is in the
 // image (services/database/). Apart because it is the one text here that is no SQL.
 
 export interface DatabaseServerConfig {

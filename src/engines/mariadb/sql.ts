@@ -105,7 +105,7 @@ export function renderHealth(): string {
   ].join(' ');
 }
 
-/** The controller's account, for /etc/espalier-service/bootstrap.sql. Kept out of the binary log: each server has its own. */
+/** The controller's account, for /etc/espalier-bootstrap.sql. Kept out of the binary log: each server has its own. */
 export function renderBootstrap(admin: { user: string; password: string; allowedFrom: readonly string[] }): string {
   const lines = admin.allowedFrom.flatMap((host) => {
     const account = quoteAccount(admin.user, host);

@@ -56,7 +56,7 @@ export function renderScan(cursor: string, prefix: string): string[] {
   return ['SCAN', cursor, 'MATCH', `${toPrefix(prefix)}*`, 'COUNT', '1000'];
 }
 
-/** The controller's account as a line of the account file, for /etc/espalier-service/bootstrap.acl. */
+/** The controller's account as a line of the account file, for /etc/espalier-bootstrap.acl. */
 export function renderBootstrap(admin: { user: string; password: string }): string {
   return `user ${toName(admin.user)} on ${toPasswordHash(admin.password)} ~* &* +@all\n`;
 }
