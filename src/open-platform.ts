@@ -11,8 +11,8 @@ import { makeIdempotency } from './platform/idempotency-middleware.ts';
 import { type Loops, makeLoop, makeLoops } from './platform/loops.ts';
 import { runMigrations } from './platform/migrate.ts';
 import { openStore } from './platform/open-store.ts';
+import { parseFault } from './platform/operations/fault.ts';
 import { type DrivenOperations, makeOperations, type OperationsOptions } from './platform/operations/operations.ts';
-import type { FaultPoint } from './platform/operations/run-operation.ts';
 import { openSecrets, type Secrets } from './platform/secrets.ts';
 import type { Store } from './platform/store.ts';
 import { verifyToken } from './platform/tokens.ts';
@@ -31,7 +31,7 @@ export interface PlatformOptions {
   dataDir: string;
   /** PostgreSQL instead of PGlite. */
   url?: string | undefined;
-  /** `kind/step/when`: the process kills itself there, for tests of what a killed controller leaves (ESPALIER_FAULT). */
+  /** For tests: points at which a step fails or the process kills itself, separated by commas (operations/fault.ts). */
   fault?: string | undefined;
   /** An open store instead of one in the data directory, for tests. */
   store?: Store;
@@ -53,13 +53,21 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
   const store = options.store ?? (await openStore(url === undefined ? { dataDir } : { url }));
   await runMigrations(store);
   const events = makeEvents({ store, clock });
-  const fault = parseFault(options.fault);
+  const faults = (options.fault ?? '')
+    .split(',')
+    .filter((text) => text !== '')
+    .map((text) => parseFault(text, () => process.kill(process.pid, 'SIGKILL')));
   const operations = makeOperations({
     store,
     events,
     clock,
     log,
-    driver: { ...(fault === undefined ? {} : { fault }), ...options.driver },
+    driver: {
+      fault(point) {
+        for (const fault of faults) fault(point);
+      },
+      ...options.driver,
+    },
   });
   const loops = makeLoops({ clock, log });
   const secrets = await openSecrets({ store, keyFile: join(dataDir, 'secret.key') });
@@ -87,14 +95,5 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
       const token = await verifyToken(store, plaintext);
       return token === undefined ? undefined : { by: `token:${token.name}`, scopes: token.scopes };
     },
-  };
-}
-
-/** The fault point as a function that kills this process when it is reached. */
-function parseFault(text: string | undefined): ((point: FaultPoint) => void) | undefined {
-  if (text === undefined || text === '') return undefined;
-  const [kind, step, when] = text.split('/');
-  return (point) => {
-    if (point.kind === kind && point.step === step && point.when === when) process.kill(process.pid, 'SIGKILL');
   };
 }

@@ -12,7 +12,8 @@ import {
 import { type Answers, makePeer, type Peer } from '../protocol/peer.ts';
 
 const FIRST_RETRY_MS = 200;
-const LAST_RETRY_MS = 5_000;
+/** As often as heartbeats: operations wait for it. */
+const LAST_RETRY_MS = 1_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 /** A controller's machine that vanished closes nothing: without an answer to a ping for this long we hang up. */
 const PING_EVERY_MS = 5_000;
