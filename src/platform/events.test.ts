@@ -21,7 +21,7 @@ async function take(watched: AsyncIterable<Event>, count: number): Promise<Event
 
 const kindsOf = (events: readonly Event[]) => events.map(({ kind }) => kind);
 
-withStores((test) => {
+withStores((test, engine) => {
   test('events are listed newest first, by page, by subject and by kind', async ({ store }) => {
     const events = makeEvents({ store, clock });
     for (const kind of ['site.created', 'site.moved', 'pool.created']) await append(store, events, kind);
@@ -99,6 +99,34 @@ withStores((test) => {
       );
     }
   });
+
+  // On PGlite there is one transaction at a time.
+  if (engine === 'postgresql') {
+    test('a commit that is slow is not overtaken, so its event is not missed', async ({ store }) => {
+      const events = makeEvents({ store, clock, pollMs: 5 });
+      const gate = Promise.withResolvers<void>();
+      const inserted = Promise.withResolvers<void>();
+      const slow = store.transaction(async (sql) => {
+        await events.append(sql, { kind: 'a.slow', subject: 'site:a', by: 'root' });
+        await sql.beforeCommit(async () => {
+          inserted.resolve();
+          await gate.promise;
+        });
+      });
+      await inserted.promise;
+      const watched = take(events.watch({ after: '0', signal: AbortSignal.timeout(10_000) }), 2);
+      let overtook = false;
+      const quick = append(store, events, 'a.quick').then(() => {
+        overtook = true;
+      });
+      const isWaiting = async () =>
+        (await store.query(`select from pg_locks where locktype = 'advisory' and not granted`)).length > 0;
+      while (!overtook && !(await isWaiting())) await new Promise((resolve) => setImmediate(resolve));
+      gate.resolve();
+      await Promise.all([slow, quick]);
+      assert.deepEqual(kindsOf(await watched), ['a.slow', 'a.quick']);
+    });
+  }
 
   test('old events are trimmed, and a watcher that would miss them is told', async ({ store }) => {
     const events = makeEvents({ store, clock });

@@ -49,5 +49,9 @@ export async function syncTree(dir: string): Promise<void> {
 
 async function syncPath(path: string): Promise<void> {
   const file = await open(path, 'r');
-  await file.sync().finally(() => file.close());
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
 }
