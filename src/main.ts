@@ -12,11 +12,10 @@ import { listRecipes, readBase, readLayer } from './apps/read-recipe.ts';
 import { makeSystemClock } from './lib/clock.ts';
 import { DEFAULT_DEPLOYMENT, defaultDataDir } from './lib/deployment.ts';
 import { makeLogger } from './lib/log.ts';
+import { VERSION } from './lib/version.ts';
 import { makeEngines } from './make-engines.ts';
 import { makeRooms } from './make-rooms.ts';
 import { openPlatform } from './open-platform.ts';
-
-const VERSION = '0.1.0';
 
 async function isPortFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {

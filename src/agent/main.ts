@@ -7,6 +7,7 @@ import { INCUS_SOCKET, makeIncusFleet } from '../engines/incus/fleet.ts';
 import { makeSystemClock } from '../lib/clock.ts';
 import { toFleetPlace } from '../lib/deployment.ts';
 import { makeLogger } from '../lib/log.ts';
+import { VERSION } from '../lib/version.ts';
 import { PROTOCOL_VERSION } from '../protocol/contract.ts';
 import { makeAgentAnswers } from './answers.ts';
 import { makeConnection } from './connection.ts';
@@ -19,7 +20,7 @@ import { makeNodeWatch } from './watch-nodes.ts';
 /** Heartbeats and probes come this often. */
 const HEARTBEAT_MS = 1_000;
 /** Without any word from the controller, everything is looked at again this often. */
-const RESYNC_EVERY_BEATS = 30;
+const RESYNC_MS = 30_000;
 
 async function run(): Promise<void> {
   const { values } = parseArgs({
@@ -66,7 +67,7 @@ async function run(): Promise<void> {
   };
   const connection = makeConnection({
     url: `ws+unix://${socket}:/v1/agent`,
-    hello: { server, protocol: PROTOCOL_VERSION, version: 'development', address: '127.0.0.1' },
+    hello: { server, protocol: PROTOCOL_VERSION, version: VERSION, address: '127.0.0.1' },
     answers: makeAgentAnswers({ fleet, pools, edges, server: follower }),
     onHello: () => void resync(),
     clock,
@@ -76,20 +77,22 @@ async function run(): Promise<void> {
   await mkdir(dataDir, { recursive: true, mode: 0o711 });
   await follower.load();
   log.info({ server, dataDir }, 'the agent runs');
-  const connected = connection.run(stop.signal);
-  for (let beat = 1; !stop.signal.aborted; beat += 1) {
-    try {
-      const [load, nodes] = await Promise.all([readLoad(dataDir, clock), watch.probeAll(stop.signal)]);
-      await connection
-        .controller()
-        ?.call('heartbeat', { load, nodes }, { timeoutMs: HEARTBEAT_MS * 5, signal: stop.signal });
-      if (beat % RESYNC_EVERY_BEATS === 0) await resync();
-    } catch (thrown) {
-      if (!stop.signal.aborted) log.debug({ err: thrown }, 'a heartbeat was not taken');
+  /** Does something again and again until the agent stops; what fails is said and tried again. */
+  const every = async (pauseMs: number, what: string, work: () => Promise<void>): Promise<void> => {
+    while (!stop.signal.aborted) {
+      await work().catch((thrown: unknown) => log.debug({ err: thrown }, `${what} failed`));
+      await clock.wait(pauseMs, stop.signal).catch(() => undefined);
     }
-    await clock.wait(HEARTBEAT_MS, stop.signal).catch(() => undefined);
-  }
-  await connected;
+  };
+  await Promise.all([
+    connection.run(stop.signal),
+    every(HEARTBEAT_MS, 'a heartbeat', async () => {
+      const [load, nodes] = await Promise.all([readLoad(dataDir, clock), watch.probeAll(stop.signal)]);
+      const bound = { timeoutMs: HEARTBEAT_MS * 5, signal: stop.signal };
+      await connection.controller()?.call('heartbeat', { load, nodes }, bound);
+    }),
+    every(RESYNC_MS, 'a look at everything', resync),
+  ]);
   await fleet.close();
   log.info({}, 'the agent has stopped');
 }
