@@ -123,6 +123,7 @@ withStores((test, engine) => {
         (await store.query(`select from pg_locks where locktype = 'advisory' and not granted`)).length > 0;
       while (!overtook && !(await isWaiting())) await new Promise((resolve) => setImmediate(resolve));
       gate.resolve();
+      assert.equal(overtook, false);
       await Promise.all([slow, quick]);
       assert.deepEqual(kindsOf(await watched), ['a.slow', 'a.quick']);
     });
