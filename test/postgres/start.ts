@@ -2,7 +2,7 @@
 // Unix socket, no TCP. Apart so that the test runner, a benchmark and a person can use the same one.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chown, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -33,6 +33,7 @@ async function install(): Promise<string> {
   const apt = (...args: string[]) => run('apt-get', ['-qq', '-y', ...args], { env, timeout: 600_000 });
   await apt('update');
   await apt('install', '--no-install-recommends', 'postgresql-common');
+  await mkdir('/etc/postgresql-common/createcluster.d', { recursive: true });
   await writeFile('/etc/postgresql-common/createcluster.d/espalier-test.conf', 'create_main_cluster = false\n');
   await apt('install', '--no-install-recommends', 'postgresql');
   const programs = await findPrograms();
