@@ -1,12 +1,16 @@
 // What `espalier doctor` asks of the whole deployment: whether the engines answer, whether clocks and disks are well, and
 // whether what exists equals what the store says.
 
+import type { Caches } from '../caches/caches.ts';
+import type { Databases } from '../databases/databases.ts';
 import { listEdges } from '../edge/store.ts';
+import type { Labels } from '../engines/fleet.ts';
 import { listImages } from '../images/store.ts';
 import type { CheckFinding, DoctorCheck } from '../platform/doctor-check.ts';
+import { contentVolume } from '../pools/parts.ts';
 import { listNodes, listPools } from '../pools/store.ts';
 import { listServers } from '../servers/store.ts';
-import { listSites } from '../sites/store.ts';
+import { listSites, type SiteRow } from '../sites/store.ts';
 import type { DeploymentParts } from './parts.ts';
 
 const CLOCK_OFF_MS = 2_000;
@@ -14,7 +18,13 @@ const DISK_WARN_SHARE = 0.15;
 
 const ok = (detail: string): CheckFinding => ({ status: 'ok', detail });
 
-/** Things of ours that exist without a row, or rows without the thing. Also for tests: after every fault both are empty. */
+/** A row by the name of what it tells of. `whole`: false while that is being made or removed, and may be missing. */
+interface Known {
+  name: string;
+  whole: boolean;
+}
+
+/** Things of ours that exist without a row, and things that are missing although their row says that they are there. */
 export async function findOrphans(
   parts: DeploymentParts,
   signal: AbortSignal,
@@ -22,61 +32,64 @@ export async function findOrphans(
   const { store, fleet } = parts;
   const unknown: string[] = [];
   const missing: string[] = [];
-  const compare = (noun: string, exist: readonly string[], known: readonly string[]) => {
-    unknown.push(...exist.filter((name) => !known.includes(name)).map((name) => `${noun} ${name}`));
-    missing.push(...known.filter((name) => !exist.includes(name)).map((name) => `${noun} ${name}`));
+  const compare = (noun: string, exist: readonly string[], known: readonly Known[]) => {
+    const names = new Set(known.map(({ name }) => name));
+    unknown.push(...exist.filter((name) => !names.has(name)).map((name) => `${noun} ${name}`));
+    const gone = known.filter(({ name, whole }) => whole && !exist.includes(name));
+    missing.push(...gone.map(({ name }) => `${noun} ${name}`));
   };
-  const [nodes, edges, pools, sites, databases, caches, images] = await Promise.all([
+  const [nodes, edges, pools, sites, images] = await Promise.all([
     listNodes(store),
     listEdges(store),
     listPools(store),
     listSites(store),
-    parts.databases.list(store),
-    parts.caches.list(store),
     listImages(store),
   ]);
   const instances = await fleet.instances.list({}, { signal });
-  const ofKind = (kind: string) => instances.filter((one) => one.labels.kind === kind).map((one) => one.name);
-  compare(
-    'node',
-    ofKind('node'),
-    nodes.map((node) => node.name),
-  );
-  compare(
-    'edge',
-    ofKind('edge'),
-    edges.map((edge) => edge.name),
-  );
-  compare('seed', ofKind('seed'), []);
+  const volumes = await fleet.volumes.list({}, { signal });
+  const ofKind = (things: readonly { name: string; labels: Labels }[], kind: string) =>
+    things.filter(({ labels }) => labels.kind === kind).map(({ name }) => name);
+  const ready = ({ name, state }: { name: string; state: string }): Known => ({ name, whole: state === 'ready' });
+  compare('node', ofKind(instances, 'node'), nodes.map(ready));
+  compare('edge', ofKind(instances, 'edge'), edges.map(ready));
+  compare('seed', ofKind(instances, 'seed'), []);
+  const fingerprints = (await fleet.images.list({}, { signal })).map((image) => image.fingerprint);
   compare(
     'image',
-    (await fleet.images.list({}, { signal })).map((image) => image.fingerprint),
-    [...new Set(images.map((image) => image.fingerprint))],
+    fingerprints,
+    images.map(({ fingerprint: name }) => ({ name, whole: true })),
   );
-  const volumes = (await fleet.volumes.list({ labels: { kind: 'content' } }, { signal })).map((volume) => volume.name);
   compare(
     'volume',
-    volumes,
-    pools.map((pool) => `content-${pool.name}`),
+    ofKind(volumes, 'content'),
+    pools.map((pool) => ready({ ...pool, name: contentVolume(pool.name) })),
   );
-  for (const database of databases) {
-    const engine = await parts.databases.engineFor(database.name);
-    const mine = sites.filter((site) => site.databaseServer === database.name).map((site) => site.id);
+
+  const compareService = async (
+    service: Databases | Caches,
+    thing: string,
+    serverOf: (site: SiteRow) => string | null,
+  ): Promise<void> => {
+    const { noun } = service;
+    const rows = await service.list(store);
     compare(
-      `database on ${database.name}`,
-      (await engine.listSites(signal)).map((site) => site.name),
-      mine,
+      noun,
+      ofKind(instances, noun),
+      rows.map((row) => ready({ ...row, name: row.instance })),
     );
-  }
-  for (const cache of caches) {
-    const engine = await parts.caches.engineFor(cache.name);
-    const mine = sites.filter((site) => site.cacheServer === cache.name).map((site) => site.id);
-    compare(
-      `account on ${cache.name}`,
-      (await engine.listSites(signal)).map((site) => site.name),
-      mine,
-    );
-  }
+    const owners = rows.map(({ instance }) => `${instance}-`);
+    const ownerless = ofKind(volumes, noun).filter((name) => !owners.some((owner) => name.startsWith(owner)));
+    unknown.push(...ownerless.map((name) => `volume ${name}`));
+    // Another one cannot be asked.
+    for (const { name } of rows.filter(({ state }) => state === 'ready')) {
+      const exist = (await (await service.engineFor(name)).listSites(signal)).map((site) => site.name);
+      const mine = sites.filter((site) => serverOf(site) === name);
+      const known = mine.map(({ id, state }) => ({ name: id, whole: !['creating', 'failed'].includes(state) }));
+      compare(`${thing} on ${name}`, exist, known);
+    }
+  };
+  await compareService(parts.databases, 'database', (site) => site.databaseServer);
+  await compareService(parts.caches, 'account', (site) => site.cacheServer);
   return { unknown, missing };
 }
 

@@ -153,7 +153,9 @@ export function makeSiteCreate(parts: SiteParts): OperationKind<Params> {
         async do({ signal }) {
           const site = await read(id);
           await store.transaction(async (sql) => {
-            await storeSiteState(sql, id, 'ready', 'it is served', await takeConfigVersion(sql));
+            await takeConfigVersion(sql);
+            // The site's own version stays: its nodes have its configuration, and PHP need not start again.
+            await storeSiteState(sql, id, 'ready', 'it is served', site.configVersion);
             if (site.state === 'ready') return;
             await events.append(sql, {
               kind: 'site.created',

@@ -1,14 +1,14 @@
 // Deletes a site in two parts: at once it is closed, backed up and locked (archived); after its grace time it is purged.
 // Within the grace time `espalier site resume` brings it back.
 import { z } from 'zod';
+import { DUMPS_PATH } from '../databases/kind.ts';
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
-import { takeConfigVersion } from '../servers/config-clock.ts';
 import { enterState, readServingNodes } from './nodes.ts';
 import { type SiteParts, siteLock } from './parts.ts';
 import { siteProblems } from './problems.ts';
-import { readSite, type SiteRow, storeArchived, storeSiteState } from './store.ts';
+import { readSite, type SiteBackup, type SiteRow, storeArchived } from './store.ts';
 
 /** Long enough to notice a mistake after a holiday weekend. */
 export const DEFAULT_GRACE_S = 7 * 24 * 3600;
@@ -89,44 +89,53 @@ export function makeSiteDelete(parts: SiteParts): OperationKind<Params> {
         timeoutMs: BACKUP_MS,
         async do({ signal, operationId }) {
           const site = await read(id);
-          const files = await packFiles(parts, site, `${id}-${operationId}.tar.gz`, signal);
-          const dump = await databases.dump(site.databaseServer, id, `${id}-${operationId}.sql.gz`, signal);
-          const backup = {
-            databaseServer: site.databaseServer,
-            dump,
-            files,
-            at: new Date(parts.pools.clock.nowMs()).toISOString(),
-          };
-          await storeArchived(store, id, { backup, graceS });
-          return { dump: dump.path, bytes: dump.bytes, sha256: dump.sha256, files };
+          const files = await packFiles(parts, site, filesPath(id, operationId), signal);
+          const dump = await databases.dump(site.databaseServer, id, dumpName(id, operationId), signal);
+          return { dump: { ...dump }, files };
+        },
+        async undo({ signal, operationId }) {
+          const site = await read(id);
+          await databases.removeDump(site.databaseServer, `${DUMPS_PATH}/${dumpName(id, operationId)}`, signal);
+          await removeFiles(parts, site, filesPath(id, operationId), signal);
         },
       },
       {
         name: 'archive',
         timeoutMs: 60_000,
-        async do({ signal }) {
+        async do({ signal, outputs }) {
           const site = await read(id);
+          const { dump, files } = outputs.backup as Pick<SiteBackup, 'dump' | 'files'>;
+          const at = new Date(parts.pools.clock.nowMs()).toISOString();
+          const backup = { databaseServer: site.databaseServer, dump, files, at };
           const reason = `deleted; everything is kept for ${Math.round(graceS / 3600)} h`;
+          await storeArchived(store, id, { backup, graceS });
           await enterState(parts, site, { state: 'archived', reason, first: 'edges' }, signal);
-          await store.transaction(async (sql) => {
-            await storeSiteState(sql, id, 'archived', reason, await takeConfigVersion(sql));
-            await events.append(sql, { kind: 'site.archived', subject: siteLock(id), by: 'operation', reason });
-          });
+          await events.append(store, { kind: 'site.archived', subject: siteLock(id), by: 'operation', reason });
         },
       },
     ],
   });
 }
 
-async function packFiles(parts: SiteParts, site: SiteRow, file: string, signal: AbortSignal): Promise<string> {
+const dumpName = (site: string, operation: string): string => `${site}-${operation}.sql.gz`;
+const BACKUPS_PATH = '/srv/content/.backups';
+const filesPath = (site: string, operation: string): string => `${BACKUPS_PATH}/${site}-${operation}.tar.gz`;
+
+/** Packs what the site's customers uploaded, through one ready node; the file has its name only when it is whole. */
+async function packFiles(parts: SiteParts, site: SiteRow, path: string, signal: AbortSignal): Promise<string> {
   const [node] = await readServingNodes(parts, site.pool);
-  const path = `/srv/content/.backups/${file}`;
-  const argv = ['tar', '--create', '--gzip', `--file=${path}.part`, '--directory=/srv/content', site.id];
-  const run = (command: string[]) => parts.pools.fleet.exec(node.name, command, { signal, timeoutMs: BACKUP_MS });
-  await run(['install', '--directory', '--mode=0700', '/srv/content/.backups']);
-  const packed = await run(argv);
-  if (packed.code !== 0)
-    throw siteProblems.make('archive-failed', { site: site.name, why: packed.stderr.trim().slice(-500) });
-  await run(['mv', `${path}.part`, path]);
+  for (const argv of [
+    ['install', '--directory', '--mode=0700', BACKUPS_PATH],
+    ['tar', '--create', '--gzip', `--file=${path}.part`, '--directory=/srv/content', site.id],
+    ['mv', `${path}.part`, path],
+  ]) {
+    const { code, stderr } = await parts.pools.fleet.exec(node.name, argv, { signal, timeoutMs: BACKUP_MS });
+    if (code !== 0) throw siteProblems.make('archive-failed', { site: site.name, why: stderr.trim().slice(-500) });
+  }
   return path;
+}
+
+async function removeFiles(parts: SiteParts, site: SiteRow, path: string, signal: AbortSignal): Promise<void> {
+  const [node] = await readServingNodes(parts, site.pool);
+  await parts.pools.fleet.exec(node.name, ['rm', '--force', path, `${path}.part`], { signal });
 }

@@ -25,7 +25,9 @@ export async function toSiteDocument(parts: SiteParts, sql: Sql, site: SiteRow):
     app: site.app,
     version: site.configVersion,
     uid: site.uid,
-    state: site.state,
+    // A node serves one that is being made like any other; visitors are kept from it at the edge. So opening it changes
+    // nothing on the nodes.
+    state: site.state === 'creating' ? 'ready' : site.state,
     hosts: site.hosts,
     primaryHost,
     url: urlOf(parts.publicAddress, primaryHost),

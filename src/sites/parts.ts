@@ -24,7 +24,8 @@ export interface SiteDatabases {
   dropSite(server: string, site: { name: string; user: string }, signal: AbortSignal): Promise<void>;
   lockSite(server: string, user: string, signal: AbortSignal): Promise<void>;
   unlockSite(server: string, user: string, signal: AbortSignal): Promise<void>;
-  dump(server: string, name: string, path: string, signal: AbortSignal): Promise<DatabaseDump>;
+  dump(server: string, name: string, file: string, signal: AbortSignal): Promise<DatabaseDump>;
+  removeDump(server: string, path: string, signal: AbortSignal): Promise<void>;
 }
 
 export interface SiteCaches {

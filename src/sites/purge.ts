@@ -3,9 +3,11 @@
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
+import { takeConfigVersion } from '../servers/config-clock.ts';
 import { type SiteParts, secretsOf, siteLock } from './parts.ts';
+import { siteProblems } from './problems.ts';
 import { removeContent } from './remove-content.ts';
-import { deleteSite, listDueForPurge, readSite } from './store.ts';
+import { deleteSite, listDueForPurge, readSite, storeSiteState } from './store.ts';
 
 const paramsSchema = z.object({ site: z.string(), name: z.string() });
 type Params = z.infer<typeof paramsSchema>;
@@ -26,6 +28,21 @@ export function makeSitePurge(parts: SiteParts): OperationKind<Params> {
         return { ...site, databaseServer: site.databaseServer, cacheServer: site.cacheServer };
       };
       return [
+        {
+          name: 'close',
+          timeoutMs: 10_000,
+          async do() {
+            await store.transaction(async (sql) => {
+              const site = await readSite(sql, id);
+              // Resumed since the loop looked; or, from here on, no longer whole: it can only be purged.
+              if (site?.state !== 'archived' && site?.state !== 'failed') {
+                const about = { site: name, state: site?.state ?? 'gone', verb: 'purge', needed: 'archived' };
+                throw siteProblems.make('wrong-state', about);
+              }
+              await storeSiteState(sql, id, 'failed', 'it is being purged', await takeConfigVersion(sql));
+            });
+          },
+        },
         { name: 'files', timeoutMs: 600_000, do: async ({ signal }) => removeContent(parts, await read(), signal) },
         {
           name: 'accounts',

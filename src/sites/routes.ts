@@ -64,7 +64,8 @@ export function makeSiteRoutes(parts: SiteParts): ApiRoutes {
 
   const toView = (site: SiteRow): z.infer<typeof siteSchema> => {
     const { uid: _uid, databaseHost: _d, cacheHost: _c, backup: _b, archivedAt: _a, ...rest } = site;
-    return { ...rest, url: urlOf(parts.publicAddress, site.hosts[0] ?? '') };
+    const purgeAt = site.state === 'archived' ? site.purgeAt : null;
+    return { ...rest, purgeAt, url: urlOf(parts.publicAddress, site.hosts[0] ?? '') };
   };
   const read = async (name: string): Promise<SiteRow> => {
     const site = await readSite(store, name);

@@ -32,6 +32,7 @@ export interface SiteRow {
   settings: Record<string, string | number | boolean>;
   limits: SiteLimits;
   backup: SiteBackup | null;
+  /** When it was last archived, and when it is purged if it still is then. */
   archivedAt: string | null;
   purgeAt: string | null;
   createdAt: string;
@@ -195,13 +196,10 @@ export async function storeArchived(
   );
 }
 
-export async function clearArchived(sql: Sql, id: string): Promise<void> {
-  await sql.query('UPDATE site SET archived_at = NULL, purge_at = NULL WHERE id = $1', [id]);
-}
-
+/** Archived sites past their time, and those whose purge failed half way. */
 export async function listDueForPurge(sql: Sql): Promise<SiteRow[]> {
   return sql.query<SiteRow>(
-    `SELECT ${SITE} FROM site WHERE state = 'archived' AND purge_at <= now() ORDER BY purge_at`,
+    `SELECT ${SITE} FROM site WHERE state IN ('archived', 'failed') AND purge_at <= now() ORDER BY purge_at`,
   );
 }
 

@@ -12,7 +12,7 @@ import type { Sql } from '../platform/store.ts';
 import { checkOnNodes, enterState } from './nodes.ts';
 import { type SiteParts, siteLock } from './parts.ts';
 import { siteProblems } from './problems.ts';
-import { clearArchived, readSite, type SiteRow, type SiteState } from './store.ts';
+import { readSite, type SiteRow, type SiteState } from './store.ts';
 
 const paramsSchema = z.object({
   site: z.string(),
@@ -108,14 +108,7 @@ export function makeSiteResume(parts: SiteParts): OperationKind<Params> {
             if (check !== undefined) await checkOnNodes(parts, site, check, signal);
           },
         },
-        {
-          name: 'note',
-          timeoutMs: 10_000,
-          async do() {
-            await clearArchived(parts.store, params.site);
-            await note('site.resumed')();
-          },
-        },
+        { name: 'note', timeoutMs: 10_000, do: note('site.resumed') },
       ];
     },
   });

@@ -1,0 +1,109 @@
+// What must hold whenever no operation is under way: everything that exists has a row, every row what it tells of, and
+// nobody holds a lock, an address or a secret for nothing.
+import assert from 'node:assert/strict';
+import { findOrphans } from '../../src/deployment/doctor.ts';
+import { readDeployment } from '../../src/deployment/store.ts';
+import { readEdgeDocument } from '../../src/edge/document.ts';
+import { listEdges } from '../../src/edge/store.ts';
+import { listNodes, listPools } from '../../src/pools/store.ts';
+import { readPoolConfig } from '../../src/sites/document.ts';
+import { secretsOf } from '../../src/sites/parts.ts';
+import { listSites } from '../../src/sites/store.ts';
+import type { World } from './world.ts';
+
+const sorted = (names: Iterable<string>): string[] => [...names].sort();
+
+/** Throws with everything that differs between the store, the engines and the agents. */
+export async function assertConsistent(world: World): Promise<void> {
+  const { store, controller } = world;
+  const parts = controller.rooms.parts.deployment;
+  const [pools, nodes, edges, sites] = [
+    await listPools(store),
+    await listNodes(store),
+    await listEdges(store),
+    await listSites(store),
+  ];
+  const services = [
+    ...(await parts.databases.list(store)).map((row) => ({ ...row, noun: 'database', volumes: ['data', 'backups'] })),
+    ...(await parts.caches.list(store)).map((row) => ({ ...row, noun: 'cache', volumes: ['data'] })),
+  ];
+  assert.deepEqual(await findOrphans(parts, AbortSignal.timeout(10_000)), { unknown: [], missing: [] });
+
+  const held = await store.query<{ name: string }>('SELECT name FROM operation_lock');
+  assert.deepEqual(held, [], 'locks are held although nothing is under way');
+
+  const kept = services.filter(({ state }) => state !== 'deleting');
+  const instances = await world.fleet.instances.list();
+  const volumes = await world.fleet.volumes.list();
+  const owned = (noun: string) => sorted(volumes.filter(({ labels }) => labels.kind === noun).map(({ name }) => name));
+  for (const noun of ['database', 'cache']) {
+    const wanted = kept.filter((row) => row.noun === noun);
+    const names = wanted.flatMap(({ instance, volumes: all }) => all.map((suffix) => `${instance}-${suffix}`));
+    assert.deepEqual(owned(noun), sorted(names), `volumes of ${noun} servers`);
+  }
+  if ((await readDeployment(store)).wanted === 'up') {
+    const serving = [...nodes, ...edges, ...kept.map((row) => ({ ...row, name: row.instance }))];
+    for (const { name } of serving.filter(({ state }) => state === 'ready')) {
+      assert.equal(instances.find((one) => one.name === name)?.status, 'running', `${name} counts as ready`);
+    }
+  }
+
+  const addresses = await store.query<{ instance: string; address: string }>(
+    'SELECT instance, address FROM instance_address',
+  );
+  const placed = [...nodes, ...edges, ...services.map((row) => ({ ...row, name: row.instance }))];
+  assert.deepEqual(
+    sorted(addresses.map(({ instance, address }) => `${instance} ${address}`)),
+    sorted(placed.filter(({ address }) => address !== null).map(({ name, address }) => `${name} ${address}`)),
+    'addresses',
+  );
+
+  const secrets = await store.query<{ name: string }>('SELECT name FROM secret');
+  const owners = [...sites.map(({ id }) => secretsOf(id)), ...services.map(({ noun, name }) => `${noun}/${name}/`)];
+  const ownerless = secrets.filter(({ name }) => !owners.some((owner) => name.startsWith(owner)));
+  assert.deepEqual(ownerless, [], 'secrets of nothing');
+
+  for (const site of sites) {
+    assert.ok(site.state !== 'creating' && site.state !== 'maintenance', `the site ${site.name} is ${site.state}`);
+    // Its purge failed half way, and is begun again by a loop.
+    if (site.state === 'failed') assert.ok(site.purgeAt !== null, `the site ${site.name} has failed`);
+    if (site.state === 'failed') continue;
+    const twin = world.databases.get(`database-${site.databaseServer}`);
+    const { [`${secretsOf(site.id)}database-password`]: password = '' } = await controller.platform.secrets.readAll(
+      store,
+      secretsOf(site.id),
+    );
+    const logIn = () => twin?.login(site.id, password, site.id).close();
+    if (site.state === 'ready') logIn();
+    else assert.throws(logIn, { code: 'mariadb.access-denied' }, `the site ${site.name} is ${site.state}`);
+    if (site.state === 'archived') assert.ok(site.purgeAt !== null && site.backup !== null, `${site.name} is archived`);
+  }
+
+  for (const pool of pools) {
+    const { changed } = await readPoolConfig(controller.rooms.parts.sites, pool.name, 0);
+    for (const node of nodes.filter((one) => one.pool === pool.name && one.state === 'ready')) {
+      assert.deepEqual(world.agents.applied.get(node.name) ?? [], changed, `the sites on ${node.name}`);
+    }
+  }
+  const folders = sites.filter(
+    ({ pool, id, state }) => state !== 'failed' || world.agents.content.has(`${pool}/${id}`),
+  );
+  assert.deepEqual(
+    sorted(world.agents.content),
+    sorted(folders.map(({ pool, id }) => `${pool}/${id}`)),
+    'folders of uploads',
+  );
+  assert.deepEqual(
+    sorted([...world.agents.directories].map((path) => path.replace(/^[^/]*\//, ''))),
+    sorted([
+      ...pools.filter((pool) => nodes.some((node) => node.pool === pool.name)).map(({ name }) => `pools/${name}`),
+      ...edges.map(({ name }) => `edges/${name}`),
+    ]),
+    'directories on servers',
+  );
+  if (edges.length > 0) {
+    const { version: _, ...wanted } = await readEdgeDocument(store, []);
+    const { version: __, ...actual } = world.agents.edge ?? { version: 0 };
+    assert.deepEqual(actual, wanted, 'what the edges know');
+  }
+}
