@@ -101,8 +101,6 @@ void describe('sites under faults', () => {
     },
   };
   for (const [title, trial] of Object.entries(trials)) {
-    void it(`${title} ends well or is undone, whatever happens`, async (t) => {
-      t.diagnostic(`${await assertHolds(world, trial)} runs`);
-    });
+    void it(`${title} ends well or is undone, whatever happens`, () => assertHolds(world, trial));
   }
 });

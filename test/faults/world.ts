@@ -179,7 +179,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
             pause: { firstMs: 1, mostMs: 5 },
             graceMs: 1_000,
             undoAttempts: 50,
-            undoAttemptsForGood: 3,
+            undoAttemptsForGood: 50,
             interruptions: 50,
           },
           fault: (point) => world.onPoint(point),
