@@ -43,7 +43,8 @@ function readGraph(): Graph {
   const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((file) => /(?<!\.test)\.ts$/.test(file));
   return new Map(
     files.map((file) => {
-      const imports = parseImports(readFileSync(join(SRC, file), 'utf8'));
+      // package.json is data, and below everything.
+      const imports = parseImports(readFileSync(join(SRC, file), 'utf8')).filter((path) => path.endsWith('.ts'));
       return [file, imports.map((path) => relative(SRC, resolve(SRC, dirname(file), path)))];
     }),
   );

@@ -1,7 +1,7 @@
 // What can go wrong with database servers and cache servers as things that are made, chosen and removed. Each of the
 // two rooms has a catalogue of its own made from these entries; what their engines say is in the engines' catalogues.
 import { makeCatalogue } from '../lib/errors.ts';
-import type { ServiceNoun } from './kind.ts';
+import type { ServiceNoun } from './noun.ts';
 
 export type ServiceProblems = ReturnType<typeof makeServiceProblems>;
 

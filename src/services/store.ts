@@ -1,6 +1,6 @@
 // The tables `database_server` and `cache_server`, which have the same columns: their SQL and nobody else's.
 import { type Json, type Sql, toJsonValue } from '../platform/store.ts';
-import type { ServiceNoun } from './kind.ts';
+import type { ServiceNoun } from './noun.ts';
 
 /**
  * creating: being made, no site yet. ready: it answers. unhealthy: it does not, or its container does not run; it is
