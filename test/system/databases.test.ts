@@ -9,7 +9,8 @@ import type { CacheEngine } from '../../src/engines/cache-engine.ts';
 import { describeDatabaseEngine } from '../../src/engines/database-conformance.ts';
 import type { DatabaseEngine } from '../../src/engines/database-engine.ts';
 import { accountHostOf, bridgeAddress } from '../../src/servers/addresses.ts';
-import { adminSecret, type ServiceNoun } from '../../src/services/kind.ts';
+import { adminSecret } from '../../src/services/kind.ts';
+import type { ServiceNoun } from '../../src/services/noun.ts';
 import { readService } from '../../src/services/store.ts';
 import { type DataPlace, makeDataPlace, WHO } from './data-place.ts';
 
