@@ -3,7 +3,8 @@ import { z } from 'zod';
 import type { Asker, Operation } from '../platform/operations/operation.ts';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
-import { contentVolume, type PoolParts, poolLock } from './parts.ts';
+import { takeConfigVersion } from '../servers/config-clock.ts';
+import { AGENT_CALL_MS, contentVolume, type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
 import { startMissing, startRemoval } from './start-nodes.ts';
 import { deletePool, insertPool, listNodes, readPool, storePoolState, storePoolWanted } from './store.ts';
@@ -63,7 +64,11 @@ export function makePoolCreate(parts: PoolParts): OperationKind<Params> {
         },
         async undo({ signal }) {
           await fleet.volumes.delete(contentVolume(pool), { signal });
-          await store.transaction((sql) => deletePool(sql, pool));
+          await store.transaction(async (sql) => {
+            await takeConfigVersion(sql);
+            await deletePool(sql, pool);
+          });
+          await parts.syncEdges(signal);
         },
       },
       {
@@ -78,6 +83,7 @@ export function makePoolCreate(parts: PoolParts): OperationKind<Params> {
         async undo({ signal, operationId }) {
           const who = { by: `operation:${operationId}`, reason: 'the pool could not be made' };
           await removeAllNodes(parts, pool, who, signal);
+          await removeDirectories(parts, pool, signal);
         },
       },
       {
@@ -109,4 +115,11 @@ export async function removeAllNodes(parts: PoolParts, pool: string, who: Asker,
     const id = await store.transaction((sql) => startRemoval(parts, sql, still, true, who));
     await operations.wait(id, signal);
   }
+}
+
+/** Removes the pool's directory from every server whose agent is there. */
+export async function removeDirectories(parts: PoolParts, pool: string, signal: AbortSignal): Promise<void> {
+  const { agents } = parts;
+  for (const server of agents.connected())
+    await agents.call(server, 'pool.forget', { pool }, { timeoutMs: AGENT_CALL_MS, signal });
 }

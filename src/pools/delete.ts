@@ -4,8 +4,8 @@ import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
 import { takeConfigVersion } from '../servers/config-clock.ts';
-import { removeAllNodes } from './create.ts';
-import { AGENT_CALL_MS, contentVolume, type PoolParts, poolLock } from './parts.ts';
+import { removeAllNodes, removeDirectories } from './create.ts';
+import { contentVolume, type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
 import { deletePool, readPool, storePoolState } from './store.ts';
 
@@ -24,7 +24,7 @@ export async function startPoolDelete(parts: PoolParts, sql: Sql, name: string, 
 
 /** The operation `pool.delete`. */
 export function makePoolDelete(parts: PoolParts): OperationKind<Params> {
-  const { store, fleet, agents, events } = parts;
+  const { store, fleet, events } = parts;
   return makeOperation<Params>({
     kind: 'pool.delete',
     params: paramsSchema,
@@ -42,15 +42,7 @@ export function makePoolDelete(parts: PoolParts): OperationKind<Params> {
         timeoutMs: 60_000,
         do: ({ signal }) => fleet.volumes.delete(contentVolume(pool), { signal }),
       },
-      {
-        name: 'directories',
-        timeoutMs: 60_000,
-        async do({ signal }) {
-          for (const server of agents.connected()) {
-            await agents.call(server, 'pool.forget', { pool }, { timeoutMs: AGENT_CALL_MS, signal });
-          }
-        },
-      },
+      { name: 'directories', timeoutMs: 60_000, do: ({ signal }) => removeDirectories(parts, pool, signal) },
       {
         name: 'forget',
         timeoutMs: 60_000,

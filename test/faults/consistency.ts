@@ -93,10 +93,11 @@ export async function assertConsistent(world: World): Promise<void> {
     sorted(folders.map(({ pool, id }) => `${pool}/${id}`)),
     'folders of uploads',
   );
+  const prepared = (pool: string) => [...world.agents.directories].some((path) => path.endsWith(`/pools/${pool}`));
   assert.deepEqual(
     sorted([...world.agents.directories].map((path) => path.replace(/^[^/]*\//, ''))),
     sorted([
-      ...pools.filter((pool) => nodes.some((node) => node.pool === pool.name)).map(({ name }) => `pools/${name}`),
+      ...pools.filter(({ name, state }) => state === 'ready' || prepared(name)).map(({ name }) => `pools/${name}`),
       ...edges.map(({ name }) => `edges/${name}`),
     ]),
     'directories on servers',
