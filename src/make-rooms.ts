@@ -255,7 +255,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     makeLoop({
       name: 'sites.purge',
       wrongWhen: 'an archived site is past its grace time and still there',
-      everyMs: 60_000,
+      // Who deletes without a grace time waits for it.
+      everyMs: 5_000,
       timeoutMs: 30_000,
       runOnce: whenUp(() => purgeDue(sites)),
     }),
