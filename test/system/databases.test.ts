@@ -199,7 +199,16 @@ void describe('a site’s account', () => {
     const client = await connectCache(site.name, site.password);
     const refused = [
       ...['KEYS *', 'SCAN 0', 'RANDOMKEY', 'DBSIZE', 'FLUSHALL', 'FLUSHDB', 'CONFIG GET *', 'ACL LIST'],
-      ...['CLIENT LIST', 'CLIENT KILL TYPE normal', 'MONITOR', 'DEBUG SLEEP 0', 'SHUTDOWN', 'SAVE', 'SLOWLOG GET'],
+      ...[
+        'CLIENT LIST',
+        'CLIENT KILL TYPE normal',
+        'CLIENT TRACKING ON BCAST',
+        'MONITOR',
+        'DEBUG SLEEP 0',
+        'SHUTDOWN',
+        'SAVE',
+        'SLOWLOG GET',
+      ],
       ...[
         'SCRIPT FLUSH',
         'SCRIPT KILL',
