@@ -4,10 +4,12 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { makeApi } from './api/api.ts';
 import { serveApi } from './api/server.ts';
+import { makeTokenRoutes } from './api/token-routes.ts';
 import { listRecipes, readBase, readLayer } from './apps/read-recipe.ts';
 import { makeSystemClock } from './lib/clock.ts';
 import { DEFAULT_DEPLOYMENT, defaultDataDir } from './lib/deployment.ts';
@@ -84,7 +86,7 @@ async function run(): Promise<void> {
       store: platform.store.engine,
       startedAt: new Date(clock.nowMs()).toISOString(),
     },
-    rooms: rooms.routes,
+    rooms: [...rooms.routes, makeTokenRoutes({ store: platform.store })],
     operations: platform.operations,
     events: platform.events,
     loops: platform.loops,
@@ -104,7 +106,14 @@ async function run(): Promise<void> {
       socketPath: join(dataDir, 'controller.sock'),
       ...(apiPort === undefined
         ? {}
-        : { tls: { host: '::', port: Number(apiPort), dir: join(dataDir, 'tls'), names: ['localhost'] } }),
+        : {
+            tls: {
+              host: '::',
+              port: Number(apiPort),
+              dir: join(dataDir, 'tls'),
+              names: [...new Set(['localhost', hostname()])],
+            },
+          }),
     },
     log,
   });

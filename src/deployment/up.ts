@@ -21,8 +21,9 @@ import { listPools, readPool } from '../pools/store.ts';
 import { waitUntilServing } from '../pools/wait.ts';
 import { chooseCidr } from '../servers/addresses.ts';
 import { newSiteSchema, startSiteCreate } from '../sites/admit.ts';
-import { siteLock } from '../sites/parts.ts';
-import { readSite } from '../sites/store.ts';
+import { siteLock, urlOf } from '../sites/parts.ts';
+import { siteProblems } from '../sites/problems.ts';
+import { listSites, readSite } from '../sites/store.ts';
 import { startContainers } from './containers.ts';
 import { DEPLOYMENT_LOCK, type DeploymentParts, FIRST_APPS, FIRST_POOL_SIZE } from './parts.ts';
 import { deploymentProblems } from './problems.ts';
@@ -34,6 +35,7 @@ type Params = z.infer<typeof paramsSchema>;
 const FIRST_PORT = 8080;
 const PORTS_TRIED = 20;
 const BUILD_MS = 3_600_000;
+const PROBE_MS = 15_000;
 
 /** Chooses the port for visitors and begins `deployment.up`. */
 export async function startUp(parts: DeploymentParts, asked: number | undefined, who: Asker): Promise<Operation> {
@@ -120,6 +122,7 @@ export function makeDeploymentUp(parts: DeploymentParts): OperationKind<Params> 
             if (pool.state === 'ready') await waitUntilServing(parts.pools, pool.name, signal);
           }
           await parts.pools.syncEdges(signal);
+          await checkThroughEdges(parts, signal);
         },
       },
     ],
@@ -169,4 +172,20 @@ async function ensureSite(parts: DeploymentParts, app: string, ctx: StepContext)
   const wish = newSiteSchema.parse({ name: app, app, hosts: [`${app}.localhost`], pool: app, title: `My ${title}` });
   const begin = (sql: Sql) => startSiteCreate(parts.sites, sql, wish, askerOf(ctx));
   await runChild(parts, { kind: 'site.create', lock: siteLock(existing?.id ?? 'none'), begin }, ctx.signal);
+}
+
+/** One site of each pool must answer through every edge: an edge that has just begun still waits for its own checks. */
+async function checkThroughEdges(parts: DeploymentParts, signal: AbortSignal): Promise<void> {
+  const sites = (await listSites(parts.store)).filter((site) => site.state === 'ready');
+  const firsts = sites.filter((site, at) => sites.findIndex((other) => other.pool === site.pool) === at);
+  for (const edge of await listEdges(parts.store)) {
+    if (edge.server === null || edge.address === null) continue;
+    for (const site of firsts) {
+      const check = parts.sites.readRecipe(site.app)?.site?.check;
+      const host = new URL(urlOf(parts.sites.publicAddress, site.hosts[0] ?? '')).host;
+      const target = { address: edge.address, host, path: check?.path ?? '/' };
+      const answer = await parts.pools.agents.call(edge.server, 'node.probe', target, { timeoutMs: PROBE_MS, signal });
+      if (!answer.ok) throw siteProblems.make('check-failed', { site: site.name, node: edge.name, why: answer.detail });
+    }
+  }
 }
