@@ -117,7 +117,7 @@ async function run(): Promise<void> {
     },
     log,
   });
-  platform.operations.driver.start();
+  await platform.operations.driver.start();
   platform.loops.start();
   const twins = rooms.simulatedAgents?.run(closing.signal);
   log.info({ deployment, dataDir, instance: randomUUID() }, 'the controller runs');
