@@ -93,7 +93,7 @@ export async function startSiteCreate(parts: SiteParts, sql: Sql, wish: NewSite,
   }
   assertSettings(recipe, wish.app, wish.settings);
   // The version's row is held to the end of the transaction: two creates at once come one after the other.
-  const configVersion = await takeConfigVersion(sql);
+  await takeConfigVersion(sql);
   const existing = await readSite(sql, wish.name);
   if (existing !== undefined) throw siteProblems.make('taken', { name: wish.name, state: existing.state });
   await assertHostsFree(sql, wish.hosts, '');
@@ -117,7 +117,8 @@ export async function startSiteCreate(parts: SiteParts, sql: Sql, wish: NewSite,
     title: wish.title ?? wish.name,
     adminUser: recipe.site.adminUser,
     adminEmail: wish.adminEmail,
-    configVersion,
+    // Nobody is told of it until its accounts stand.
+    configVersion: 0,
     settings: { ...recipe.site.settings, ...wish.settings },
     limits: recipe.site.limits,
     placement: choice.reason,

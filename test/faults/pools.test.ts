@@ -1,95 +1,83 @@
 // Every operation of pools and nodes under faults: steps twice, failures and kills everywhere.
-import { after, before, describe, it } from 'node:test';
 import { newPoolSchema, startPoolCreate } from '../../src/pools/create.ts';
 import { startPoolDelete } from '../../src/pools/delete.ts';
 import { healPools } from '../../src/pools/heal.ts';
 import { startPoolScale } from '../../src/pools/scale.ts';
 import { startNode, startRemoval } from '../../src/pools/start-nodes.ts';
 import { listNodes, readPool } from '../../src/pools/store.ts';
-import { assertHolds, type Trial } from './trials.ts';
-import { makeDeployedWorld, tester, type World } from './world.ts';
+import { describeTrials } from './trials.ts';
+import { tester, type World } from './world.ts';
 
 const POOL = 'wordpress';
 
-void describe('pools under faults', () => {
-  let world: World;
-  before(async () => {
-    world = await makeDeployedWorld();
-  });
-  after(() => world.close());
+/** Lets the healing finish what a trial left, then gives the pool this size. */
+async function bring(world: World, size: number): Promise<void> {
+  world.clock.skip(600_000);
+  await world.beat();
+  const { pools } = world.controller.rooms.parts;
+  await healPools(pools, AbortSignal.timeout(10_000));
+  await world.quiet();
+  await healPools(pools, AbortSignal.timeout(10_000));
+  await world.quiet();
+  if ((await readPool(world.store, POOL))?.wanted === size) return;
+  await world.run((sql, { rooms }) => startPoolScale(rooms.parts.pools, sql, POOL, size, tester));
+}
 
-  /** Lets the healing finish what a trial left, then gives the pool this size. */
-  async function bring(size: number): Promise<void> {
-    world.clock.skip(600_000);
-    await world.beat();
-    const { pools } = world.controller.rooms.parts;
-    await healPools(pools, AbortSignal.timeout(10_000));
-    await world.quiet();
-    await healPools(pools, AbortSignal.timeout(10_000));
-    await world.quiet();
-    if ((await readPool(world.store, POOL))?.wanted === size) return;
-    await world.run((sql, { rooms }) => startPoolScale(rooms.parts.pools, sql, POOL, size, tester));
-  }
+let number = 0;
+async function makePool(world: World): Promise<string> {
+  const name = newName();
+  await world.run((sql, { rooms }) => startPoolCreate(rooms.parts.pools, sql, wish(name), tester));
+  return name;
+}
+const newName = () => {
+  number += 1;
+  return `pool-${number}`;
+};
+const wish = (name: string) => newPoolSchema.parse({ name, app: 'wordpress', size: 1 });
 
-  let number = 0;
-  async function makePool(): Promise<string> {
-    const name = newName();
-    await world.run((sql, { rooms }) => startPoolCreate(rooms.parts.pools, sql, wish(name), tester));
-    return name;
-  }
-  const newName = () => {
-    number += 1;
-    return `pool-${number}`;
-  };
-  const wish = (name: string) => newPoolSchema.parse({ name, app: 'wordpress', size: 1 });
-
-  const trials: Record<string, Trial> = {
-    'making a node': {
-      kind: 'node.create',
-      async prepare() {
-        await bring(2);
-        return async (sql, { rooms }) => ({ id: await startNode(rooms.parts.pools, sql, POOL, 1, tester) });
-      },
+describeTrials('pools under faults', {
+  'making a node': {
+    kind: 'node.create',
+    async prepare(world) {
+      await bring(world, 2);
+      return async (sql, { rooms }) => ({ id: await startNode(rooms.parts.pools, sql, POOL, 1, tester) });
     },
-    'the removal of a node': {
-      kind: 'node.remove',
-      async prepare() {
-        await bring(2);
-        const [node] = await listNodes(world.store, { pool: POOL });
-        if (node === undefined) throw new Error('the pool has no nodes');
-        return async (sql, { rooms }) => ({ id: await startRemoval(rooms.parts.pools, sql, node, false, tester) });
-      },
+  },
+  'the removal of a node': {
+    kind: 'node.remove',
+    async prepare(world) {
+      await bring(world, 2);
+      const [node] = await listNodes(world.store, { pool: POOL });
+      if (node === undefined) throw new Error('the pool has no nodes');
+      return async (sql, { rooms }) => ({ id: await startRemoval(rooms.parts.pools, sql, node, false, tester) });
     },
-    'growing a pool': {
-      kind: 'pool.scale',
-      async prepare() {
-        await bring(1);
-        return (sql, { rooms }) => startPoolScale(rooms.parts.pools, sql, POOL, 2, tester);
-      },
+  },
+  'growing a pool': {
+    kind: 'pool.scale',
+    async prepare(world) {
+      await bring(world, 1);
+      return (sql, { rooms }) => startPoolScale(rooms.parts.pools, sql, POOL, 2, tester);
     },
-    'shrinking a pool': {
-      kind: 'pool.scale',
-      async prepare() {
-        await bring(2);
-        return (sql, { rooms }) => startPoolScale(rooms.parts.pools, sql, POOL, 1, tester);
-      },
+  },
+  'shrinking a pool': {
+    kind: 'pool.scale',
+    async prepare(world) {
+      await bring(world, 2);
+      return (sql, { rooms }) => startPoolScale(rooms.parts.pools, sql, POOL, 1, tester);
     },
-    'the creation of a pool': {
-      kind: 'pool.create',
-      async prepare() {
-        const name = newName();
-        return (sql, { rooms }) => startPoolCreate(rooms.parts.pools, sql, wish(name), tester);
-      },
+  },
+  'the creation of a pool': {
+    kind: 'pool.create',
+    async prepare(_world) {
+      const name = newName();
+      return (sql, { rooms }) => startPoolCreate(rooms.parts.pools, sql, wish(name), tester);
     },
-    'the deletion of a pool': {
-      kind: 'pool.delete',
-      async prepare() {
-        const name = await makePool();
-        return (sql, { rooms }) => startPoolDelete(rooms.parts.pools, sql, name, tester);
-      },
+  },
+  'the deletion of a pool': {
+    kind: 'pool.delete',
+    async prepare(world) {
+      const name = await makePool(world);
+      return (sql, { rooms }) => startPoolDelete(rooms.parts.pools, sql, name, tester);
     },
-  };
-  for (const [title, trial] of Object.entries(trials)) {
-    void it(`${title} ends well or is undone, whatever happens`, () => assertHolds(world, trial));
-  }
+  },
 });

@@ -1,11 +1,12 @@
 // Tries an operation in a world: as it is, with each step twice, failing at each point, and killed at each point and after
 // each call that leaves the controller. After every run all that exists must be what the store says.
 import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
 import type { OperationKind, OperationView, Step } from '../../src/platform/operations/operation.ts';
 import type { FaultPoint } from '../../src/platform/operations/run-operation.ts';
 import type { Sql } from '../../src/platform/store.ts';
 import { assertConsistent } from './consistency.ts';
-import type { Controller, World } from './world.ts';
+import { type Controller, makeDeployedWorld, type World } from './world.ts';
 
 export interface Trial {
   kind: string;
@@ -39,7 +40,8 @@ const onceEach = (disturb: Disturb): Disturb => {
   };
 };
 
-async function runOnce(world: World, trial: Trial, disturb: Disturb) {
+/** `meanwhile` happens before each point of the operation. */
+async function runOnce(world: World, trial: Trial, disturb: Disturb, meanwhile = async (): Promise<void> => {}) {
   const begin = await trial.prepare(world);
   const points: FaultPoint[] = [];
   const happened: string[] = [];
@@ -56,11 +58,12 @@ async function runOnce(world: World, trial: Trial, disturb: Disturb) {
     }
     throw new Error(`the test made it ${how} at ${nameOf(place)}`);
   };
-  world.onPoint = (point) => {
+  world.onPoint = async (point) => {
     tried ??= point.kind === trial.kind ? point.operation : undefined;
     if (point.operation !== tried) return;
     points.push(point);
     step = point.step;
+    await meanwhile();
     visit({ at: point.when, step });
   };
   world.onCall = (call) => {
@@ -74,8 +77,15 @@ async function runOnce(world: World, trial: Trial, disturb: Disturb) {
   return { view, points, happened };
 }
 
-async function tryOnce(world: World, trial: Trial, title: string, disturb: Disturb, states: readonly string[]) {
-  const run = await runOnce(world, trial, disturb);
+async function tryOnce(
+  world: World,
+  trial: Trial,
+  title: string,
+  disturb: Disturb,
+  states: readonly string[],
+  meanwhile?: () => Promise<void>,
+) {
+  const run = await runOnce(world, trial, disturb, meanwhile);
   try {
     assert.ok(states.includes(run.view.state), `it ended ${run.view.state}: ${run.view.problem?.detail}`);
     await (trial.check ?? assertConsistent)(world, run.view);
@@ -134,7 +144,7 @@ function doubleSteps<P>(kind: OperationKind<P>): OperationKind<P> {
  * succeed); failed before and after each step (it must be undone); and, while it is undone, every undo failed and killed
  * in the same places.
  */
-export async function assertHolds(world: World, trial: Trial): Promise<void> {
+async function assertHolds(world: World, trial: Trial): Promise<void> {
   await assertStepsMayRunTwice(world, trial);
   const { points } = await tryOnce(world, trial, 'undisturbed', calm, GOOD);
   await tryOnce(
@@ -148,7 +158,8 @@ export async function assertHolds(world: World, trial: Trial): Promise<void> {
   for (const step of steps) {
     for (const when of ['before-do', 'after-do'] as const) {
       const fail = onceEach((place) => (place.at === when && place.step === step ? 'fail' : undefined));
-      await tryOnce(world, trial, 'failed', fail, UNDONE);
+      // What agents learn of a state half way must be taken back too.
+      await tryOnce(world, trial, 'failed', fail, UNDONE, () => world.resync());
     }
   }
   for (const how of ['fail', 'kill'] as const) {
@@ -161,4 +172,25 @@ export async function assertHolds(world: World, trial: Trial): Promise<void> {
     const outcome = await tryOnce(world, trial, `failed, then ${how} everywhere`, disturb, UNDONE);
     assert.ok(outcome.happened.length > 0);
   }
+}
+
+/** Declares a test for each trial, by its title. All share a world that is up; after a failure the next begins anew. */
+export function describeTrials(title: string, trials: Record<string, Trial>): void {
+  void describe(title, () => {
+    let world: World | undefined;
+    after(() => world?.close());
+    for (const [what, trial] of Object.entries(trials)) {
+      void it(`${what} ends well or is undone, whatever happens`, async () => {
+        world ??= await makeDeployedWorld();
+        try {
+          await assertHolds(world, trial);
+        } catch (error) {
+          world.kill();
+          await world.close();
+          world = undefined;
+          throw error;
+        }
+      });
+    }
+  });
 }

@@ -22,6 +22,7 @@ import type { Operation, Operations, OperationView } from '../../src/platform/op
 import type { FaultPoint } from '../../src/platform/operations/run-operation.ts';
 import type { Sql, Store } from '../../src/platform/store.ts';
 import { openPglite } from '../../src/platform/test-store.ts';
+import { listPools } from '../../src/pools/store.ts';
 import { type Mortal, makeMortal } from './mortal.ts';
 
 /** One life of the controller. */
@@ -50,7 +51,7 @@ export interface World {
   /** The controller that lives now; throws between a kill and the next start. */
   readonly controller: Controller;
   /** Called at each point of each operation, and at each call that leaves the controller. */
-  onPoint: (point: FaultPoint) => void;
+  onPoint: (point: FaultPoint) => void | Promise<void>;
   onCall: (call: string) => void;
   /** Changes every kind of operation that the next controller registers. */
   dress: (operations: Operations) => Operations;
@@ -60,6 +61,8 @@ export interface World {
   kill(): void;
   /** One more heartbeat of every agent. */
   beat(): Promise<void>;
+  /** Every agent looks at everything again, as it does of itself now and then. */
+  resync(): Promise<void>;
   /** Begins operations in a transaction. */
   begin<T>(work: (sql: Sql, controller: Controller) => Promise<T>): Promise<T>;
   /** Waits for an operation, however often the controller is killed and started meanwhile. */
@@ -214,6 +217,16 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
 
     async beat() {
       await current().rooms.simulatedAgents?.beat(AbortSignal.timeout(WAIT_MS));
+    },
+
+    async resync() {
+      const { agents } = current().rooms.parts.pools;
+      const options = { timeoutMs: WAIT_MS };
+      for (const server of agents.connected()) {
+        await agents.call(server, 'server.sync', {}, options);
+        for (const { name: pool } of await listPools(store)) await agents.call(server, 'pool.sync', { pool }, options);
+        await agents.call(server, 'edge.sync', {}, options);
+      }
     },
 
     begin: (work) => {
