@@ -306,6 +306,11 @@ void describe('a server', () => {
     await Promise.all(
       ['database-db1', 'cache-cache1'].map((name) => fleet.instances.stop(name, { timeoutMs: 60_000 })),
     );
+    const signal = AbortSignal.timeout(60_000);
+    const away = { code: 'mariadb.away', retryable: true };
+    await assert.rejects(place().databases.dump('db1', databaseSite('t').name, 'd.zst', signal), away);
+    await assert.rejects(databaseEngine.checkHealth(), away);
+    await assert.rejects(cacheEngine.checkHealth(), { code: 'valkey.away', retryable: true });
     assert.equal(await look('database'), 'unhealthy: its container is stopped');
     assert.equal(await look('cache'), 'unhealthy: its container is stopped');
     await check();
