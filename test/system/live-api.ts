@@ -90,6 +90,15 @@ export function makeLiveApi(dataDir: string, httpPort: number) {
       return operation;
     },
     readSite: (name: string) => read<SiteDocumentView>(`/v1/sites/${name}`),
+    /** Deletes a site without grace time and waits until its name is free again. */
+    async removeSite(name: string): Promise<void> {
+      const { id } = await read<SiteDocumentView>(`/v1/sites/${name}`);
+      const deleted = await ended(await begin('DELETE', `/v1/sites/${name}?graceS=0`));
+      assert.equal(deleted.state, 'succeeded', renderOperation(deleted));
+      await until(`the purge of ${name}`, OPERATION_MS, async () =>
+        (await ask('GET', `/v1/sites/${id}`)).status === 404 ? true : undefined,
+      );
+    },
     /** The nodes of a pool that serve. */
     async readNodes(pool: string): Promise<NodeView[]> {
       const { items } = await read<PageDocument<NodeView>>(`/v1/nodes?pool=${pool}`);
