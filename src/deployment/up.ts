@@ -17,7 +17,7 @@ import { askerOf, runChild } from '../platform/operations/run-child.ts';
 import type { Sql } from '../platform/store.ts';
 import { startPoolCreate } from '../pools/create.ts';
 import { poolLock } from '../pools/parts.ts';
-import { listPools, readPool } from '../pools/store.ts';
+import { listNodes, listPools, type NodeRow, readPool } from '../pools/store.ts';
 import { waitUntilServing } from '../pools/wait.ts';
 import { chooseCidr } from '../servers/addresses.ts';
 import { newSiteSchema, startSiteCreate } from '../sites/admit.ts';
@@ -36,6 +36,9 @@ const FIRST_PORT = 8080;
 const PORTS_TRIED = 20;
 const BUILD_MS = 3_600_000;
 const PROBE_MS = 15_000;
+/** A node boots in one to three seconds; a busy machine gets ten times that. */
+const BOOT_MS = 30_000;
+const BOOT_POLL_MS = 250;
 
 /** Chooses the port for visitors and begins `deployment.up`. */
 export async function startUp(parts: DeploymentParts, asked: number | undefined, who: Asker): Promise<Operation> {
@@ -85,6 +88,7 @@ export function makeDeploymentUp(parts: DeploymentParts): OperationKind<Params> 
         timeoutMs: 300_000,
         async do({ signal }) {
           const started = await startContainers(fleet, signal);
+          await waitForNodes(parts, started, signal);
           await storeWanted(store, 'up');
           await parts.onChange();
           return { started };
@@ -188,4 +192,25 @@ async function checkThroughEdges(parts: DeploymentParts, signal: AbortSignal): P
       if (!answer.ok) throw siteProblems.make('check-failed', { site: site.name, node: edge.name, why: answer.detail });
     }
   }
+}
+
+/** Lets nodes that were started answer before healing begins, which would replace them; those that do not are its work. */
+async function waitForNodes(parts: DeploymentParts, started: readonly string[], signal: AbortSignal): Promise<void> {
+  const untilMs = parts.clock.monotonicMs() + BOOT_MS;
+  while (parts.clock.monotonicMs() < untilMs) {
+    const nodes = (await listNodes(parts.store)).filter((node) => started.includes(node.name));
+    const answers = await Promise.all(nodes.map((node) => answersHealth(parts, node, signal)));
+    if (answers.every((answer, at) => answer && nodes[at]?.state === 'ready')) return;
+    await parts.clock.wait(BOOT_POLL_MS, signal);
+  }
+}
+
+async function answersHealth(parts: DeploymentParts, node: NodeRow, signal: AbortSignal): Promise<boolean> {
+  if (node.server === null || node.address === null) return false;
+  const target = { address: node.address, host: 'health.invalid', path: '/.espalier/health', contains: 'ok' };
+  const asked = parts.pools.agents.call(node.server, 'node.probe', target, { timeoutMs: PROBE_MS, signal });
+  return asked.then(
+    (answer) => answer.ok,
+    () => false,
+  );
 }

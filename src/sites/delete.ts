@@ -117,7 +117,7 @@ export function makeSiteDelete(parts: SiteParts): OperationKind<Params> {
   });
 }
 
-const dumpName = (site: string, operation: string): string => `${site}-${operation}.sql.gz`;
+const dumpName = (site: string, operation: string): string => `${site}-${operation}.sql.zst`;
 const BACKUPS_PATH = '/srv/content/.backups';
 const filesPath = (site: string, operation: string): string => `${BACKUPS_PATH}/${site}-${operation}.tar.gz`;
 
