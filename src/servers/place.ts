@@ -43,6 +43,6 @@ export function choosePlacement(servers: readonly ServerRow[], wish: PlacementWi
   const choice = roomy.length === 1 ? 'the only server with room' : `the best of ${roomy.length} with room`;
   return {
     server: best.name,
-    reason: `${best.name} is ${choice}: ${group(best)} of the pool there, ${pressure(best).toFixed(0)} % pressure, ${freeMb(best)} MB free`,
+    reason: `${best.name} is ${choice}: ${group(best)} of its kind there, ${pressure(best).toFixed(0)} % pressure, ${freeMb(best)} MB free`,
   };
 }

@@ -107,7 +107,8 @@ export function makeSiteDelete(parts: SiteParts): OperationKind<Params> {
           const { dump, files } = outputs.backup as Pick<SiteBackup, 'dump' | 'files'>;
           const at = new Date(parts.pools.clock.nowMs()).toISOString();
           const backup = { databaseServer: site.databaseServer, dump, files, at };
-          const reason = `deleted; everything is kept for ${Math.round(graceS / 3600)} h`;
+          const reason =
+            graceS === 0 ? 'deleted; it is purged next' : `deleted; everything is kept until ${untilOf(parts, graceS)}`;
           await storeArchived(store, id, { backup, graceS });
           await enterState(parts, site, { state: 'archived', reason, first: 'edges' }, signal);
           await events.append(store, { kind: 'site.archived', subject: siteLock(id), by: 'operation', reason });
@@ -139,3 +140,7 @@ async function removeFiles(parts: SiteParts, site: SiteRow, path: string, signal
   const [node] = await readServingNodes(parts, site.pool);
   await parts.pools.fleet.exec(node.name, ['rm', '--force', path, `${path}.part`], { signal });
 }
+
+/** The moment at which the grace time ends, to the minute. */
+const untilOf = (parts: SiteParts, graceS: number): string =>
+  new Date(parts.pools.clock.nowMs() + graceS * 1000).toISOString().replace(/:\d\d\.\d+Z$/, 'Z');
