@@ -14,13 +14,14 @@ import type { Fleet } from '../../src/engines/fleet.ts';
 import { makeIncusFleet } from '../../src/engines/incus/fleet.ts';
 import { makeSystemClock } from '../../src/lib/clock.ts';
 import { defaultDataDir, toFleetPlace } from '../../src/lib/deployment.ts';
+import { readMigrations } from '../../src/platform/migrate.ts';
 import { type LiveApi, makeLiveApi } from './live-api.ts';
 
 const NAME = 'esptest';
 const PORT = 18_761;
 const ROOT = join(import.meta.dirname, '../..');
 const DATA_DIR = defaultDataDir(NAME);
-/** Which run brought it up, from which recipes. */
+/** Which run brought it up, from which sources. */
 const STAMP = join(DATA_DIR, 'test-run.json');
 /** Images are built within. */
 const UP_MS = 900_000;
@@ -67,11 +68,13 @@ function runEspalier(argv: readonly string[], env: Record<string, string>, timeo
   return promise;
 }
 
-async function hashRecipes(): Promise<string> {
+/** What a kept deployment must have been made from: recipes and tables. */
+async function hashSources(): Promise<string> {
   const { recipes } = await listRecipes([join(ROOT, 'apps'), join(ROOT, 'services'), join(ROOT, 'test/apps')]);
   const [base, node] = [await readBase(join(ROOT, 'apps/base')), await readLayer(join(ROOT, 'apps/node'))];
+  const migrations = (await readMigrations()).map(({ text }) => text);
   return createHash('sha256')
-    .update([base.hash, node.hash, ...recipes.map((recipe) => recipe.hash).sort()].join())
+    .update([base.hash, node.hash, ...recipes.map((recipe) => recipe.hash).sort(), ...migrations].join())
     .digest('hex');
 }
 
@@ -98,17 +101,17 @@ export async function destroyLivePlace(): Promise<boolean> {
 /** Brings it up, or takes the one that this run has brought up already. */
 export async function openLivePlace(): Promise<LivePlace> {
   const run = process.env.ESPALIER_TEST_RUN ?? `alone-${process.pid}`;
-  const recipes = await hashRecipes();
+  const sources = await hashSources();
   const stamp = await readFile(STAMP, 'utf8')
-    .then((text) => JSON.parse(text) as { run: string; recipes: string })
+    .then((text) => JSON.parse(text) as { run: string; sources: string })
     .catch(() => undefined);
-  const mayStay = stamp?.recipes === recipes && (stamp.run === run || keeps());
+  const mayStay = stamp?.sources === sources && (stamp.run === run || keeps());
   if (!mayStay) await destroyLivePlace();
   // Kept from an earlier run: today's code, not that of the daemons that still run.
   else if (stamp.run !== run) await stopDaemons();
   const up = await runEspalier(['up', '--http-port', String(PORT)], {}, UP_MS);
   assert.equal(up.code, 0, `up failed:\n${up.stderr.slice(-6_000)}`);
-  await writeFile(STAMP, JSON.stringify({ run, recipes }));
+  await writeFile(STAMP, JSON.stringify({ run, sources }));
   const fleet = makeIncusFleet({ place: toFleetPlace(NAME) });
   return {
     ...{ name: NAME, dataDir: DATA_DIR, httpPort: PORT, api: makeLiveApi(DATA_DIR, PORT), fleet },
