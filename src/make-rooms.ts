@@ -42,6 +42,7 @@ import { makePoolDelete } from './pools/delete.ts';
 import { healPools, noteNodeReports } from './pools/heal.ts';
 import type { PoolParts } from './pools/parts.ts';
 import { makeNodeRemove } from './pools/remove-node.ts';
+import { makeNodeReplace } from './pools/replace-node.ts';
 import { makePoolRoutes } from './pools/routes.ts';
 import { makePoolScale } from './pools/scale.ts';
 import { listNodes } from './pools/store.ts';
@@ -207,6 +208,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
 
   operations.register(makeNodeCreate(pools));
   operations.register(makeNodeRemove(pools));
+  operations.register(makeNodeReplace(pools));
   operations.register(makePoolCreate(pools));
   operations.register(makePoolScale(pools));
   operations.register(makePoolDelete(pools));

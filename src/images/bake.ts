@@ -22,7 +22,7 @@ import {
 } from '../platform/operations/operation.ts';
 import { askerOf, runChild } from '../platform/operations/run-child.ts';
 import type { Sql } from '../platform/store.ts';
-import { fetchArchive } from './fetch-archive.ts';
+import { assertArchiveAtHand, fetchArchive } from './fetch-archive.ts';
 import { makeBase } from './make-base.ts';
 import { type ImageParts, imageLock } from './parts.ts';
 import { imageProblems } from './problems.ts';
@@ -40,9 +40,9 @@ const ONLINE_MS = 70_000;
 /** One line a package for dpkg-query: name, tab, version. */
 const LISTED = '$' + '{Package}\t$' + '{Version}\n';
 
-/** Begins `image.bake` in the caller's transaction; refused at once when there is no such recipe. */
+/** Begins `image.bake` in the caller's transaction; refused at once without such a recipe or its archive. */
 export async function startBake(parts: ImageParts, sql: Sql, recipe: string, who: Asker): Promise<Operation> {
-  findBakeable(parts.shelf, recipe);
+  await assertArchiveAtHand(parts, findBakeable(parts.shelf, recipe));
   return parts.operations.start(sql, 'image.bake', { recipe }, who);
 }
 

@@ -112,7 +112,7 @@ export async function removeAllNodes(parts: PoolParts, pool: string, who: Asker,
     }
     const still = (await listNodes(store, { pool })).find((one) => one.name === node.name);
     if (still === undefined) continue;
-    const id = await store.transaction((sql) => startRemoval(parts, sql, still, true, who));
+    const { id } = await store.transaction((sql) => startRemoval(parts, sql, still, true, who));
     await operations.wait(id, signal);
   }
 }

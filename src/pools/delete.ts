@@ -5,19 +5,24 @@ import { type Asker, makeOperation, type Operation, type OperationKind } from '.
 import type { Sql } from '../platform/store.ts';
 import { takeConfigVersion } from '../servers/config-clock.ts';
 import { removeAllNodes, removeDirectories } from './create.ts';
-import { contentVolume, type PoolParts, poolLock } from './parts.ts';
+import { BACKUPS_PATH, contentVolume, type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
-import { deletePool, readPool, storePoolState } from './store.ts';
+import { deletePool, listNodes, readPool, storePoolState } from './store.ts';
 
-const paramsSchema = z.object({ pool: z.string() });
+const paramsSchema = z.object({ pool: z.string(), deleteBackups: z.boolean() });
 type Params = z.infer<typeof paramsSchema>;
 
 /** Begins `pool.delete` in the caller's transaction; refused while sites live on the pool. */
-export async function startPoolDelete(parts: PoolParts, sql: Sql, name: string, who: Asker): Promise<Operation> {
+export async function startPoolDelete(
+  parts: PoolParts,
+  sql: Sql,
+  { name, deleteBackups }: { name: string; deleteBackups: boolean },
+  who: Asker,
+): Promise<Operation> {
   if ((await readPool(sql, name)) === undefined) throw commonProblems.make('not-found', { noun: 'pool', name });
   const sites = await parts.countSites(sql, name);
   if (sites > 0) throw poolProblems.make('in-use', { pool: name, sites });
-  const operation = await parts.operations.start(sql, 'pool.delete', { pool: name }, who);
+  const operation = await parts.operations.start(sql, 'pool.delete', { pool: name, deleteBackups }, who);
   await storePoolState(sql, name, 'deleting');
   return operation;
 }
@@ -30,7 +35,21 @@ export function makePoolDelete(parts: PoolParts): OperationKind<Params> {
     params: paramsSchema,
     locks: ({ pool }) => [poolLock(pool)],
     title: ({ pool }) => `Delete the pool ${pool}`,
-    steps: ({ pool }) => [
+    steps: ({ pool, deleteBackups }) => [
+      {
+        name: 'backups',
+        timeoutMs: 60_000,
+        async do({ signal }) {
+          if (deleteBackups) return;
+          const files = await countBackups(parts, pool, signal);
+          if (files > 0) throw poolProblems.make('holds-backups', { pool, files });
+        },
+        // A pool that has lost its volume stays what it is: half deleted, to be deleted again.
+        async undo({ signal }) {
+          if ((await fleet.volumes.read(contentVolume(pool), { signal })) === undefined) return;
+          await store.transaction((sql) => storePoolState(sql, pool, 'ready'));
+        },
+      },
       {
         name: 'nodes',
         timeoutMs: 300_000,
@@ -57,4 +76,13 @@ export function makePoolDelete(parts: PoolParts): OperationKind<Params> {
       },
     ],
   });
+}
+
+/** Final backups of sites' files that lie on the pool's volume. */
+async function countBackups(parts: PoolParts, pool: string, signal: AbortSignal): Promise<number> {
+  const node = (await listNodes(parts.store, { pool })).find((one) => one.state === 'ready');
+  if (node === undefined) throw poolProblems.make('no-node', { pool });
+  const argv = ['find', BACKUPS_PATH, '-type', 'f'];
+  const { stdout } = await parts.fleet.exec(node.name, argv, { signal });
+  return stdout.split('\n').filter((line) => line !== '').length;
 }

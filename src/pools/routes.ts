@@ -18,10 +18,10 @@ import {
 import { newPoolSchema, startPoolCreate } from './create.ts';
 import { startPoolDelete } from './delete.ts';
 import type { PoolParts } from './parts.ts';
-import { poolProblems } from './problems.ts';
+import { startReplacement } from './replace-node.ts';
 import { startPoolScale } from './scale.ts';
-import { startRemoval } from './start-nodes.ts';
-import { listNodes, listPools, readNode, readPool } from './store.ts';
+
+import { listNodes, listPools, readNode, storePoolMaxSites } from './store.ts';
 
 const poolSchema = z
   .object({
@@ -58,7 +58,7 @@ const nameParam = z.object({ name: z.string() });
 
 /** /v1/pools and /v1/nodes. */
 export function makePoolRoutes(parts: PoolParts): ApiRoutes {
-  const { store, operations } = parts;
+  const { store } = parts;
   const routes = makeRoutes();
 
   async function viewPools(): Promise<z.infer<typeof poolSchema>[]> {
@@ -140,12 +140,16 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
       operationId: 'deletePool',
       tags: ['pools'],
       summary: 'Delete a pool that has no sites',
-      request: { params: nameParam },
+      request: {
+        params: nameParam,
+        query: z.object({ deleteBackups: z.enum(['true', 'false']).default('false') }),
+      },
       responses: { 202: accepted },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
-      const operation = await store.transaction((sql) => startPoolDelete(parts, sql, name, whoOf(c)));
+      const wish = { name, deleteBackups: c.req.valid('query').deleteBackups === 'true' };
+      const operation = await store.transaction((sql) => startPoolDelete(parts, sql, wish, whoOf(c)));
       return answerAccepted(c, operation);
     },
   );
@@ -194,23 +198,33 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
       path: '/v1/nodes/{name}/replace',
       operationId: 'replaceNode',
       tags: ['nodes'],
-      summary: 'Drain a node and remove it; its pool makes another',
+      summary: 'Make another node in the place of this one, which is drained and removed then',
       request: { params: nameParam },
       responses: { 202: accepted },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
-      const operation = await store.transaction(async (sql) => {
-        const node = await readNode(sql, name);
-        if (node === undefined) throw commonProblems.make('not-found', { noun: 'node', name });
-        const pool = await readPool(sql, node.pool);
-        if (pool?.state !== 'ready')
-          throw poolProblems.make('not-ready', { pool: node.pool, state: pool?.state ?? 'gone' });
-        const reason = c.get('who').reason ?? 'a person asked for another in its place';
-        return startRemoval(parts, sql, node, false, { by: c.get('who').by, reason });
-      });
-      parts.wakeHeal();
-      return answerAccepted(c, await operations.read(operation));
+      const operation = await store.transaction((sql) => startReplacement(parts, sql, name, whoOf(c)));
+      return answerAccepted(c, operation);
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'patch',
+      path: '/v1/pools/{name}',
+      operationId: 'changePool',
+      tags: ['pools'],
+      summary: 'Change how many sites may live on a pool',
+      request: { params: nameParam, body: jsonBody(newPoolSchema.pick({ maxSites: true }).required()) },
+      responses: { 200: json(poolSchema, 'The pool') },
+    }),
+    async (c) => {
+      const { name } = c.req.valid('param');
+      const { maxSites } = c.req.valid('json');
+      const changed = await storePoolMaxSites(store, name, maxSites);
+      const pool = (await viewPools()).find((one) => one.name === name);
+      if (!changed || pool === undefined) throw commonProblems.make('not-found', { noun: 'pool', name });
+      return c.json(pool, 200);
     },
   );
   return routes;

@@ -65,6 +65,13 @@ export async function storePoolWanted(sql: Sql, name: string, wanted: number): P
   await sql.query('UPDATE pool SET wanted = $2 WHERE name = $1', [name, wanted]);
 }
 
+/** False when there is no such pool. */
+export async function storePoolMaxSites(sql: Sql, name: string, maxSites: number): Promise<boolean> {
+  return (
+    (await sql.query('UPDATE pool SET max_sites = $2 WHERE name = $1 RETURNING name', [name, maxSites])).length > 0
+  );
+}
+
 export async function deletePool(sql: Sql, name: string): Promise<void> {
   await sql.query('DELETE FROM pool WHERE name = $1', [name]);
 }

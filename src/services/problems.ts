@@ -17,7 +17,7 @@ export function makeServiceEntries(noun: ServiceNoun) {
       status: 409,
       title: `Sites live on this ${noun} server`,
       detail: (a: { name: string; sites: number }) => `${a.sites} sites live on the ${noun} server ${a.name}.`,
-      todo: () => 'Delete or move those sites first; archived ones count until they are purged.',
+      todo: () => 'Delete those sites first; archived ones count until they are purged.',
     },
     'holds-backups': {
       status: 409,

@@ -5,6 +5,7 @@ import { DUMPS_PATH } from '../databases/kind.ts';
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
+import { BACKUPS_PATH } from '../pools/parts.ts';
 import { enterState, readServingNodes } from './nodes.ts';
 import { type SiteParts, siteLock } from './parts.ts';
 import { siteProblems } from './problems.ts';
@@ -119,7 +120,6 @@ export function makeSiteDelete(parts: SiteParts): OperationKind<Params> {
 }
 
 const dumpName = (site: string, operation: string): string => `${site}-${operation}.sql.zst`;
-const BACKUPS_PATH = '/srv/content/.backups';
 const filesPath = (site: string, operation: string): string => `${BACKUPS_PATH}/${site}-${operation}.tar.gz`;
 
 /** Packs what the site's customers uploaded, through one ready node; the file has its name only when it is whole. */

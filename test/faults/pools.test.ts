@@ -2,6 +2,7 @@
 import { newPoolSchema, startPoolCreate } from '../../src/pools/create.ts';
 import { startPoolDelete } from '../../src/pools/delete.ts';
 import { healPools } from '../../src/pools/heal.ts';
+import { startReplacement } from '../../src/pools/replace-node.ts';
 import { startPoolScale } from '../../src/pools/scale.ts';
 import { startNode, startRemoval } from '../../src/pools/start-nodes.ts';
 import { listNodes, readPool } from '../../src/pools/store.ts';
@@ -10,15 +11,19 @@ import { tester, type World } from './world.ts';
 
 const POOL = 'wordpress';
 
+async function heal(world: World): Promise<void> {
+  await healPools(world.controller.rooms.parts.pools, AbortSignal.timeout(10_000));
+}
+
 /** Lets the healing finish what a trial left, then gives the pool this size. */
 async function bring(world: World, size: number): Promise<void> {
+  // Healing waits after a failure.
   world.clock.skip(600_000);
   await world.beat();
-  const { pools } = world.controller.rooms.parts;
-  await healPools(pools, AbortSignal.timeout(10_000));
-  await world.quiet();
-  await healPools(pools, AbortSignal.timeout(10_000));
-  await world.quiet();
+  for (let turn = 0; turn < 2; turn += 1) {
+    await heal(world);
+    await world.quiet();
+  }
   if ((await readPool(world.store, POOL))?.wanted === size) return;
   await world.run((sql, { rooms }) => startPoolScale(rooms.parts.pools, sql, POOL, size, tester));
 }
@@ -40,7 +45,7 @@ describeTrials('pools under faults', {
     kind: 'node.create',
     async prepare(world) {
       await bring(world, 2);
-      return async (sql, { rooms }) => ({ id: await startNode(rooms.parts.pools, sql, POOL, 1, tester) });
+      return async (sql, { rooms }) => startNode(rooms.parts.pools, sql, { pool: POOL, imageNumber: 1 }, tester);
     },
   },
   'the removal of a node': {
@@ -49,7 +54,16 @@ describeTrials('pools under faults', {
       await bring(world, 2);
       const [node] = await listNodes(world.store, { pool: POOL });
       if (node === undefined) throw new Error('the pool has no nodes');
-      return async (sql, { rooms }) => ({ id: await startRemoval(rooms.parts.pools, sql, node, false, tester) });
+      return async (sql, { rooms }) => startRemoval(rooms.parts.pools, sql, node, false, tester);
+    },
+  },
+  'the replacement of a node': {
+    kind: 'node.replace',
+    async prepare(world) {
+      await bring(world, 2);
+      const [node] = await listNodes(world.store, { pool: POOL });
+      if (node === undefined) throw new Error('the pool has no nodes');
+      return async (sql, { rooms }) => startReplacement(rooms.parts.pools, sql, node.name, tester);
     },
   },
   'growing a pool': {
@@ -61,6 +75,7 @@ describeTrials('pools under faults', {
   },
   'shrinking a pool': {
     kind: 'pool.scale',
+    loop: heal,
     async prepare(world) {
       await bring(world, 2);
       return (sql, { rooms }) => startPoolScale(rooms.parts.pools, sql, POOL, 1, tester);
@@ -77,7 +92,7 @@ describeTrials('pools under faults', {
     kind: 'pool.delete',
     async prepare(world) {
       const name = await makePool(world);
-      return (sql, { rooms }) => startPoolDelete(rooms.parts.pools, sql, name, tester);
+      return (sql, { rooms }) => startPoolDelete(rooms.parts.pools, sql, { name, deleteBackups: false }, tester);
     },
   },
 });
