@@ -64,7 +64,7 @@ export function makeSimulatedAgents(parts: {
   let respond: Parameters<SimulatedAgents['setExec']>[0] = () => ({ code: 0, stdout: '', stderr: '' });
 
   async function isRunning(node: string): Promise<boolean> {
-    return (await fleet.instances.read(node))?.status === 'running';
+    return (await fleet.instances.read(node).catch(() => undefined))?.status === 'running';
   }
 
   function prepare(directory: string): { configDir: string } {

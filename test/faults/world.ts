@@ -59,6 +59,8 @@ export interface World {
   start(): Promise<Controller>;
   /** As `kill -9`: nothing of the controller reaches the store or an engine any more. */
   kill(): void;
+  /** A kill; the next controller starts as soon as the caller has returned. */
+  crash(): void;
   /** One more heartbeat of every agent. */
   beat(): Promise<void>;
   /** Every agent looks at everything again, as it does of itself now and then. */
@@ -118,6 +120,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   const databases = new Map<string, SimulatedDatabase>();
   const caches = new Map<string, SimulatedCache>();
   let life: { mortal: Mortal; controller: Controller } | undefined;
+  let restarting: Promise<void> = Promise.resolve();
   let born = Promise.withResolvers<void>();
 
   function current(): Controller {
@@ -215,6 +218,13 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
       born = Promise.withResolvers();
     },
 
+    crash() {
+      world.kill();
+      restarting = new Promise((resolve) => setImmediate(resolve)).then(async () => {
+        await world.start();
+      });
+    },
+
     async beat() {
       await current().rooms.simulatedAgents?.beat(AbortSignal.timeout(WAIT_MS));
     },
@@ -257,6 +267,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
 
     async quiet() {
       for (;;) {
+        await born.promise;
         const { items } = await current().platform.operations.list({ states: ['pending', 'running', 'recovering'] });
         const [first] = items;
         if (first === undefined) return;
@@ -278,6 +289,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     },
 
     async close() {
+      await restarting;
       const controller = life?.controller;
       if (controller !== undefined) {
         await controller.platform.operations.driver.stop();
@@ -298,4 +310,25 @@ export async function makeDeployedWorld(options: WorldOptions = {}): Promise<Wor
   const view = await world.ended(id);
   if (view.state !== 'succeeded') throw new Error(`deployment.up ended ${view.state}: ${view.problem?.detail}`);
   return world;
+}
+
+/** Gives a world that is up to the test's work, and closes it in any case. */
+export async function withDeployedWorld(
+  work: (world: World) => Promise<void>,
+  options: WorldOptions = {},
+): Promise<void> {
+  await withWorld(async () => await makeDeployedWorld(options), work);
+}
+
+export async function withWorld(make: () => Promise<World>, work: (world: World) => Promise<void>): Promise<void> {
+  const world = await make();
+  try {
+    await work(world);
+  } catch (error) {
+    // What is under way would go on for its own bounds.
+    world.kill();
+    throw error;
+  } finally {
+    await world.close();
+  }
 }
