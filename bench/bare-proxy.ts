@@ -7,6 +7,7 @@ const UNIT = 'espalier-bench-haproxy';
 const CONFIG = '/run/espalier-bench-haproxy.cfg';
 
 export interface BareProxy {
+  /** `10.0.0.2:8090` */
   origin: string;
   stop(): Promise<void>;
 }
@@ -52,5 +53,5 @@ export async function startBareProxy(
   await exec(['systemd-run', '--quiet', `--unit=${UNIT}`, '--collect', '/usr/sbin/haproxy', '-W', '-f', CONFIG]);
   // Its first checks.
   await place.clock.wait(3_000);
-  return { origin: `http://${address}:${PORT}`, stop };
+  return { origin: `${address}:${PORT}`, stop };
 }

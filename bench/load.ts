@@ -26,20 +26,25 @@ export interface Load {
 
 const ANSWER_MS = 60_000;
 
-/** Starts asking at `origin`; `onPage` hears each good answer's body. Nothing is ever asked twice. */
-export function startLoad(origin: string, parts: readonly LoadPart[], onPage: (body: string) => void = () => {}): Load {
+/** Starts asking at `origin`; `onPage` hears of each good answer which node it came from. Nothing is ever asked twice. */
+export function startLoad(
+  origin: string,
+  parts: readonly LoadPart[],
+  onPage: (node: string, from: LoadPart) => void,
+): Load {
   const connections = parts.reduce((sum, { workers }) => sum + workers, 0);
   const pool = new Pool(origin, { connections, pipelining: 1, headersTimeout: ANSWER_MS, bodyTimeout: ANSWER_MS });
   const report: LoadReport = { requests: 0, failed: 0, failures: {}, longestMs: 0 };
   let running = true;
 
-  async function ask({ host, method, path }: LoadPart): Promise<string | undefined> {
+  async function ask(part: LoadPart): Promise<string | undefined> {
+    const { host, method, path } = part;
     try {
       const body = method === 'POST' ? 'a=1' : null;
       const answer = await pool.request({ method, path, headers: { host }, body });
-      const text = await answer.body.text();
+      await answer.body.dump();
       if (answer.statusCode !== 200) return String(answer.statusCode);
-      onPage(text);
+      onPage(String(answer.headers['x-node']), part);
       return undefined;
     } catch (thrown) {
       return thrown instanceof Error ? thrown.message : String(thrown);

@@ -35,7 +35,7 @@ export const siteCreate: Benchmark = {
     const edge = makeVisitor(place.door);
     const direct = nodes.map(({ address }) => makeVisitor(`http://${address}`));
     const makeName = makeNames(place);
-    await removeLeftovers(place);
+    await removeLeftovers(place, POOL);
 
     async function create(name: string): Promise<Created> {
       const host = place.hostOf(name);

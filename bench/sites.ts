@@ -32,16 +32,16 @@ export async function listReadySites(place: Place, pool: string): Promise<string
   return listNames(place, `pool=${pool} state=ready`);
 }
 
-async function listNames({ client }: Place, filter?: string): Promise<string[]> {
-  const query = { pageSize: 500, ...(filter === undefined ? {} : { filter }) };
+async function listNames({ client }: Place, filter: string): Promise<string[]> {
+  const query = { pageSize: 500, filter };
   const { body } = await client.request<PageDocument<{ name: string }>>('GET', '/v1/sites', { query });
   return body.items.map(({ name }) => name);
 }
 
-/** Removes all sites of earlier runs and waits until nothing is left of them. */
-export async function removeLeftovers(place: Place): Promise<void> {
-  const isOurs = (name: string) => name.startsWith(PREFIX);
-  const left = (await listNames(place)).filter(isOurs);
+/** Removes all sites of earlier runs from a pool and waits until nothing is left of them. */
+export async function removeLeftovers(place: Place, pool: string): Promise<void> {
+  const listOurs = async () => (await listNames(place, `pool=${pool}`)).filter((name) => name.startsWith(PREFIX));
+  const left = await listOurs();
   if (left.length === 0) return;
   place.say(`removing ${left.length} sites of an earlier run`);
   await inTurns(left, AT_ONCE, async (name) => {
@@ -50,7 +50,7 @@ export async function removeLeftovers(place: Place): Promise<void> {
     if (id !== undefined) await place.finish(id);
   });
   const endMs = place.clock.monotonicMs() + PURGE_MS;
-  while ((await listNames(place)).some(isOurs)) {
+  while ((await listOurs()).length > 0) {
     if (place.clock.monotonicMs() > endMs) throw new Error('the sites of an earlier run are still there');
     await place.clock.wait(PURGE_POLL_MS);
   }

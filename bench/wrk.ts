@@ -16,15 +16,40 @@ export async function ensureWrk(): Promise<void> {
   await runCommand(['apt-get', 'install', '-y', '-qq', 'wrk'], { timeoutMs: 120_000 });
 }
 
-/** Asks `origin` for one path under the host names in turn, over so many connections, each again after its answer. */
+/** Half of the connections by each thread. */
+const THREADS = 2;
+
+/**
+ * Asks `origins` (`10.0.0.2:80`; one for all threads, or one for each) for one path under the host names in turn, over so
+ * many connections, each again after its answer.
+ */
 export async function runWrk(
-  origin: string,
+  origins: readonly string[],
   page: { hosts: readonly string[]; path: string },
   load: { connections: number; seconds: number },
 ): Promise<WrkReport> {
   const argv = [
-    ...['wrk', '--threads', '1', '--connections', String(load.connections), '--duration', `${load.seconds}s`],
-    ...['--timeout', '30s', '--script', join(import.meta.dirname, 'wrk.lua'), origin, '--', page.path, ...page.hosts],
+    ...[
+      'env',
+      `ESPALIER_BENCH_ORIGINS=${origins.join(' ')}`,
+      'wrk',
+      '--threads',
+      String(THREADS),
+      '--connections',
+      String(load.connections),
+      '--duration',
+      `${load.seconds}s`,
+    ],
+    ...[
+      '--timeout',
+      '30s',
+      '--script',
+      join(import.meta.dirname, 'wrk.lua'),
+      `http://${origins[0]}`,
+      '--',
+      page.path,
+      ...page.hosts,
+    ],
   ];
   const { stdout } = await runCommand(argv, { timeoutMs: load.seconds * 1000 + 60_000 });
   const line = stdout.toString().trim().split('\n').at(-1) ?? '';
