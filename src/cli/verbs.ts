@@ -98,6 +98,16 @@ export function addPoolVerbs(pool: Command, node: Command, image: Command, run: 
       ),
     );
   pool
+    .command('set')
+    .description('change how many sites it may have')
+    .argument('<pool>')
+    .requiredOption('--max-sites <n>', 'how many sites may live on it', positive)
+    .action(
+      run<{ maxSites: number }>((cli, { maxSites }, [name = '']) =>
+        runChange(cli, { method: 'PATCH', path: `/v1/pools/${enc(name)}`, body: { maxSites } }),
+      ),
+    );
+  pool
     .command('delete')
     .description('delete a pool that has no sites')
     .argument('<pool>')

@@ -74,7 +74,7 @@ export function listDaemons(settings: DeploymentSettings, dataDir: string, build
   const cwd = projectDirOf();
   // Half of a start is reading and compiling our own code.
   const env = { NODE_COMPILE_CACHE: join(dataDir, 'cache/node'), ...settings.env };
-  const common = { deployment, dataDir, cwd, env, build };
+  const common = { deployment, dataDir, cwd, env: { ...env, ESPALIER_BUILD: build }, build };
   const controller: DaemonSpec = {
     ...common,
     name: 'controller',
