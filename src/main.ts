@@ -81,6 +81,7 @@ async function run(): Promise<void> {
   const api = makeApi({
     about: {
       version: VERSION,
+      ...(process.env.ESPALIER_BUILD === undefined ? {} : { build: process.env.ESPALIER_BUILD }),
       deployment,
       simulated,
       store: platform.store.engine,
