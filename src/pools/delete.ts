@@ -7,9 +7,9 @@ import { takeConfigVersion } from '../servers/config-clock.ts';
 import { removeAllNodes, removeDirectories } from './create.ts';
 import { BACKUPS_PATH, contentVolume, type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
-import { deletePool, listNodes, readPool, storePoolState } from './store.ts';
+import { deletePool, listNodes, readPool, storePoolState, storePoolWanted } from './store.ts';
 
-const paramsSchema = z.object({ pool: z.string(), deleteBackups: z.boolean() });
+const paramsSchema = z.object({ pool: z.string(), deleteBackups: z.boolean(), before: z.int() });
 type Params = z.infer<typeof paramsSchema>;
 
 /** Begins `pool.delete` in the caller's transaction; refused while sites live on the pool. */
@@ -19,10 +19,16 @@ export async function startPoolDelete(
   { name, deleteBackups }: { name: string; deleteBackups: boolean },
   who: Asker,
 ): Promise<Operation> {
-  if ((await readPool(sql, name)) === undefined) throw commonProblems.make('not-found', { noun: 'pool', name });
+  const pool = await readPool(sql, name);
+  if (pool === undefined) throw commonProblems.make('not-found', { noun: 'pool', name });
   const sites = await parts.countSites(sql, name);
   if (sites > 0) throw poolProblems.make('in-use', { pool: name, sites });
-  const operation = await parts.operations.start(sql, 'pool.delete', { pool: name, deleteBackups }, who);
+  const operation = await parts.operations.start(
+    sql,
+    'pool.delete',
+    { pool: name, deleteBackups, before: pool.wanted },
+    who,
+  );
   await storePoolState(sql, name, 'deleting');
   return operation;
 }
@@ -30,24 +36,30 @@ export async function startPoolDelete(
 /** The operation `pool.delete`. */
 export function makePoolDelete(parts: PoolParts): OperationKind<Params> {
   const { store, fleet, events } = parts;
+  const isVolumeGone = async (pool: string, signal: AbortSignal): Promise<boolean> =>
+    (await fleet.volumes.read(contentVolume(pool), { signal })) === undefined;
   return makeOperation<Params>({
     kind: 'pool.delete',
     params: paramsSchema,
     locks: ({ pool }) => [poolLock(pool)],
     title: ({ pool }) => `Delete the pool ${pool}`,
-    steps: ({ pool, deleteBackups }) => [
+    steps: ({ pool, deleteBackups, before }) => [
       {
         name: 'backups',
         timeoutMs: 60_000,
         async do({ signal }) {
-          if (deleteBackups) return;
+          if (deleteBackups || (await isVolumeGone(pool, signal))) return;
           const files = await countBackups(parts, pool, signal);
           if (files > 0) throw poolProblems.make('holds-backups', { pool, files });
         },
         // A pool that has lost its volume stays what it is: half deleted, to be deleted again.
         async undo({ signal }) {
-          if ((await fleet.volumes.read(contentVolume(pool), { signal })) === undefined) return;
-          await store.transaction((sql) => storePoolState(sql, pool, 'ready'));
+          if (await isVolumeGone(pool, signal)) return;
+          await store.transaction(async (sql) => {
+            await storePoolState(sql, pool, 'ready');
+            await storePoolWanted(sql, pool, before);
+          });
+          parts.wakeHeal();
         },
       },
       {

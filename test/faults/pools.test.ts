@@ -1,4 +1,5 @@
 // Every operation of pools and nodes under faults: steps twice, failures and kills everywhere.
+import assert from 'node:assert/strict';
 import { newPoolSchema, startPoolCreate } from '../../src/pools/create.ts';
 import { startPoolDelete } from '../../src/pools/delete.ts';
 import { healPools } from '../../src/pools/heal.ts';
@@ -6,6 +7,7 @@ import { startReplacement } from '../../src/pools/replace-node.ts';
 import { startPoolScale } from '../../src/pools/scale.ts';
 import { startNode, startRemoval } from '../../src/pools/start-nodes.ts';
 import { listNodes, readPool } from '../../src/pools/store.ts';
+import { assertConsistent } from './consistency.ts';
 import { describeTrials } from './trials.ts';
 import { tester, type World } from './world.ts';
 
@@ -90,6 +92,20 @@ describeTrials('pools under faults', {
   },
   'the deletion of a pool': {
     kind: 'pool.delete',
+    async check(world, view) {
+      await assertConsistent(world);
+      const { pool: name } = view.params as { pool: string };
+      const pool = await readPool(world.store, name);
+      // Whole again, or to be deleted again; either works.
+      if (pool?.state === 'ready') assert.equal(pool.wanted, 1);
+      if (pool === undefined || view.state === 'succeeded') return;
+      await heal(world);
+      await world.quiet();
+      const again = await world.run((sql, { rooms }) =>
+        startPoolDelete(rooms.parts.pools, sql, { name, deleteBackups: false }, tester),
+      );
+      assert.equal(again.state, 'succeeded', again.problem?.detail);
+    },
     async prepare(world) {
       const name = await makePool(world);
       return (sql, { rooms }) => startPoolDelete(rooms.parts.pools, sql, { name, deleteBackups: false }, tester);
