@@ -129,3 +129,8 @@ export async function storeNodeState(
 export async function deleteNode(sql: Sql, name: string): Promise<void> {
   await sql.query('DELETE FROM node WHERE name = $1', [name]);
 }
+
+export async function deleteAllPools(sql: Sql): Promise<void> {
+  await sql.query('DELETE FROM node');
+  await sql.query('DELETE FROM pool');
+}

@@ -111,3 +111,7 @@ export async function storeServiceState(
 export async function deleteService(sql: Sql, noun: ServiceNoun, name: string): Promise<void> {
   await sql.query(`DELETE FROM ${noun}_server WHERE name = $1`, [name]);
 }
+
+export async function deleteAllServices(sql: Sql, noun: ServiceNoun): Promise<void> {
+  await sql.query(`DELETE FROM ${noun}_server`);
+}

@@ -12,6 +12,11 @@ import { listSites } from '../../src/sites/store.ts';
 import { assertConsistent } from './consistency.ts';
 import { makeWorld, tester, type World, withDeployedWorld, withWorld } from './world.ts';
 
+const COUNT_ROWS = ['site', 'hostname', 'pool', 'node', 'edge', 'database_server', 'cache_server', 'image', 'secret']
+  .concat('instance_address', 'operation_lock')
+  .map((table) => `SELECT '${table}' AS name, count(*) AS rows FROM ${table}`)
+  .join(' UNION ALL ');
+
 const up = (world: World) => startUp(world.controller.rooms.parts.deployment, 8080, tester);
 const end = (world: World, kind: 'deployment.stop' | 'deployment.destroy') =>
   startEnd(world.controller.rooms.parts.deployment, kind, tester);
@@ -80,6 +85,11 @@ void test('a deployment stops, comes back with everything, and goes, killed and 
       assert.equal(gone.view.state, 'succeeded', gone.view.problem?.detail);
       assert.equal(await world.fleet.usage(), undefined);
       assert.deepEqual(world.machine, { projects: {}, networks: {}, storagePools: {} });
-      assert.equal((await readDeployment(world.store)).wanted, 'down');
+      const rows = await world.store.query<{ name: string; rows: number }>(COUNT_ROWS);
+      assert.deepEqual(
+        rows.filter((table) => table.rows > 0),
+        [],
+      );
+      assert.deepEqual(await readDeployment(world.store), { wanted: 'down', httpPort: null, greeted: false });
     }
   }));
