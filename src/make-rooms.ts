@@ -88,6 +88,8 @@ export interface RoomOptions {
 }
 
 const UNKNOWN_PORT = 80;
+/** All containers of a deployment that is brought up again boot at once, which takes them some seconds. */
+const BOOT_MS = 30_000;
 
 /** Makes every room, registers their operations and adds their loops. */
 export async function makeRooms(options: RoomOptions): Promise<Rooms> {
@@ -102,10 +104,16 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     return cidr;
   };
   let state = await readDeployment(store);
+  // By the monotonic clock. A controller that starts finds the deployment as it was: up for long.
+  let upSinceMs = Number.NEGATIVE_INFINITY;
   const onChange = async () => {
+    const before = state.wanted;
     state = await readDeployment(store);
+    if (before !== 'up' && state.wanted === 'up') upSinceMs = clock.monotonicMs();
     cidr = undefined;
   };
+  /** Nodes that are stopped with the deployment, or have just been started with it, are not dead. */
+  const mayNodesRest = () => state.wanted !== 'up' || clock.monotonicMs() - upSinceMs < BOOT_MS;
   const readServiceImage = async (name: string): Promise<string> => {
     const image = await readNewest(store, name);
     if (image === undefined) throw imageProblems.make('none', { recipe: name });
@@ -274,7 +282,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       },
       async heartbeat(server, { load, nodes }) {
         await noteHeartbeat(store, server, load);
-        if (await noteNodeReports(pools, server, nodes)) {
+        const reports = mayNodesRest() ? nodes.filter(({ healthy }) => healthy) : nodes;
+        if (await noteNodeReports(pools, server, reports)) {
           wakeHeal();
           await syncEdges(AbortSignal.timeout(10_000)).catch((thrown: unknown) =>
             log.warn({ err: thrown }, 'edges not synced'),

@@ -7,6 +7,7 @@ import { readDeployment } from '../../src/deployment/store.ts';
 import { startUp } from '../../src/deployment/up.ts';
 import type { OperationView } from '../../src/platform/operations/operation.ts';
 import type { FaultPoint } from '../../src/platform/operations/run-operation.ts';
+import { healPools } from '../../src/pools/heal.ts';
 import { listNodes } from '../../src/pools/store.ts';
 import { listSites } from '../../src/sites/store.ts';
 import { assertConsistent } from './consistency.ts';
@@ -70,9 +71,16 @@ void test('a deployment stops, comes back with everything, and goes, killed and 
       assert.equal(down.view.state, 'succeeded', down.view.problem?.detail);
       assert.equal((await stopped()).length, (await world.fleet.instances.list()).length);
       await assertConsistent(world);
+      world.clock.skip(60_000);
+      for (let beat = 0; beat < 3; beat += 1) {
+        await world.beat();
+        world.clock.skip(10_000);
+      }
       const again = await persist(world, 'deployment.up', how, () => up(world));
       assert.equal(again.view.state, 'succeeded', again.view.problem?.detail);
       assert.deepEqual(await stopped(), []);
+      await healPools(world.controller.rooms.parts.pools, AbortSignal.timeout(10_000));
+      await world.quiet();
       await assertConsistent(world);
       assert.deepEqual(
         (await listNodes(world.store)).map(({ name }) => name),
