@@ -25,11 +25,13 @@ export interface AgentMemory {
   readonly content: Set<string>;
   /** Host directories, `SERVER/pools/POOL` and `SERVER/edges/EDGE`. */
   readonly directories: Set<string>;
+  /** Servers whose agents are cut off. */
+  readonly off: Set<string>;
   edge: EdgeDocument | undefined;
 }
 
 export function makeAgentMemory(): AgentMemory {
-  return { applied: new Map(), content: new Set(), directories: new Set(), edge: undefined };
+  return { applied: new Map(), content: new Set(), directories: new Set(), off: new Set(), edge: undefined };
 }
 
 export interface SimulatedAgents extends AgentPort {
@@ -57,7 +59,6 @@ export function makeSimulatedAgents(parts: {
   memory?: AgentMemory | undefined;
 }): SimulatedAgents {
   const { fleet, ask, clock, memory = makeAgentMemory() } = parts;
-  const off = new Set<string>();
   const servers = new Set<string>();
   const documents = new Map<string, ServerDocument>();
   const healthySince = new Map<string, number>();
@@ -137,7 +138,7 @@ export function makeSimulatedAgents(parts: {
 
   async function beat(signal: AbortSignal): Promise<void> {
     for (const member of await fleet.servers()) {
-      if (off.has(member.name)) continue;
+      if (memory.off.has(member.name)) continue;
       if (!servers.has(member.name)) {
         await ask(member.name).hello(
           { server: member.name, protocol: PROTOCOL_VERSION, version: 'simulated', address: '' },
@@ -184,9 +185,9 @@ export function makeSimulatedAgents(parts: {
       }
     },
     setConnected(server, connected) {
-      if (connected) off.delete(server);
+      if (connected) memory.off.delete(server);
       else {
-        off.add(server);
+        memory.off.add(server);
         servers.delete(server);
       }
     },
