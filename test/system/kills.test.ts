@@ -48,7 +48,8 @@ async function killAt(
   for (const point of points) {
     await daemons.controller.kill();
     const fault = `${point}:kill`;
-    await daemons.controller.start(id === undefined && firstFault !== undefined ? `${firstFault},${fault}` : fault);
+    const faults = id === undefined && firstFault !== undefined ? `${firstFault},${fault}` : fault;
+    await daemons.controller.start({ fault: faults });
     id ??= await begin();
     await daemons.controller.died();
   }
