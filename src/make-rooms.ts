@@ -198,10 +198,6 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
         return state.httpPort ?? UNKNOWN_PORT;
       },
     },
-    async readFreeDiskBytes() {
-      const usage = await fleet.usage();
-      return usage === undefined ? 0 : usage.diskTotalBytes - usage.diskUsedBytes;
-    },
   };
   const whole: DeploymentParts = {
     name: deployment,

@@ -4,6 +4,7 @@ import type { Asker, Operation } from '../platform/operations/operation.ts';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
 import { takeConfigVersion } from '../servers/config-clock.ts';
+import { assertMemory } from '../servers/room.ts';
 import { AGENT_CALL_MS, contentVolume, type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
 import { startMissing, startRemoval } from './start-nodes.ts';
@@ -31,6 +32,7 @@ type Params = z.infer<typeof paramsSchema>;
 export async function startPoolCreate(parts: PoolParts, sql: Sql, wish: NewPool, who: Asker): Promise<Operation> {
   if ((await readPool(sql, wish.name)) !== undefined) throw poolProblems.make('taken', { pool: wish.name });
   const image = await parts.readNewestImage(sql, wish.app);
+  await assertMemory(sql, { memoryMb: wish.nodeMemoryMb, count: wish.size });
   await insertPool(sql, {
     name: wish.name,
     app: wish.app,

@@ -15,6 +15,7 @@ import {
   toPage,
   whoOf,
 } from '../platform/http.ts';
+import { assertDisk } from '../servers/room.ts';
 import { newPoolSchema, startPoolCreate } from './create.ts';
 import { startPoolDelete } from './delete.ts';
 import type { PoolParts } from './parts.ts';
@@ -53,6 +54,9 @@ const nodeSchema = z
     createdAt: z.string(),
   })
   .openapi('Node');
+
+/** Nodes share their image's blocks; this is for their logs and the first uploads. */
+const POOL_DISK_MB = 512;
 
 const nameParam = z.object({ name: z.string() });
 
@@ -112,6 +116,7 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
     }),
     async (c) => {
       const wish = c.req.valid('json');
+      await assertDisk(parts.fleet, POOL_DISK_MB);
       const operation = await store.transaction((sql) => startPoolCreate(parts, sql, wish, whoOf(c)));
       return answerAccepted(c, operation);
     },

@@ -9,7 +9,6 @@ import { poolProblems } from '../pools/problems.ts';
 import { listPools, readPool } from '../pools/store.ts';
 import { hostName } from '../protocol/site-document.ts';
 import { takeConfigVersion } from '../servers/config-clock.ts';
-import { serverProblems } from '../servers/problems.ts';
 import { type SiteParts, secretsOf } from './parts.ts';
 import { siteProblems } from './problems.ts';
 import { countSitesByPool, insertSite, readConflictingHost, readFreeUid, readSite } from './store.ts';
@@ -39,8 +38,8 @@ export type NewSite = z.infer<typeof newSiteSchema>;
 
 /** Unix user ids of sites begin here, above Debian's own users. */
 const FIRST_UID = 20_000;
-/** A new site is refused below this: a database, some uploads and a backup must fit. */
-const LEAST_FREE_DISK_BYTES = 512 * 2 ** 20;
+/** A new site is refused when less disk is free: a database, some uploads and a backup must fit. */
+export const SITE_DISK_MB = 512;
 const ID_ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
 
 function makeSiteId(): string {
@@ -98,15 +97,6 @@ export async function startSiteCreate(parts: SiteParts, sql: Sql, wish: NewSite,
   if (existing !== undefined) throw siteProblems.make('taken', { name: wish.name, state: existing.state });
   await assertHostsFree(sql, wish.hosts, '');
   const choice = await choosePool(sql, wish.app, wish.pool);
-  const freeBytes = await parts.readFreeDiskBytes();
-  if (freeBytes < LEAST_FREE_DISK_BYTES) {
-    const toMb = (bytes: number): number => Math.floor(bytes / 2 ** 20);
-    throw serverProblems.make('no-disk', {
-      neededMb: toMb(LEAST_FREE_DISK_BYTES),
-      freeMb: toMb(freeBytes),
-      where: 'the storage pool',
-    });
-  }
   const id = makeSiteId();
   const row = {
     id,

@@ -21,7 +21,8 @@ import {
   whoOf,
 } from '../platform/http.ts';
 import { siteDocument, siteLimits } from '../protocol/site-document.ts';
-import { newSiteSchema, startSiteCreate } from './admit.ts';
+import { assertDisk } from '../servers/room.ts';
+import { newSiteSchema, SITE_DISK_MB, startSiteCreate } from './admit.ts';
 import { DEFAULT_GRACE_S, startSiteDelete } from './delete.ts';
 import { readHostConfig } from './document.ts';
 import { type SiteParts, secretsOf, urlOf } from './parts.ts';
@@ -103,6 +104,7 @@ export function makeSiteRoutes(parts: SiteParts): ApiRoutes {
     }),
     async (c) => {
       const wish = c.req.valid('json');
+      await assertDisk(parts.pools.fleet, SITE_DISK_MB);
       const operation = await store.transaction((sql) => startSiteCreate(parts, sql, wish, whoOf(c)));
       return answerAccepted(c, operation);
     },
