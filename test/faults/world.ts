@@ -1,6 +1,6 @@
 // A whole controller over simulated engines, for tests of what faults leave behind: the very same rooms as in earnest, a
 // store in memory, and engines and agents that live on when the controller is killed.
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type AgentMemory, makeAgentMemory } from '../../src/agent/simulated.ts';
@@ -57,6 +57,8 @@ export interface World {
   dress: (operations: Operations) => Operations;
   /** Starts a controller over what is there; agents connect and report once. */
   start(): Promise<Controller>;
+  /** Starts a second controller beside it, on a connection of its own; it dies with the first. */
+  startAnother(store: Store): Promise<Controller>;
   /** As `kill -9`: nothing of the controller reaches the store or an engine any more. */
   kill(): void;
   /** A kill; the next controller starts as soon as the caller has returned. */
@@ -119,13 +121,13 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   const agents = makeAgentMemory();
   const databases = new Map<string, SimulatedDatabase>();
   const caches = new Map<string, SimulatedCache>();
-  let life: { mortal: Mortal; controller: Controller } | undefined;
+  let life: { mortal: Mortal; controllers: [Controller, ...Controller[]] } | undefined;
   let restarting: Promise<void> = Promise.resolve();
   let born = Promise.withResolvers<void>();
 
   function current(): Controller {
     if (life === undefined) throw new Error('no controller lives');
-    return life.controller;
+    return life.controllers[0];
   }
 
   function makeTwins(mortal: Mortal): Engines {
@@ -140,7 +142,6 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
       fleet: mortal.wrap('fleet', fleet),
       storageDriver: 'btrfs',
       async buildRootfs(argv) {
-        const { writeFile } = await import('node:fs/promises');
         await writeFile(argv.at(-1) ?? '', argv.join(' '));
         return { code: 0, stdout: Buffer.alloc(0), stderr: '' };
       },
@@ -155,6 +156,39 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
           once(caches, instance, () => makeSimulatedCache({ server: instance, clock })),
         ),
     };
+  }
+
+  async function bear(mortal: Mortal, itsStore: Store): Promise<Controller> {
+    const platform = await openPlatform({
+      dataDir,
+      store: mortal.wrapStore(itsStore),
+      clock,
+      log,
+      driver: {
+        pollMs: 50,
+        limits: {
+          pause: { firstMs: 1, mostMs: 5 },
+          graceMs: 1_000,
+          undoAttempts: 50,
+          undoAttemptsForGood: 50,
+          interruptions: 50,
+        },
+        fault: (point) => world.onPoint(point),
+      },
+    });
+    const operations = { ...platform.operations, ...world.dress(platform.operations) };
+    const rooms = await makeRooms({
+      deployment: DEPLOYMENT,
+      dataDir,
+      platform: { ...platform, operations },
+      engines: makeTwins(mortal),
+      shelf,
+      clock,
+      log,
+      environment: {},
+      isPortFree: async () => true,
+    });
+    return { platform: { ...platform, operations }, rooms };
   }
 
   const world: World = {
@@ -174,47 +208,28 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
 
     async start() {
       const mortal = makeMortal((call) => world.onCall(call));
-      const platform = await openPlatform({
-        dataDir,
-        store: mortal.wrapStore(store),
-        clock,
-        log,
-        driver: {
-          pollMs: 50,
-          limits: {
-            pause: { firstMs: 1, mostMs: 5 },
-            graceMs: 1_000,
-            undoAttempts: 50,
-            undoAttemptsForGood: 50,
-            interruptions: 50,
-          },
-          fault: (point) => world.onPoint(point),
-        },
-      });
-      const operations = { ...platform.operations, ...world.dress(platform.operations) };
-      const rooms = await makeRooms({
-        deployment: DEPLOYMENT,
-        dataDir,
-        platform: { ...platform, operations },
-        engines: makeTwins(mortal),
-        shelf,
-        clock,
-        log,
-        environment: {},
-        isPortFree: async () => true,
-      });
-      life = { mortal, controller: { platform: { ...platform, operations }, rooms } };
+      const controller = await bear(mortal, store);
+      life = { mortal, controllers: [controller] };
       // An engine that is away keeps no controller from starting.
       await world.beat().catch(() => undefined);
-      await platform.operations.driver.start();
+      await controller.platform.operations.driver.start();
       born.resolve();
-      return life.controller;
+      return controller;
+    },
+
+    async startAnother(another) {
+      if (life === undefined) throw new Error('no controller lives');
+      const controller = await bear(life.mortal, another);
+      life.controllers.push(controller);
+      await controller.rooms.simulatedAgents?.beat(AbortSignal.timeout(WAIT_MS));
+      await controller.platform.operations.driver.start();
+      return controller;
     },
 
     kill() {
       if (life === undefined) return;
       life.mortal.die();
-      life.controller.platform.operations.driver.abandon();
+      for (const { platform } of life.controllers) platform.operations.driver.abandon();
       life = undefined;
       born = Promise.withResolvers();
     },
@@ -250,7 +265,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
         await born.promise;
         const mine = life;
         if (mine === undefined) continue;
-        const waiting = mine.controller.platform.operations.wait(id, AbortSignal.timeout(WAIT_MS));
+        const waiting = mine.controllers[0].platform.operations.wait(id, AbortSignal.timeout(WAIT_MS));
         const view = await Promise.race([waiting, mine.mortal.died]).catch((thrown: unknown) => {
           if (life === mine) throw thrown;
         });
@@ -291,10 +306,9 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
 
     async close() {
       await restarting;
-      const controller = life?.controller;
-      if (controller !== undefined) {
-        await controller.platform.operations.driver.stop();
-        await controller.rooms.close();
+      for (const { platform, rooms } of life?.controllers ?? []) {
+        await platform.operations.driver.stop();
+        await rooms.close();
       }
       if (options.store === undefined) await store.close();
       await rm(dataDir, { recursive: true, force: true });
