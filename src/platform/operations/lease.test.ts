@@ -152,7 +152,7 @@ withStores((test, engine) => {
         begun.resolve();
         await untilAborted(signal);
       },
-      { leaseMs: 600 },
+      { leaseMs: 9_000 },
     );
     await slow.driver.start();
     const eager = makeController(store, async () => 'stolen');
