@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Asker, Operation } from '../platform/operations/operation.ts';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
-import { takeConfigVersion } from '../servers/config-clock.ts';
+import { changeConfig } from '../servers/config-clock.ts';
 import { assertMemory } from '../servers/room.ts';
 import { AGENT_CALL_MS, contentVolume, type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
@@ -66,8 +66,7 @@ export function makePoolCreate(parts: PoolParts): OperationKind<Params> {
         },
         async undo({ signal }) {
           await fleet.volumes.delete(contentVolume(pool), { signal });
-          await store.transaction(async (sql) => {
-            await takeConfigVersion(sql);
+          await changeConfig(store, async (sql) => {
             await deletePool(sql, pool);
           });
           await parts.syncEdges(signal);

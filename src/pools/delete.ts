@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
-import { takeConfigVersion } from '../servers/config-clock.ts';
+import { changeConfig, takeConfigVersion } from '../servers/config-clock.ts';
 import { removeAllNodes, removeDirectories } from './create.ts';
 import { BACKUPS_PATH, contentVolume, type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
@@ -19,6 +19,8 @@ export async function startPoolDelete(
   { name, deleteBackups }: { name: string; deleteBackups: boolean },
   who: Asker,
 ): Promise<Operation> {
+  // As a site's creation does: whichever comes second sees the other.
+  await takeConfigVersion(sql);
   const pool = await readPool(sql, name);
   if (pool === undefined) throw commonProblems.make('not-found', { noun: 'pool', name });
   const sites = await parts.countSites(sql, name);
@@ -78,8 +80,7 @@ export function makePoolDelete(parts: PoolParts): OperationKind<Params> {
         name: 'forget',
         timeoutMs: 60_000,
         async do({ signal }) {
-          await store.transaction(async (sql) => {
-            await takeConfigVersion(sql);
+          await changeConfig(store, async (sql) => {
             await deletePool(sql, pool);
             await events.append(sql, { kind: 'pool.deleted', subject: poolLock(pool), by: 'operation' });
           });

@@ -3,7 +3,7 @@
 // (more) nodes live than the pool wants. A dead node is replaced, never repaired: the new one is begun first, so that
 // service returns as early as it can.
 import type { NodeReport } from '../protocol/contract.ts';
-import { takeConfigVersion } from '../servers/config-clock.ts';
+import { changeConfig } from '../servers/config-clock.ts';
 import { nodeLock, type PoolParts, poolLock } from './parts.ts';
 import { startMissing, startRemoval } from './start-nodes.ts';
 import { listNodes, listPools, type NodeRow, readNode, storeNodeState } from './store.ts';
@@ -34,8 +34,7 @@ export async function noteNodeReports(
     const reason = dead
       ? `no good answer for ${Math.round(report.sinceMs / 1000)} s: ${report.detail}`
       : 'it answers again';
-    await store.transaction(async (sql) => {
-      await takeConfigVersion(sql);
+    await changeConfig(store, async (sql) => {
       const change = dead
         ? { from: ['ready'] as const, to: 'unhealthy' as const, atEdge: true, reason }
         : { from: ['unhealthy'] as const, to: 'ready' as const, atEdge: true, reason };

@@ -154,7 +154,7 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
     async (c) => {
       const { name } = c.req.valid('param');
       const wish = { name, deleteBackups: c.req.valid('query').deleteBackups === 'true' };
-      const operation = await store.transaction((sql) => startPoolDelete(parts, sql, wish, whoOf(c)));
+      const operation = await store.transaction((sql) => startPoolDelete(parts, sql, wish, whoOf(c)), 'read committed');
       return answerAccepted(c, operation);
     },
   );

@@ -9,6 +9,7 @@ import { poolProblems } from '../pools/problems.ts';
 import { listPools, readPool } from '../pools/store.ts';
 import { hostName } from '../protocol/site-document.ts';
 import { takeConfigVersion } from '../servers/config-clock.ts';
+import { assertDisk } from '../servers/room.ts';
 import { type SiteParts, secretsOf } from './parts.ts';
 import { siteProblems } from './problems.ts';
 import { countSitesByPool, insertSite, readConflictingHost, readFreeUid, readSite } from './store.ts';
@@ -39,7 +40,7 @@ export type NewSite = z.infer<typeof newSiteSchema>;
 /** Unix user ids of sites begin here, above Debian's own users. */
 const FIRST_UID = 20_000;
 /** A new site is refused when less disk is free: a database, some uploads and a backup must fit. */
-export const SITE_DISK_MB = 512;
+const SITE_DISK_MB = 512;
 const ID_ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
 
 function makeSiteId(): string {
@@ -82,6 +83,13 @@ function assertSettings(recipe: Recipe, app: string, given: NewSite['settings'])
       throw siteProblems.make('unknown-setting', { app, setting, known: known.join(', ') || 'none' });
     }
   }
+}
+
+/** Begins `site.create` unless the disk is nearly full or something else is wrong with the wish. */
+export async function beginSiteCreate(parts: SiteParts, wish: NewSite, who: Asker): Promise<Operation> {
+  await assertDisk(parts.pools.fleet, SITE_DISK_MB);
+  // As changeConfig: the version that it takes first keeps those that come at once apart.
+  return parts.store.transaction((sql) => startSiteCreate(parts, sql, wish, who), 'read committed');
 }
 
 /** Stores the site and begins `site.create`. Throws before anything is stored when something is wrong with the wish. */

@@ -6,7 +6,7 @@ import { poolProblems } from '../pools/problems.ts';
 import { listNodes, type NodeRow } from '../pools/store.ts';
 import { syncPool } from '../pools/sync.ts';
 import type { ExecResult } from '../protocol/contract.ts';
-import { takeConfigVersion } from '../servers/config-clock.ts';
+import { changeConfig } from '../servers/config-clock.ts';
 import { type SiteParts, urlOf } from './parts.ts';
 import { siteProblems } from './problems.ts';
 import { type SiteRow, type SiteState, storeSiteState } from './store.ts';
@@ -30,9 +30,7 @@ export async function enterState(
   change: { state: SiteState; reason: string; first: 'nodes' | 'edges' },
   signal: AbortSignal,
 ): Promise<void> {
-  await parts.store.transaction(async (sql) => {
-    await storeSiteState(sql, site.id, change.state, change.reason, await takeConfigVersion(sql));
-  });
+  await changeConfig(parts.store, (sql, version) => storeSiteState(sql, site.id, change.state, change.reason, version));
   const toNodes = () => syncPool(parts.pools, site.pool, signal);
   const toEdges = () => parts.pools.syncEdges(signal);
   if (change.first === 'nodes') {

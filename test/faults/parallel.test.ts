@@ -4,21 +4,18 @@ import { Problem } from '../../src/lib/errors.ts';
 import { withStores } from '../../src/platform/test-store.ts';
 import { healPools } from '../../src/pools/heal.ts';
 import { listNodes, storePoolWanted } from '../../src/pools/store.ts';
-import { newSiteSchema, startSiteCreate } from '../../src/sites/admit.ts';
+import { beginSiteCreate, newSiteSchema } from '../../src/sites/admit.ts';
 import { listSites } from '../../src/sites/store.ts';
 import { assertConsistent } from './consistency.ts';
 import { tester, type World, withDeployedWorld } from './world.ts';
 
 const AT_ONCE = 50;
 
-const create = (world: World, wish: { name: string; host: string }) =>
-  world.begin((sql, { rooms }) =>
-    startSiteCreate(
-      rooms.parts.sites,
-      sql,
-      newSiteSchema.parse({ name: wish.name, app: 'wordpress', hosts: [wish.host] }),
-      tester,
-    ),
+const create = (world: World, { name, host }: { name: string; host: string }) =>
+  beginSiteCreate(
+    world.controller.rooms.parts.sites,
+    newSiteSchema.parse({ name, app: 'wordpress', hosts: [host] }),
+    tester,
   );
 
 withStores((test, engine) => {
