@@ -58,6 +58,9 @@ const nodeSchema = z
 /** Nodes share their image's blocks; this is for their logs and the first uploads. */
 const POOL_DISK_MB = 512;
 
+/** Without what only the pools' own work reads. */
+const toNodeView = (node: NodeRow): z.infer<typeof nodeSchema> => nodeSchema.parse(node);
+
 const nameParam = z.object({ name: z.string() });
 
 /** /v1/pools and /v1/nodes. */
@@ -173,7 +176,8 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
       const after = fromPageToken(pageToken) ?? '';
       const nodes = (await listNodes(store, pool === undefined ? {} : { pool }))
         .sort((a, b) => (a.name < b.name ? -1 : 1))
-        .filter((node) => node.name > after);
+        .filter((node) => node.name > after)
+        .map(toNodeView);
       return c.json(
         toPage(nodes, pageSize, (node) => node.name),
         200,
@@ -194,7 +198,7 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
       const { name } = c.req.valid('param');
       const node = await readNode(store, name);
       if (node === undefined) throw commonProblems.make('not-found', { noun: 'node', name });
-      return c.json(node, 200);
+      return c.json(toNodeView(node), 200);
     },
   );
   routes.openapi(
