@@ -21,8 +21,7 @@ import { startPoolDelete } from './delete.ts';
 import type { PoolParts } from './parts.ts';
 import { startReplacement } from './replace-node.ts';
 import { startPoolScale } from './scale.ts';
-
-import { listNodes, listPools, readNode, storePoolMaxSites } from './store.ts';
+import { listNodes, listPools, type NodeRow, readNode, storePoolMaxSites } from './store.ts';
 
 const poolSchema = z
   .object({
