@@ -80,7 +80,9 @@ export async function assertConsistent(world: World): Promise<void> {
   for (const pool of pools) {
     const { changed } = await readPoolConfig(controller.rooms.parts.sites, pool.name, 0);
     for (const node of nodes.filter((one) => one.pool === pool.name && one.state === 'ready')) {
-      assert.deepEqual(world.agents.applied.get(node.name) ?? [], changed, `the sites on ${node.name}`);
+      const applied = world.agents.applied.get(node.name) ?? [];
+      const byName = applied.toSorted((one, other) => (one.name < other.name ? -1 : 1));
+      assert.deepEqual(byName, changed, `the sites on ${node.name}`);
     }
   }
   const folders = sites.filter(
