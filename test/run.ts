@@ -151,7 +151,7 @@ const stages: Stage[] = [
       try {
         const env = { ESPALIER_TEST_POSTGRES: postgres.url };
         return await runNodeTests(
-          ['--test-timeout=120000', 'src/**/*.test.ts', 'test/*.test.ts', 'test/faults/*.test.ts'],
+          ['--test-force-exit', '--test-timeout=120000', 'src/**/*.test.ts', 'test/*.test.ts', 'test/faults/*.test.ts'],
           signal,
           env,
         );
@@ -168,7 +168,10 @@ const stages: Stage[] = [
       const host = { dataDir: '/var/lib/espalier', env: process.env, clock, morePackages: TEST_PACKAGES };
       await runSteps(makeHostSteps(host), { display, clock, signal });
       // One file after another: they measure, and they share two cores with the engines that they test.
-      return await runNodeTests(['--test-concurrency=1', '--test-timeout=900000', 'test/system/*.test.ts'], signal);
+      return await runNodeTests(
+        ['--test-concurrency=1', '--test-force-exit', '--test-timeout=900000', 'test/system/*.test.ts'],
+        signal,
+      );
     },
   },
 ];

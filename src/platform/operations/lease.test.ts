@@ -123,7 +123,7 @@ withStores((test, engine) => {
         aborted.resolve();
         signal.throwIfAborted();
       },
-      { leaseMs: 1_200 },
+      { leaseMs: 3_000 },
     );
     await lonely.driver.start();
     const { id } = await begin(store, lonely, 'thing');
