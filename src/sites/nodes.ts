@@ -42,14 +42,15 @@ export async function enterState(
   }
 }
 
-/** Runs a command as the site's user in one ready node. */
+/** Runs a command as the site's user in one ready node. Sites are spread by their user ids: many at once are not one node's load. */
 export async function execInSite(
   parts: SiteParts,
   site: SiteRow,
   command: { argv: readonly string[]; stdin?: string; timeoutMs: number },
   signal: AbortSignal,
 ): Promise<ExecResult> {
-  const [node] = await readServingNodes(parts, site.pool);
+  const nodes = await readServingNodes(parts, site.pool);
+  const node = nodes[site.uid % nodes.length] ?? nodes[0];
   const params = {
     node: node.name,
     site: site.id,
