@@ -18,7 +18,9 @@ export const HTTP_PORT = 18_480;
 export const PROJECT_DIR = join(import.meta.dirname, '..');
 
 const UP_MS = 1_800_000;
-const POLL_MS = 50;
+const UNDER_WAY: readonly OperationDocument['state'][] = ['pending', 'running', 'recovering'];
+/** An operation's page is no light reading for the controller: it must not be kept from its work. */
+const POLL_MS = 250;
 
 export interface EdgeView {
   name: string;
@@ -50,6 +52,8 @@ export interface Place {
   begin(method: string, path: string, body?: unknown, query?: Record<string, string | number>): Promise<string>;
   /** Waits for an operation's end; throws when it did not succeed. */
   finish(id: string, timeoutMs?: number): Promise<OperationDocument>;
+  /** The same for many at once, with few questions; what did not succeed is told and left out. */
+  finishAll(ids: readonly string[]): Promise<OperationDocument[]>;
   listNodes(pool: string): Promise<NodeView[]>;
   readEdge(): Promise<EdgeView>;
   /** Makes a pool of the bench's own app `plain`, with as many nodes, unless it is there. */
@@ -126,6 +130,19 @@ export function makePlace(): Place {
           throw new Error(`${body.title} ${body.state}: ${body.problem?.detail ?? 'no reason given'}`);
         await clock.wait(POLL_MS, bound);
       }
+    },
+    async finishAll(ids) {
+      const filter = UNDER_WAY.map((state) => `state=${state}`).join(' ');
+      const bound = AbortSignal.timeout(UP_MS);
+      let left = new Set(ids);
+      while (left.size > 0) {
+        await clock.wait(POLL_MS, bound);
+        const underWay = await list<{ id: string }>('/v1/operations', { filter });
+        left = new Set(underWay.map(({ id }) => id).filter((id) => left.has(id)));
+      }
+      const ended = await Promise.allSettled(ids.map((id) => place.finish(id)));
+      for (const one of ended) if (one.status === 'rejected') say(String(one.reason));
+      return ended.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
     },
     listNodes: (pool) => list<NodeView>('/v1/nodes', { pool }),
     async readEdge() {

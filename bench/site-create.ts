@@ -5,7 +5,7 @@ import { makeBareInstaller } from './bare-installer.ts';
 import { type Benchmark, toRow } from './bench.ts';
 import { type Memory, readMemory } from './memory.ts';
 import type { Place } from './place.ts';
-import { beginSite, createSite, inTurns, listReadySites, makeNames, removeLeftovers } from './sites.ts';
+import { beginSite, createSites, inTurns, listReadySites, makeNames, removeLeftovers } from './sites.ts';
 import { median, quantile, round } from './statistics.ts';
 import { isPage, makeVisitor, untilServed, type Visitor } from './visit.ts';
 
@@ -74,9 +74,8 @@ export const siteCreate: Benchmark = {
     place.say(`${PARALLEL} at once`);
     const parallelNames = Array.from({ length: PARALLEL }, makeName);
     const parallelMs = place.clock.monotonicMs();
-    const parallel = await Promise.allSettled(parallelNames.map((name) => createSite(place, name, POOL)));
+    await createSites(place, parallelNames, POOL);
     const parallelS = (place.clock.monotonicMs() - parallelMs) / 1000;
-    for (const outcome of parallel) if (outcome.status === 'rejected') place.say(String(outcome.reason));
     const parallelOk = await countServed(place, [edge, ...direct], parallelNames);
 
     const idle = await fill(place, makeName);
@@ -146,7 +145,7 @@ async function fill(place: Place, makeName: () => string): Promise<string[]> {
     if (missing <= 0) return listReadySites(place, POOL);
     place.say(`${missing} more sites to make`);
     const names = Array.from({ length: Math.min(missing, FILL_AT_ONCE) }, makeName);
-    await Promise.all(names.map((name) => createSite(place, name, POOL)));
+    await createSites(place, names, POOL);
   }
 }
 

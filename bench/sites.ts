@@ -27,6 +27,11 @@ export async function createSite(place: Place, name: string, app: string): Promi
   return place.finish(await beginSite(place, name, app));
 }
 
+/** Asks for all in the same moment; gives those operations that succeeded. */
+export async function createSites(place: Place, names: readonly string[], app: string): Promise<OperationDocument[]> {
+  return place.finishAll(await Promise.all(names.map((name) => beginSite(place, name, app))));
+}
+
 /** Names of the sites in a pool that are ready. */
 export async function listReadySites(place: Place, pool: string): Promise<string[]> {
   return listNames(place, `pool=${pool} state=ready`);
