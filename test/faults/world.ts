@@ -162,7 +162,8 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     const platform = await openPlatform({
       dataDir,
       store: mortal.wrapStore(itsStore),
-      clock,
+      // Not the one that skips: leases would run out.
+      clock: makeSystemClock(),
       log,
       driver: {
         pollMs: 50,
@@ -266,8 +267,10 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
         const mine = life;
         if (mine === undefined) continue;
         const waiting = mine.controllers[0].platform.operations.wait(id, AbortSignal.timeout(WAIT_MS));
-        const view = await Promise.race([waiting, mine.mortal.died]).catch((thrown: unknown) => {
-          if (life === mine) throw thrown;
+        const view = await Promise.race([waiting, mine.mortal.died]).catch(async (thrown: unknown) => {
+          if (life !== mine) return;
+          const { title, state, waiting: why, steps } = await mine.controllers[0].platform.operations.read(id);
+          throw new Error(`${title} is ${state} for ever: ${JSON.stringify({ why, steps })}`, { cause: thrown });
         });
         waiting.catch(() => undefined);
         if (view !== undefined && life === mine) return view;
