@@ -18,8 +18,8 @@ const clock = makeSystemClock();
 
 /** What the system tests call beyond what Espalier itself needs: the browser. */
 const TEST_PACKAGES = ['chromium'];
-/** All of it is to end within 30 minutes on two cores; a stage that hangs must not eat the others' time unseen. */
-const BOUNDS_MS = { check: 300_000, unit: 600_000, system: 1_500_000 };
+/** The aim is 30 minutes for all of it on two quiet cores; a busy machine gets more, and a stage that hangs is seen. */
+const BOUNDS_MS = { check: 300_000, unit: 600_000, system: 2_700_000 };
 
 interface Outcome {
   passed: number;
