@@ -38,23 +38,26 @@ after(async () => {
 const afterEach = (kind: string, steps: readonly string[], when = 'after-do') =>
   steps.map((step) => `${kind}/${step}/${when}`);
 
-/** Begins something and kills the controller at each point in order; then one lives, and the operation ends. */
+/**
+ * Begins something and kills the controller at each point in order; then one lives, and the operation ends. Without an
+ * id from `begin` it is the newest of its kind, which the controller has begun by itself.
+ */
 async function killAt(
   points: readonly string[],
-  begin: () => Promise<string>,
+  begin: () => Promise<string | undefined>,
   firstFault?: string,
 ): Promise<OperationDocument> {
-  let id: string | undefined;
+  let begun: { id: string | undefined } | undefined;
   for (const point of points) {
     await daemons.controller.kill();
     const fault = `${point}:kill`;
-    const faults = id === undefined && firstFault !== undefined ? `${firstFault},${fault}` : fault;
+    const faults = begun === undefined && firstFault !== undefined ? `${firstFault},${fault}` : fault;
     await daemons.controller.start({ fault: faults });
-    id ??= await begin();
+    begun ??= { id: await begin() };
     await daemons.controller.died();
   }
   await daemons.controller.start();
-  assert.ok(id !== undefined);
+  const id = begun?.id ?? (await place.api.readNewest(points[0]?.split('/')[0] ?? '')).id;
   return await place.api.ended(id);
 }
 
@@ -180,14 +183,41 @@ void describe('the controller killed at the steps of', () => {
     await place.api.assertInOrder();
   });
 
+  void it('image.bake', async () => {
+    const steps = ['parent', 'seed', 'packages', 'files', 'prepare', 'publish', 'clean'];
+    const points = afterEach('image.bake', steps).toSpliced(-2, 0, 'image.bake/publish/before-do');
+    const baked = await killAt(points, () => place.api.begin('POST', '/v1/images', { recipe: 'hello' }));
+    await assertAllWell(baked, 'succeeded');
+  });
+
+  void it('deployment.up', async () => {
+    const up = await killAt(afterEach('deployment.up', ['place', 'start', 'build', 'sites', 'ready']), () =>
+      place.api.begin('POST', '/v1/deployment', {}),
+    );
+    await assertAllWell(up, 'succeeded');
+  });
+
   void it('database.create and database.delete', async () => {
     const created = await killAt(afterEach('database.create', ['place', 'volumes', 'container', 'healthy']), () =>
       place.api.begin('POST', '/v1/databases', { name: 'db2', memoryMb: 256 }),
     );
     await assertAllWell(created, 'succeeded');
-    const { steps } = created;
-    assert.equal(steps.length, 4, 'every step was killed at');
+    assert.equal(created.steps.length, 4, 'every step was killed at');
     await place.api.succeed('DELETE', '/v1/databases/db2');
     await place.api.assertInOrder();
+  });
+
+  // The last one: the only edge is away meanwhile.
+  void it('edge.create, when it heals', async () => {
+    const [edge] = await place.fleet.instances.list({ labels: { kind: 'edge' } });
+    assert.ok(edge !== undefined);
+    const healed = await killAt(afterEach('edge.create', ['place', 'container', 'configure', 'open']), async () => {
+      await place.fleet.instances.delete(edge.name, { force: true });
+      return undefined;
+    });
+    assert.equal(healed.by, 'heal');
+    visitor.take();
+    await until('pages through the new edge', 60_000, async () => (visitor.take().good > 0 ? true : undefined));
+    await assertAllWell(healed, 'succeeded');
   });
 });

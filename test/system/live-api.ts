@@ -2,7 +2,7 @@
 // ask a controller that it has just started, or that has just died.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import type { EventDocument, FindingDocument, OperationDocument, PageDocument } from '../../src/cli/documents.ts';
+import type { FindingDocument, OperationDocument, PageDocument } from '../../src/cli/documents.ts';
 import type { ProblemDocument } from '../../src/lib/errors.ts';
 import { type Received, type Sent, send, until } from './live-http.ts';
 
@@ -89,6 +89,12 @@ export function makeLiveApi(dataDir: string, httpPort: number) {
       assert.equal(operation.state, 'succeeded', renderOperation(operation));
       return operation;
     },
+    /** The newest operation of a kind. */
+    async readNewest(kind: string): Promise<OperationDocument> {
+      const { items } = await read<PageDocument<OperationDocument>>(`/v1/operations?filter=kind%3D${kind}&pageSize=1`);
+      assert.ok(items[0] !== undefined, `there is an operation ${kind}`);
+      return items[0];
+    },
     readSite: (name: string) => read<SiteDocumentView>(`/v1/sites/${name}`),
     /** Deletes a site without grace time and waits until its name is free again. */
     async removeSite(name: string): Promise<void> {
@@ -105,9 +111,6 @@ export function makeLiveApi(dataDir: string, httpPort: number) {
       return items.filter((node) => node.state === 'ready');
     },
     readLogin: (site: string) => read<{ url: string; user: string; password: string }>(`/v1/sites/${site}/first-login`),
-    /** All events of a subject. */
-    readEvents: async (subject: string) =>
-      (await read<PageDocument<EventDocument>>(`/v1/events?subject=${subject}&pageSize=200`)).items,
     /** A page of a site: through the edge, or on one node when its address is given. */
     visit(hostName: string, path: string, given: Partial<Sent> & { address?: string } = {}): Promise<Received> {
       const { address, headers, ...sent } = given;

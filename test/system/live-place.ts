@@ -47,12 +47,15 @@ export interface LivePlace {
 }
 
 const clock = makeSystemClock();
-const keeps = () => process.env.ESPALIER_TEST_KEEP === '1';
+/** Whether it is to stay for the next run. */
+export const keepsLivePlace = (): boolean => process.env.ESPALIER_TEST_KEEP === '1';
 
 function runEspalier(argv: readonly string[], env: Record<string, string>, timeoutMs: number): Promise<CommandResult> {
   const { promise, resolve, reject } = Promise.withResolvers<CommandResult>();
+  // `up` hands ESPALIER_… on to the daemons: not what is the tests' own.
+  const { ESPALIER_TEST_RUN: _run, ESPALIER_TEST_KEEP: _keep, ...outer } = process.env;
   const child = spawn(join(ROOT, 'espalier'), ['--deployment', NAME, ...argv], {
-    env: { ...process.env, NO_COLOR: '1', ESPALIER_APPS_DIR: join(ROOT, 'test/apps'), ...env },
+    env: { ...outer, NO_COLOR: '1', ESPALIER_APPS_DIR: join(ROOT, 'test/apps'), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     signal: AbortSignal.timeout(timeoutMs),
   });
@@ -105,7 +108,7 @@ export async function openLivePlace(): Promise<LivePlace> {
   const stamp = await readFile(STAMP, 'utf8')
     .then((text) => JSON.parse(text) as { run: string; sources: string })
     .catch(() => undefined);
-  const mayStay = stamp?.sources === sources && (stamp.run === run || keeps());
+  const mayStay = stamp?.sources === sources && (stamp.run === run || keepsLivePlace());
   if (!mayStay) await destroyLivePlace();
   // Kept from an earlier run: today's code, not that of the daemons that still run.
   else if (stamp.run !== run) await stopDaemons();
@@ -118,7 +121,7 @@ export async function openLivePlace(): Promise<LivePlace> {
     espalier: (argv, env = {}) => runEspalier(argv, env, COMMAND_MS),
     async leave() {
       await fleet.close();
-      if (process.env.ESPALIER_TEST_RUN === undefined && !keeps()) await destroyLivePlace();
+      if (process.env.ESPALIER_TEST_RUN === undefined && !keepsLivePlace()) await destroyLivePlace();
     },
   };
 }
