@@ -2,6 +2,7 @@
 import { startEdgeCreate } from '../../src/edge/create.ts';
 import { storeEdgeState } from '../../src/edge/store.ts';
 import { startBake } from '../../src/images/bake.ts';
+import { listImages } from '../../src/images/store.ts';
 import { listServices, storeServiceState } from '../../src/services/store.ts';
 import { describeTrials, type Trial } from './trials.ts';
 import { tester, type World } from './world.ts';
@@ -41,9 +42,11 @@ function serviceTrials(noun: 'database' | 'cache'): Record<string, Trial> {
     [`the renewal of a ${noun} server`]: {
       kind: `${noun}.renew`,
       async prepare(world) {
-        await world.run((sql, { rooms }) => startBake(rooms.parts.images, sql, noun, tester));
-        const image = await roomOf(world).readServiceImage();
         const [first] = await listServices(world.store, noun);
+        const isOther = ({ fingerprint }: { fingerprint: string }) => fingerprint !== first?.image;
+        if (!(await listImages(world.store, noun)).some(isOther))
+          await world.run((sql, { rooms }) => startBake(rooms.parts.images, sql, noun, tester));
+        const image = (await listImages(world.store, noun)).find(isOther)?.fingerprint ?? '';
         return (sql) => roomOf(world).startRenew(sql, { name: first?.name ?? '', image }, tester);
       },
     },
