@@ -44,17 +44,31 @@ export interface Peer<Theirs extends Contract> {
   disconnected(): void;
 }
 
+const problemSchema = z.object({
+  type: z.string(),
+  code: z.string(),
+  title: z.string(),
+  status: z.number(),
+  detail: z.string(),
+  todo: z.string(),
+  retryable: z.boolean(),
+  about: z.record(z.string(), z.unknown()).optional(),
+});
+
+/** What a timer can hold. */
+const LONGEST_MS = 2 ** 31 - 1;
+
 const messageSchema = z.discriminatedUnion('t', [
   z.object({
     t: z.literal('call'),
     id: z.number(),
     method: z.string(),
     params: z.unknown(),
-    timeoutMs: z.number().positive(),
+    timeoutMs: z.number().positive().max(LONGEST_MS),
   }),
   z.object({ t: z.literal('cancel'), id: z.number() }),
   z.object({ t: z.literal('result'), id: z.number(), result: z.unknown() }),
-  z.object({ t: z.literal('problem'), id: z.number(), problem: z.custom<ProblemDocument>() }),
+  z.object({ t: z.literal('problem'), id: z.number(), problem: problemSchema }),
 ]);
 
 interface OpenCall {
@@ -156,7 +170,7 @@ export function makePeer<Ours extends Contract, Theirs extends Contract>(parts: 
       if (message.t === 'call') void answer(message.id, message.method, message.params, message.timeoutMs);
       else if (message.t === 'cancel') answering.get(message.id)?.abort(new Error('cancelled by the caller'));
       else if (message.t === 'result') open.get(message.id)?.settle({ result: message.result });
-      else open.get(message.id)?.settle({ problem: new Problem(message.problem) });
+      else open.get(message.id)?.settle({ problem: new Problem(message.problem as ProblemDocument) });
     },
     disconnected() {
       gone = true;
