@@ -2,7 +2,7 @@
 // only place that writes there. Every file changes by a rename, under a path that stays: PHP remembers for minutes where a
 // link led. site.json is written last. What stands here is also the last good copy while the controller is away.
 import { chmod, chown, mkdir, readdir, readFile, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { SiteDocument } from '../protocol/site-document.ts';
 import { type RenderedEntry, renderSiteVersion, renderUserRecords } from './render-site.ts';
 
@@ -65,13 +65,11 @@ export function makePoolDirectory(root: string): PoolDirectory {
 
   async function removeSite(site: string): Promise<void> {
     await removeHosts(site, new Set());
-    const text = await readFile(inConfig('sites', site, SITE_FILE), 'utf8').catch(() => undefined);
-    await rm(inConfig('sites', site), { recursive: true, force: true });
-    if (text !== undefined) {
-      for (const entry of renderUserRecords(JSON.parse(text) as SiteDocument)) {
-        await rm(inConfig('userdb', entry.path), { force: true });
-      }
+    for (const record of await readdir(inConfig('userdb'))) {
+      const target = await readlink(inConfig('userdb', record)).catch(() => record);
+      if (target.startsWith(`${site}.`)) await rm(inConfig('userdb', record), { force: true });
     }
+    await rm(inConfig('sites', site), { recursive: true, force: true });
   }
 
   return {
@@ -90,10 +88,11 @@ export function makePoolDirectory(root: string): PoolDirectory {
       return Number.parseInt(text, 10) || 0;
     },
     async write({ version, changed, present }) {
-      for (const document of changed) await writeSite(document);
+      // First what goes: a new site may have its host names and its user's number.
       const keep = new Set(present);
       const removed = (await readdir(inConfig('sites'))).filter((site) => !keep.has(site));
       for (const site of removed) await removeSite(site);
+      for (const document of changed) await writeSite(document);
       await replaceFile(versionFile, String(version), { mode: 0o600, uid: 0, gid: 0 });
       return { removed };
     },
@@ -108,10 +107,13 @@ export function makePoolDirectory(root: string): PoolDirectory {
   };
 }
 
+/** A name beside it that neither a host nor a site can have. */
+const draftOf = (path: string): string => join(dirname(path), `.${basename(path)}.new`);
+
 /** Puts a link in place of whatever link was there, in one rename. */
 async function replaceLink(path: string, target: string): Promise<void> {
   if ((await readlink(path).catch(() => undefined)) === target) return;
-  const draft = `${path}.new`;
+  const draft = draftOf(path);
   await rm(draft, { force: true });
   await symlink(target, draft);
   await rename(draft, path);
@@ -122,7 +124,7 @@ async function replaceFile(
   content: string,
   attributes: { mode: number; uid: number; gid: number },
 ): Promise<void> {
-  const draft = `${path}.new`;
+  const draft = draftOf(path);
   await writeFile(draft, content, { mode: 0o600 });
   await chown(draft, attributes.uid, attributes.gid);
   await chmod(draft, attributes.mode);
