@@ -27,7 +27,7 @@ export function makeServerFollower(parts: {
 }): ServerFollower {
   const { file, controller, onChange, log } = parts;
   let document: ServerDocument | undefined;
-  let writing: Promise<void> = Promise.resolve();
+  let last: Promise<unknown> = Promise.resolve();
 
   async function keep(text: string): Promise<void> {
     await mkdir(dirname(file), { recursive: true, mode: 0o700 });
@@ -35,28 +35,42 @@ export function makeServerFollower(parts: {
     await rename(`${file}.new`, file);
   }
 
+  async function syncOnce(): Promise<ServerDocument> {
+    const peer = controller();
+    if (peer === undefined) throw protocolProblems.make('disconnected', { name: 'controller' });
+    const next = await peer.call('config.server', {}, { timeoutMs: READ_TIMEOUT_MS });
+    document = next;
+    onChange(next);
+    await keep(JSON.stringify(next));
+    return next;
+  }
+
   return {
     current: () => document,
     async load() {
       const text = await readFile(file, 'utf8').catch(() => undefined);
       if (text === undefined) return;
-      const parsed = serverDocumentSchema.safeParse(JSON.parse(text));
-      if (!parsed.success) {
+      const kept = parse(text);
+      if (kept === undefined) {
         log.warn({ file }, 'the kept copy of the server document cannot be used; waiting for the controller');
         return;
       }
-      document = parsed.data;
-      onChange(document);
+      document = kept;
+      onChange(kept);
     },
-    async sync() {
-      const peer = controller();
-      if (peer === undefined) throw protocolProblems.make('disconnected', { name: 'controller' });
-      const next = await peer.call('config.server', {}, { timeoutMs: READ_TIMEOUT_MS });
-      document = next;
-      onChange(next);
-      writing = writing.then(() => keep(JSON.stringify(next)));
-      await writing;
-      return next;
+    sync() {
+      // One after the other, so that no older answer comes last.
+      const mine = last.then(syncOnce, syncOnce);
+      last = mine;
+      return mine;
     },
   };
+}
+
+function parse(text: string): ServerDocument | undefined {
+  try {
+    return serverDocumentSchema.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
 }
