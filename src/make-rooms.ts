@@ -277,8 +277,9 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
             log.warn({ err: thrown }, 'edges not synced'),
           );
         }
-        return null;
+        return { lost: [], leaseMs: 10_000 };
       },
+      'runs.report': async (_, { ended }) => ({ accepted: ended.map(({ id }) => id) }),
       'config.server': async (server) => {
         const [nodes, edges] = [await listNodes(store, { server }), await listEdges(store)];
         return {
@@ -329,6 +330,8 @@ function bindAnswers(answers: AgentAnswers, server: string) {
     hello: (params: Parameters<AgentAnswers['hello']>[1], signal: AbortSignal) => answers.hello(server, params, signal),
     heartbeat: (params: Parameters<AgentAnswers['heartbeat']>[1], signal: AbortSignal) =>
       answers.heartbeat(server, params, signal),
+    'runs.report': (params: Parameters<AgentAnswers['runs.report']>[1], signal: AbortSignal) =>
+      answers['runs.report'](server, params, signal),
     'config.server': (params: object, signal: AbortSignal) => answers['config.server'](server, params as never, signal),
     'config.pool': (params: { pool: string; since: number }, signal: AbortSignal) =>
       answers['config.pool'](server, params, signal),

@@ -58,6 +58,12 @@ export function makeAgentAnswers(parts: {
         throw commonProblems.make('internal', { what: `rm ended with ${code}: ${stderr.trim().slice(-300)}` });
       return null;
     },
+    'runs.start': async ({ runs }) => ({
+      started: [],
+      refused: runs.map(({ id }) => ({ id, why: 'this agent runs nothing yet' })),
+    }),
+    'runs.cancel': async () => null,
+    'runs.follow': async ({ offset }) => ({ text: '', offset, ended: true }),
     'server.sync': async () => {
       await server.sync();
       return null;

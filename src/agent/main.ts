@@ -1,5 +1,6 @@
 // The agent's program: builds its parts and runs until it is told to stop. One on each server.
 //   node src/agent/main.ts --deployment NAME --data-dir DIR [--controller SOCKET] [--server NAME] [--incus-socket PATH]
+import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -89,7 +90,9 @@ async function run(): Promise<void> {
     every(HEARTBEAT_MS, 'a heartbeat', async () => {
       const [load, nodes] = await Promise.all([readLoad(dataDir, clock), watch.probeAll(stop.signal)]);
       const bound = { timeoutMs: HEARTBEAT_MS * 5, signal: stop.signal };
-      await connection.controller()?.call('heartbeat', { load, nodes }, bound);
+      await connection
+        .controller()
+        ?.call('heartbeat', { load, nodes, beat: randomUUID(), slots: { free: 0, total: 0 }, runs: [] }, bound);
     }),
     every(RESYNC_MS, 'a look at everything', resync),
   ]);

@@ -1,5 +1,6 @@
 // The agents' simulated twin: every server of a simulated fleet has one, in the controller's own process. It reads the
 // same documents as the real one and answers the same calls; what it would do in a node it only remembers.
+import { randomUUID } from 'node:crypto';
 import type { Fleet } from '../engines/fleet.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
@@ -121,6 +122,12 @@ export function makeSimulatedAgents(parts: {
       memory.content.delete(`${pool}/${site}`);
       return null;
     },
+    'runs.start': async ({ runs }) => ({
+      started: [],
+      refused: runs.map(({ id }) => ({ id, why: 'the simulated agent runs nothing yet' })),
+    }),
+    'runs.cancel': async () => null,
+    'runs.follow': async ({ offset }) => ({ text: '', offset, ended: true }),
     'server.sync': async (_, signal) => {
       await follow(server, signal);
       return null;
@@ -169,7 +176,10 @@ export function makeSimulatedAgents(parts: {
         diskFreeBytes: member.diskFreeBytes,
         clockMs: clock.nowMs(),
       };
-      await ask(member.name).heartbeat({ load, nodes }, signal);
+      await ask(member.name).heartbeat(
+        { load, nodes, beat: randomUUID(), slots: { free: 0, total: 0 }, runs: [] },
+        signal,
+      );
     }
   }
 
