@@ -93,10 +93,13 @@ export function countDue(
   stretch = 1,
 ): { ticks: number; last: Date; next: Date | null } {
   if (schedule.everyS !== null) {
+    // `first` may lie between the steps: the stretch was another one when it was set.
     const next = readNext(schedule, now, stretch) ?? now;
-    const step = schedule.everyS * stretch * 1000;
-    const last = new Date(Math.max(first.getTime(), next.getTime() - step));
-    return { ticks: Math.max(1, Math.round((last.getTime() - first.getTime()) / step) + 1), last, next };
+    const second = readNext(schedule, first, stretch) ?? next;
+    if (second > now) return { ticks: 1, last: first, next };
+    const stepMs = schedule.everyS * stretch * 1000;
+    const last = new Date(next.getTime() - stepMs);
+    return { ticks: 2 + Math.round((last.getTime() - second.getTime()) / stepMs), last, next };
   }
   let ticks = 1;
   let last = first;
