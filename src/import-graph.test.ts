@@ -21,8 +21,9 @@ const LAYERS: Record<string, readonly string[]> = {
   pools: ['images'],
   sites: ['pools', 'databases', 'caches'],
   edge: ['sites', 'services'],
+  sequencer: ['sites'],
   deployment: ['edge'],
-  api: ['deployment'],
+  api: ['deployment', 'sequencer'],
   // With a simulated fleet the controller plays the agents too.
   main: ['api', 'agent'],
 };
@@ -43,7 +44,8 @@ function readGraph(): Graph {
   const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((file) => /(?<!\.test)\.ts$/.test(file));
   return new Map(
     files.map((file) => {
-      const imports = parseImports(readFileSync(join(SRC, file), 'utf8'));
+      // package.json is data, and below everything.
+      const imports = parseImports(readFileSync(join(SRC, file), 'utf8')).filter((path) => path.endsWith('.ts'));
       return [file, imports.map((path) => relative(SRC, resolve(SRC, dirname(file), path)))];
     }),
   );

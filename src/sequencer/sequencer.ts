@@ -33,6 +33,8 @@ export interface Sequencer {
   /** Gives runs to servers until no more can be given. The orders go on in the background; see `idle`. */
   choose(signal?: AbortSignal): Promise<{ leased: number }>;
   reclaim(): Promise<{ live: number; lost: number }>;
+  /** There may be something to choose. */
+  wake(): void;
   /** Resolves when no order to an agent and no batch is under way. */
   idle(): Promise<void>;
 }
@@ -103,6 +105,7 @@ export function makeSequencer(parts: SequencerParts & { clock: Clock; wake: () =
       }
     },
     reclaim,
+    wake,
     async idle() {
       while (orders.size > 0) await Promise.allSettled(orders);
       await Promise.all([renewals.idle(), ends.idle()]);

@@ -142,7 +142,7 @@ export async function closeSite(parts: StopParts, site: string, signal?: AbortSi
 export async function openSite(sql: Sql, parts: SequencerParts, site: string): Promise<void> {
   const now = await readTime(sql, parts.time);
   const tasks = await sql.query<Schedule & { id: string; pausedBy: string | null }>(
-    `UPDATE task SET site_closed = false WHERE site = $1
+    `UPDATE task SET site_closed = false WHERE site = $1 AND site_closed
      RETURNING id, every_s AS "everyS", offset_s AS "offsetS", cron, zone, paused_by AS "pausedBy"`,
     [site],
   );

@@ -23,7 +23,10 @@ export async function readServingNodes(parts: SiteParts, pool: string): Promise<
   return [first, ...rest];
 }
 
-/** Stores a site's new state and brings nodes and edges to it. `first`: who hears first, so that visitors never see a gap. */
+/**
+ * Stores a site's new state and brings nodes, edges and its tasks to it. `first`: who hears first, so that visitors never
+ * see a gap.
+ */
 export async function enterState(
   parts: SiteParts,
   site: SiteRow,
@@ -32,7 +35,9 @@ export async function enterState(
 ): Promise<void> {
   await parts.store.transaction(async (sql) => {
     await storeSiteState(sql, site.id, change.state, change.reason, await takeConfigVersion(sql));
+    if (change.state === 'ready') await parts.tasks.opened(sql, site.id);
   });
+  if (change.state !== 'ready') await parts.tasks.closed(site.id, signal);
   const toNodes = () => syncPool(parts.pools, site.pool, signal);
   const toEdges = () => parts.pools.syncEdges(signal);
   if (change.first === 'nodes') {

@@ -274,7 +274,7 @@ export function makeSimulatedFleet(options: FleetOptions): SimulatedFleet {
         const count = inbox.findIndex((message) => message.atMs > now());
         const due = inbox.splice(0, count < 0 ? inbox.length : count);
         if (due.length === 0) return;
-        await Promise.all(due.map(({ act }) => act()));
+        await Promise.all(due.map(async ({ act }) => act()));
       }
     },
     beat() {

@@ -169,6 +169,8 @@ CREATE TABLE alert (
   sentence text NOT NULL,
   raised_at timestamptz NOT NULL,
   told_at timestamptz,
+  -- A controller is about to tell it; after this another may.
+  telling_until timestamptz,
   over_at timestamptz,
   attempts int NOT NULL DEFAULT 0
 );
