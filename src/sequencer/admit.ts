@@ -3,9 +3,11 @@
 // than one with ten. Apart from choosing, which takes the open ones in their order and puts them on servers.
 //
 // The order is start-time fair queuing (Goyal, Vin, Cheng 1996) in worker-seconds: a run's tag is where its site's service
-// has got to (`finish`), or the virtual time now if that is later; the site then moves on by the run's expected cost over
-// its weight, and when the run has ended, by what it really took beyond that (end.ts). It gives each busy site its share
-// within one run's cost, as deficit round robin does, but the next run is one look into an index and not a tour of the sites.
+// has got to (`finish`), or the virtual time now if that is later, and beyond that the expected cost of the site's own runs that
+// are open and go before it: more urgent ones, and earlier ones of its class. When a run is leased its site moves on by its
+// expected cost over the site's weight (choose.ts); when it has ended, by what it really took beyond that (end.ts). It gives each
+// busy site its share within the cost of the runs that it may have open, as deficit round robin does, but the next run is one look
+// into an index and not a tour of the sites.
 import type { Sql } from '../platform/store.ts';
 import { type SequencerSettings, YIELDS } from './settings.ts';
 import type { TimeSource } from './time.ts';
@@ -14,6 +16,11 @@ import { NOW } from './time.ts';
 const VIRTUAL_YIELD = `(CASE picked.class ${Object.entries(YIELDS)
   .map(([name, { virtualS }]) => `WHEN '${name}' THEN ${virtualS}`)
   .join(' ')} END)::float8`;
+
+const renderOrder = (column: string): string =>
+  `(CASE ${column} ${Object.keys(YIELDS)
+    .map((name, order) => `WHEN '${name}' THEN ${order}`)
+    .join(' ')} END)`;
 
 /** Seconds that a class waits longer within its site, as an SQL expression over a column. */
 export const renderWaitS = (column: string): string =>
@@ -54,13 +61,13 @@ export async function admit(
      ), picked AS (
        SELECT DISTINCT ON (overlap_key) * FROM candidate ORDER BY overlap_key, turn, id
      ), placed AS (
-       SELECT picked.id, picked.site, picked.cost_s / picked.weight AS size, ${VIRTUAL_YIELD} AS yields,
-         picked.start + coalesce(sum(picked.cost_s / picked.weight) OVER (
-           PARTITION BY picked.site ORDER BY picked.turn, picked.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS tag
+       SELECT picked.id, ${VIRTUAL_YIELD} AS yields, picked.start + (
+           (SELECT coalesce(sum(cost_s), 0) FROM run AS own WHERE own.site = picked.site AND own.open AND own.state = 'queued'
+              AND ${renderOrder('own.class')} <= ${renderOrder('picked.class')})
+           + coalesce(sum(picked.cost_s) OVER (PARTITION BY picked.site
+               ORDER BY ${renderOrder('picked.class')}, picked.turn, picked.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
+         ) / picked.weight AS tag
        FROM picked
-     ), moved AS (
-       UPDATE site_share SET finish = ends.finish
-       FROM (SELECT site, max(tag + size) AS finish FROM placed GROUP BY site) AS ends WHERE site_share.site = ends.site
      )
      UPDATE run SET open = true, tag = placed.tag, rank = placed.tag + placed.yields
      FROM placed WHERE run.id = placed.id AND NOT run.open RETURNING run.id`,

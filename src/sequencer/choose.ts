@@ -29,6 +29,8 @@ export interface Lease {
 interface OpenRun {
   id: number;
   pool: string;
+  site: string;
+  costS: number;
   class: TaskClass;
   tag: number;
   rank: number;
@@ -76,7 +78,9 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
       const result = await store.transaction(async (sql) => {
         const runs = await claimOpen(sql, wishes);
         const placed = place(runs, pools, servers, { settings, random });
-        return { runs, placed, leases: await lease(sql, parts, placed) };
+        const leases = await lease(sql, parts, placed);
+        await charge(sql, placed);
+        return { runs, placed, leases };
       }, 'read committed');
 
       if (whole) wholeAtMs = clock.monotonicMs();
@@ -122,7 +126,7 @@ function claimOpen(
   return sql.query<OpenRun>(
     `SELECT next.* FROM jsonb_to_recordset($1::jsonb) AS wish (pool text, classes jsonb, floor float8, most int)
      CROSS JOIN LATERAL (
-       SELECT id, pool, class, tag, rank FROM run
+       SELECT id, pool, site, class, tag, rank, cost_s AS "costS" FROM run
        WHERE run.pool = wish.pool AND run.rank >= wish.floor AND state = 'queued' AND open AND wish.classes ? run.class
        ORDER BY run.rank LIMIT wish.most FOR UPDATE SKIP LOCKED
      ) AS next ORDER BY next.rank`,
@@ -178,5 +182,22 @@ async function lease(
       settings.leaseMs / 1000,
       toJsonValue(placed.map(({ run, server, node, why }) => ({ id: run.id, server, node, why }))),
     ],
+  );
+}
+
+/** Moves the sites on by what was leased. Their rows are locked in order, as everywhere. */
+async function charge(sql: Sql, placed: readonly Placed[]): Promise<void> {
+  if (placed.length === 0) return;
+  const sums = new Map<string, { tag: number; cost: number }>();
+  for (const { run } of placed) {
+    const sum = sums.get(run.site);
+    sums.set(run.site, { tag: Math.min(sum?.tag ?? run.tag, run.tag), cost: (sum?.cost ?? 0) + run.costS });
+  }
+  await sql.query(
+    `WITH new AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS new (site text, tag float8, cost float8)),
+     held AS (SELECT share.site FROM site_share AS share JOIN new USING (site) ORDER BY share.site FOR UPDATE OF share)
+     UPDATE site_share SET finish = greatest(finish, new.tag) + new.cost / weight
+     FROM new JOIN held USING (site) WHERE site_share.site = new.site`,
+    [toJsonValue([...sums].map(([site, sum]) => ({ site, ...sum })))],
   );
 }

@@ -52,6 +52,6 @@ export type TaskClass = 'urgent' | 'normal' | 'bulk';
  */
 export const YIELDS: Readonly<Record<TaskClass, { waitS: number; virtualS: number }>> = {
   urgent: { waitS: 0, virtualS: 0 },
-  normal: { waitS: 60, virtualS: 60 },
-  bulk: { waitS: 600, virtualS: 600 },
+  normal: { waitS: 300, virtualS: 300 },
+  bulk: { waitS: 1_800, virtualS: 1_800 },
 };
