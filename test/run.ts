@@ -1,5 +1,5 @@
-// `npm test`: everything that must hold, in three stages: check, unit tests (with a PostgreSQL of their own), system
-// tests on the real engines. `npm test -- unit` runs one stage. Ends with a table and `N passed, N failed`.
+// `npm test`: everything that must hold, in four stages: check, unit tests (with a PostgreSQL of their own), the
+// simulation's seeds, system tests on the real engines. `npm test -- unit` runs one stage. Ends with a table and `N passed, N failed`.
 import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -19,7 +19,7 @@ const clock = makeSystemClock();
 /** What the system tests call beyond what Espalier itself needs: the browser. */
 const TEST_PACKAGES = ['chromium'];
 /** All of it is to end within 30 minutes on two cores; a stage that hangs must not eat the others' time unseen. */
-const BOUNDS_MS = { check: 300_000, unit: 600_000, system: 1_500_000 };
+const BOUNDS_MS = { check: 300_000, unit: 600_000, seeds: 600_000, system: 1_500_000 };
 
 interface Outcome {
   passed: number;
@@ -148,11 +148,21 @@ const stages: Stage[] = [
       const postgres = await startTestPostgres();
       try {
         const env = { ESPALIER_TEST_POSTGRES: postgres.url };
-        return await runNodeTests(['--test-timeout=120000', 'src/**/*.test.ts', 'test/*.test.ts'], signal, env);
+        return await runNodeTests(
+          ['--test-timeout=120000', 'src/**/*.test.ts', 'test/*.test.ts', 'test/faults/*.test.ts'],
+          signal,
+          env,
+        );
       } finally {
         await postgres.stop();
       }
     },
+  },
+  {
+    name: 'seeds',
+    title: 'The sequencer simulated, by seed',
+    // Alone, since it takes every core.
+    run: (signal) => runNodeTests(['--test-timeout=600000', 'test/simulation/*.test.ts'], signal),
   },
   {
     name: 'system',

@@ -146,9 +146,6 @@ export async function runSeed(store: Store, seed: number): Promise<Verdict> {
 
   const [history, runs] = [await readHistory(store), await readRuns(store)];
   const faults: string[] = [];
-  for (const [one, other] of listOverlaps(fleet.diary))
-    faults.push(`two processes of ${one.overlapKey} at once: ${JSON.stringify(one)} and ${JSON.stringify(other)}`);
-
   // Every due tick up to the last one made gives exactly one run or one recorded skip.
   const nexts = await store.query<{ id: string; nextAt: string | null }>('SELECT id, next_at AS "nextAt" FROM task');
   for (const row of rows) {
@@ -183,10 +180,14 @@ export async function runSeed(store: Store, seed: number): Promise<Verdict> {
 
   // Without new ticks all that is there comes to its end.
   await store.query('UPDATE task SET next_at = NULL');
-  for (let left = DRAIN_MS; left > 0 && (await readRuns(store)).length > 0; left -= STEP_MS) await step();
+  for (let left = DRAIN_MS; left > 0 && ((await readRuns(store)).length > 0 || fleet.live() > 0); left -= STEP_MS)
+    await step();
   // What was queued while the database's clock was ahead may wait until that time comes.
   for (const run of await readRuns(store))
     if (run.state !== 'queued' || !jumpedAhead) faults.push(`run ${run.id} is still ${run.state}`);
+  for (const [one, other] of listOverlaps(fleet.diary))
+    faults.push(`two processes of ${one.overlapKey} at once: ${JSON.stringify(one)} and ${JSON.stringify(other)}`);
+
   const [state] = await store.query<{ stale: number }>('SELECT stale_ends AS stale FROM fleet_state');
   const count = (name: string): number => history.filter((one) => one.state === name).length;
   return {
