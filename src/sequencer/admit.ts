@@ -37,14 +37,15 @@ export async function admit(
 ): Promise<number> {
   if (sites.length === 0) return 0;
   const asked = [...new Set(sites)].sort();
-  await sql.query(
-    `INSERT INTO site_share (site, finish)
-     SELECT id, 0 FROM site WHERE id = ANY($1) AND NOT EXISTS (SELECT FROM site_share WHERE site_share.site = site.id)
-     ON CONFLICT DO NOTHING`,
-    [asked],
-  );
-  // A statement of its own: what follows must see what others committed while this one waited for its locks.
-  await sql.query('SELECT site FROM site_share WHERE site = ANY($1) ORDER BY site FOR UPDATE', [asked]);
+  // Statements of their own: what follows must see what others committed while these waited for their locks.
+  const lock = () => sql.query('SELECT site FROM site_share WHERE site = ANY($1) ORDER BY site FOR UPDATE', [asked]);
+  if ((await lock()).length < asked.length) {
+    await sql.query(
+      'INSERT INTO site_share (site) SELECT id FROM site WHERE id = ANY($1) ORDER BY id ON CONFLICT DO NOTHING',
+      [asked],
+    );
+    await lock();
+  }
   const rows = await sql.query(
     `WITH room AS (
        SELECT share.site, share.weight,
@@ -76,8 +77,12 @@ export async function admit(
   return rows.length;
 }
 
-/** Sites that have a run waiting whose time has come: a few index probes for each site with waiting runs. */
-export async function listWaitingSites(sql: Sql, time: TimeSource): Promise<string[]> {
+/** Sites that have room and a run waiting whose time has come: a few index probes for each site with waiting runs. */
+export async function listWaitingSites(
+  sql: Sql,
+  time: TimeSource,
+  settings: Pick<SequencerSettings, 'siteMost'>,
+): Promise<string[]> {
   const rows = await sql.query<{ site: string }>(
     `WITH RECURSIVE waiting AS (
        (SELECT site FROM run WHERE NOT open ORDER BY site LIMIT 1)
@@ -85,8 +90,10 @@ export async function listWaitingSites(sql: Sql, time: TimeSource): Promise<stri
        SELECT (SELECT site FROM run WHERE NOT open AND run.site > waiting.site ORDER BY site LIMIT 1)
        FROM waiting WHERE waiting.site IS NOT NULL
      ) SELECT site FROM waiting
-     WHERE site IS NOT NULL AND EXISTS (SELECT FROM run WHERE run.site = waiting.site AND NOT open AND not_before <= ${NOW})`,
-    [time.at()],
+     WHERE site IS NOT NULL AND EXISTS (SELECT FROM run WHERE run.site = waiting.site AND NOT open AND not_before <= ${NOW})
+       AND (SELECT count(*) FROM run WHERE run.site = waiting.site AND open)
+         < coalesce((SELECT most FROM site_share WHERE site_share.site = waiting.site), $2)`,
+    [time.at(), settings.siteMost],
   );
   return rows.map((row) => row.site);
 }
@@ -97,7 +104,7 @@ export async function admitWaiting(parts: {
   time: TimeSource;
   settings: SequencerSettings;
 }): Promise<number> {
-  const sites = await listWaitingSites(parts.store, parts.time);
+  const sites = await listWaitingSites(parts.store, parts.time, parts.settings);
   let opened = 0;
   for (let from = 0; from < sites.length; from += parts.settings.batch) {
     const some = sites.slice(from, from + parts.settings.batch);

@@ -42,6 +42,9 @@ export interface Sequencer {
 /** Batches of ends and heartbeats: enough to share a transaction, few enough to answer soon. */
 const BATCH_MOST = 1_000;
 
+/** What a heartbeat says of its server is stored this often: for the brownout and for people that is soon enough. */
+const STORE_EVERY_MS = 2_000;
+
 /** `wake` is called when there may be something to choose. */
 export function makeSequencer(parts: SequencerParts & { clock: Clock; wake: () => void }): Sequencer {
   const { wake, clock, log } = parts;
@@ -49,11 +52,16 @@ export function makeSequencer(parts: SequencerParts & { clock: Clock; wake: () =
   const chooser = makeChooser({ ...parts, ledger });
   const reclaim = makeReclaim(parts);
   const orders = new Set<Promise<void>>();
+  const storedMs = new Map<string, number>();
 
   const renewals = makeBatcher<Beat & { runs: Heartbeat['runs'] }, { lost: number[]; cancelled: number[] }>(
     async (beats) => {
       const answers = await renew(parts, beats);
-      await storeBeats(parts.store, parts.time, beats);
+      const due = beats.filter(
+        ({ server }) => clock.monotonicMs() - (storedMs.get(server) ?? -Infinity) >= STORE_EVERY_MS,
+      );
+      for (const { server } of due) storedMs.set(server, clock.monotonicMs());
+      if (due.length > 0) await storeBeats(parts.store, parts.time, due);
       return answers;
     },
     BATCH_MOST,

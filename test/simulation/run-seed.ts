@@ -87,8 +87,12 @@ export async function runSeed(store: Store, seed: number): Promise<Verdict> {
     loss: chance.happens(0.5) ? chance.next() * 0.2 : 0,
     delayMs: chance.happens(0.5) ? chance.whole(0, 3_000) : 100,
   };
-  const makeOne = (): Sequencer =>
-    makeController({ store: shaky, clock, time, chance, agents: fleet, settings: SETTINGS });
+  const woken = new Set<Sequencer>();
+  const makeOne = (): Sequencer => {
+    const wake = () => void woken.add(one);
+    const one = makeController({ store: shaky, clock, time, chance, agents: fleet, settings: SETTINGS, wake });
+    return one;
+  };
   const controllers: (Sequencer | undefined)[] = [];
   const fleet = makeSimulatedFleet({
     ...{ servers, slots: chance.whole(1, 4), chance, clock, marginMs: MARGIN_MS },
@@ -137,7 +141,7 @@ export async function runSeed(store: Store, seed: number): Promise<Verdict> {
       if (one === undefined) continue;
       // What the database refuses now is done at the next step.
       if (clock.monotonicMs() % 1_000 === 0) await one.tick().catch(() => undefined);
-      await one.choose().catch(() => undefined);
+      if (woken.delete(one)) await one.choose().catch(() => undefined);
       if (clock.monotonicMs() % 1_000 === 0) await one.reclaim().catch(() => undefined);
     }
     await fleet.step();

@@ -94,6 +94,7 @@ export function makeController(given: {
   chance: Chance;
   agents: AgentPort;
   settings?: Partial<SequencerSettings>;
+  wake?: () => void;
 }): Sequencer {
   const { store, clock, time, chance, agents } = given;
   return makeSequencer({
@@ -101,7 +102,7 @@ export function makeController(given: {
     events: makeEvents({ store, clock }),
     random: () => chance.next(),
     settings: { ...DEFAULT_SETTINGS, ...given.settings },
-    wake: () => {},
+    wake: given.wake ?? (() => {}),
   });
 }
 
