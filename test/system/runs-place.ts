@@ -55,6 +55,8 @@ export interface PlayedController {
   ended(id: number): Promise<Heard>;
   /** Waits until a heartbeat lists a run. */
   held(id: number): Promise<void>;
+  /** Waits for so many heartbeats. */
+  beats(count: number): Promise<void>;
   reports: Heard[];
   /** Runs whose leases are not renewed from now on. */
   readonly lost: Set<number>;
@@ -139,6 +141,9 @@ export async function playController(socket: string): Promise<PlayedController> 
         if (runs.some((run) => run.id === id)) return;
       }
     },
+    async beats(count) {
+      for (let left = count; left > 0; left--) await once(heard, 'beat', bound());
+    },
     cut() {
       isOpen = false;
       for (const client of sockets.clients) client.terminate();
@@ -215,6 +220,10 @@ export interface RunsPlace {
   controller: PlayedController;
   /** Starts an agent over the place's data directory. */
   startAgent(...more: string[]): AgentProcess;
+  /** The agent that was started last. */
+  agent(): AgentProcess;
+  /** Starts a stopped node, and waits until it is ready. */
+  startNode(node: string): Promise<void>;
   /** Runs a command in a node as root; its output. */
   exec(node: string, ...argv: string[]): Promise<string>;
   close(): Promise<void>;
@@ -276,6 +285,16 @@ export async function makeRunsPlace(): Promise<RunsPlace> {
       agents.push(agent);
       return agent;
     },
+    agent() {
+      const last = agents.at(-1);
+      if (last === undefined) throw new Error('no agent was started');
+      return last;
+    },
+    async startNode(node) {
+      await fleet.instances.start(node);
+      const isReady = 'until systemctl is-active --quiet espalier-sites.service; do sleep 0.1; done';
+      await place.exec(node, 'sh', '-c', isReady);
+    },
     async exec(node, ...argv) {
       const { code, stdout, stderr } = await fleet.exec(node, argv);
       if (code !== 0) throw new Error(`${argv.join(' ')} on ${node} exited with ${code}: ${stderr}`);
@@ -289,8 +308,6 @@ export async function makeRunsPlace(): Promise<RunsPlace> {
       await rm(dataDir, { recursive: true, force: true });
     },
   };
-  for (const node of NODES) {
-    await place.exec(node, 'sh', '-c', 'until systemctl is-active --quiet espalier-sites.service; do sleep 0.1; done');
-  }
+  for (const node of NODES) await place.startNode(node);
   return place;
 }

@@ -38,10 +38,10 @@ export interface Units {
   startTransient(unit: string, properties: UnitProperties): Promise<void>;
   /** Asks for a unit to be started or stopped; resolves when systemd has taken the order, not when it is done. */
   start(unit: string): Promise<void>;
-  /** An absent unit is fine. */
-  stop(unit: string): Promise<void>;
-  /** Lets go of a failed unit. An absent unit is fine. */
-  resetFailed(unit: string): Promise<void>;
+  /** False when it was not loaded. */
+  stop(unit: string): Promise<boolean>;
+  /** Lets go of a failed unit. False when it was not loaded. */
+  resetFailed(unit: string): Promise<boolean>;
   /** Sends a signal to all processes of a unit. An absent unit is fine. */
   kill(unit: string, signal: number): Promise<void>;
   /** Names of loaded units that match a pattern such as `espalier-run-*.service`. */
@@ -175,10 +175,10 @@ export function makeUnits(bus: Bus): Units {
       await manage('StartUnit', 'ss', unit, 'replace');
     },
     async stop(unit) {
-      await manage('StopUnit', 'ss', unit, 'replace').catch(unlessAbsent);
+      return (await manage('StopUnit', 'ss', unit, 'replace').catch(unlessAbsent)) !== undefined;
     },
     async resetFailed(unit) {
-      await manage('ResetFailedUnit', 's', unit).catch(unlessAbsent);
+      return (await manage('ResetFailedUnit', 's', unit).catch(unlessAbsent)) !== undefined;
     },
     async kill(unit, signal) {
       await manage('KillUnit', 'ssi', unit, 'all', signal).catch(unlessAbsent);
