@@ -1,5 +1,5 @@
 // Tasks and runs as the API shows them. Apart from the routes, because list, one and every change answer with the same.
-import { z } from 'zod';
+import { z } from '@hono/zod-openapi';
 import { stretchOf } from './brownout.ts';
 import { listNext, renderSchedule } from './schedule.ts';
 import type { TaskRow } from './task-store.ts';
