@@ -80,7 +80,10 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
         const placed = place(runs, pools, servers, { settings, random });
         const leases = await lease(sql, parts, placed);
         await charge(sql, placed);
-        return { runs, placed, leases };
+        const reached = Math.max(...placed.map(({ run }) => run.tag), -1);
+        if (reached >= 0)
+          await sql.query('UPDATE fleet_state SET virtual_time = $1 WHERE virtual_time < $1', [reached]);
+        return { runs, placed, leases, reached };
       }, 'read committed');
 
       if (whole) wholeAtMs = clock.monotonicMs();
@@ -89,13 +92,7 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
         // All were seen: whoever comes now may be anywhere.
         if (last.length < most) floors.delete(pool);
       }
-      const reached = Math.max(...result.placed.map(({ run }) => run.tag), -1);
-      if (reached >= 0) {
-        await store.query('UPDATE fleet_state SET virtual_time = $1 WHERE virtual_time < $1', [reached]);
-        for (const { run } of result.placed) {
-          if (result.runs.length > 0) floors.set(run.pool, Math.min(reached, run.rank));
-        }
-      }
+      for (const { run } of result.placed) floors.set(run.pool, Math.min(result.reached, run.rank));
       const beats = new Map([...servers].map(([name, { beat }]) => [name, beat]));
       for (const one of result.leases) ledger.gave(one.server, 1);
       return result.leases.map((one) => ({ ...one, beat: beats.get(one.server) ?? '' }));

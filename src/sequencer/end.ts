@@ -26,6 +26,11 @@ export interface RunEnd {
 const TAIL_MOST = 16_384;
 const toTail = (tail: string): string => tail.replaceAll('\u0000', '\uFFFD').slice(-TAIL_MOST);
 
+/** Seconds between two times of one server's clock; null when it did not say. */
+function tookS({ startedAt, endedAt }: EndResult): number | null {
+  return startedAt === null || endedAt === null ? null : (Date.parse(endedAt) - Date.parse(startedAt)) / 1000;
+}
+
 export interface Recorded {
   /** Ends that were taken. */
   ended: number;
@@ -83,18 +88,19 @@ export async function settle(sql: Sql, parts: SequencerParts, charges: readonly 
 const LEAST_CHARGE_S = 0.05;
 /** A task's expected cost follows what its runs take: a fifth of the way each time, when it is off by more than a fifth. */
 const COST_STEP = 0.2;
-const USED_S = `greatest(0, extract(epoch FROM ${LATE} - leased_at)::float8)`;
+/** What a run used of a worker: what its server measured, but no more than passed since it was leased. */
+const USED_S = `greatest(0, least(given.took, extract(epoch FROM ${LATE} - leased_at)::float8))`;
 const COLUMNS = `id, task, site, kind, due_at, state, attempt, epoch, server, node, enqueued_at, leased_at, started_at,
   ended_at, why, cause, code, signal, cpu_s, peak_memory_bytes, tail`;
 
 async function recordSuccesses(sql: Sql, { time }: SequencerParts, ends: readonly RunEnd[]): Promise<Charge[]> {
   if (ends.length === 0) return [];
   const given = ends.map(({ id, epoch, result }) => ({
-    ...{ id, epoch, cpu: result.cpuS, peak: result.peakMemoryBytes, tail: toTail(result.tail) },
+    ...{ id, epoch, cpu: result.cpuS, peak: result.peakMemoryBytes, tail: toTail(result.tail), took: tookS(result) },
   }));
   return sql.query<Charge>(
     `WITH given AS (
-       SELECT * FROM jsonb_to_recordset($2::jsonb) AS new (id bigint, epoch bigint, cpu float8, peak float8, tail text)
+       SELECT * FROM jsonb_to_recordset($2::jsonb) AS new (id bigint, epoch bigint, cpu float8, peak float8, tail text, took float8)
      ), gone AS (
        DELETE FROM run USING given WHERE run.id = given.id AND run.epoch = given.epoch AND run.state <> 'queued'
        RETURNING run.*, given.cpu, given.peak, given.tail, ${USED_S} AS used
@@ -107,7 +113,7 @@ async function recordSuccesses(sql: Sql, { time }: SequencerParts, ends: readonl
          cost_s = greatest(0.01, task.cost_s + ${COST_STEP} * (gone.used - task.cost_s))
        FROM gone WHERE task.id = gone.task
          AND (task.failures > 0 OR task.attention IS NOT NULL OR task.trips > 0
-           OR abs(gone.used - task.cost_s) > ${COST_STEP} * task.cost_s)
+           OR abs(gone.used - task.cost_s) > greatest(${LEAST_CHARGE_S}, ${COST_STEP} * task.cost_s))
      )
      SELECT site, used - cost_s AS "beyondS" FROM gone`,
     [time.at(), toJsonValue(given)],
@@ -149,7 +155,7 @@ interface GoneRun extends Schedule {
 /** Takes the runs of these ends from the hot table, with what their tasks say about ends. */
 async function takeGone(sql: Sql, { time }: SequencerParts, ends: readonly RunEnd[]): Promise<GoneRun[]> {
   return sql.query<GoneRun>(
-    `WITH given AS (SELECT * FROM jsonb_to_recordset($2::jsonb) AS new (id bigint, epoch bigint, "leaseUntil" timestamptz)),
+    `WITH given AS (SELECT * FROM jsonb_to_recordset($2::jsonb) AS new (id bigint, epoch bigint, "leaseUntil" timestamptz, took float8)),
      gone AS (
        DELETE FROM run USING given WHERE run.id = given.id AND run.epoch = given.epoch AND run.state <> 'queued'
          AND (given."leaseUntil" IS NULL OR run.lease_until = given."leaseUntil")
@@ -167,7 +173,10 @@ async function takeGone(sql: Sql, { time }: SequencerParts, ends: readonly RunEn
        task.failures, task.trips, task.next_at AS "nextAt", task.every_s AS "everyS", task.offset_s AS "offsetS", task.cron,
        task.zone, (SELECT brownout FROM fleet_state) AS brownout
      FROM gone JOIN task ON task.id = gone.task ORDER BY gone.task FOR UPDATE OF task`,
-    [time.at(), toJsonValue(ends.map(({ id, epoch, leaseUntil }) => ({ id, epoch, leaseUntil })))],
+    [
+      time.at(),
+      toJsonValue(ends.map(({ id, epoch, leaseUntil, result }) => ({ id, epoch, leaseUntil, took: tookS(result) }))),
+    ],
   );
 }
 

@@ -24,7 +24,7 @@ export function makeReclaim(parts: SequencerParts & { clock: Clock }): () => Pro
   };
   return async () => {
     const rows = await store.query<{ id: number; epoch: number; leaseUntil: string }>(
-      `SELECT id, epoch, lease_until AS "leaseUntil" FROM run WHERE state <> 'queued'`,
+      `SELECT id, epoch, lease_until AS "leaseUntil" FROM run WHERE open AND state <> 'queued'`,
     );
     // After the answer: the leases are at least as old as that.
     const nowMs = clock.monotonicMs();

@@ -93,7 +93,6 @@ CREATE UNIQUE INDEX run_pending ON run (task) WHERE state = 'queued';
 CREATE INDEX run_order ON run (pool, rank) WHERE state = 'queued' AND open;
 CREATE INDEX run_waiting ON run (site, turn) WHERE NOT open;
 CREATE INDEX run_open ON run (site) WHERE open;
-CREATE INDEX run_live ON run (server) WHERE state <> 'queued';
 
 -- What a site has had of the workers, in virtual time; and its share of them.
 CREATE TABLE site_share (
