@@ -93,7 +93,7 @@ void describe('runs in a real node', () => {
     });
 
     void it('it sees no other site’s files, processes or output', async () => {
-      const other = makeOrder(['sh', '-c', 'echo secret; sleep 20'], SITES.other);
+      const other = makeOrder(['sh', '-c', 'echo secret; touch /tmp/secret; sleep 20'], SITES.other);
       await place.controller.order(other);
       const look = 'cat /etc/espalier/sites/sbbbbbbbbb/site.json; ls /run/espalier/runs; ps -e -o args; ls /tmp; true';
       const { tail } = await run(['sh', '-c', look]);

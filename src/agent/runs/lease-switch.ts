@@ -1,6 +1,6 @@
 // The dead man's switch of one node: a timer in its own systemd that kills all its runs unless the agent sets it anew. So a
 // run's end needs nobody outside the node to be alive, thawed or connected, and systemd cannot die without the node's
-// processes dying with it (docs/decisions/0009-who-kills-when-the-agent-cannot.md). Apart from the runs' own deadlines:
+// processes dying with it (docs/decisions/0022-who-kills-when-the-agent-cannot.md). Apart from the runs' own deadlines:
 // the node has one, the earliest of theirs.
 import type { Units } from '../../engines/systemd/units.ts';
 import type { Clock } from '../../lib/clock.ts';
