@@ -370,14 +370,19 @@ withStores((test, engine) => {
     );
     for (let turn = 0; turn < 5; turn += 1) await breaks();
     await Promise.all(sends);
-    const history = await readHistory(store);
+    // All of the store's sessions notice that they were broken off.
+    for (let turn = 0; turn < 3; turn += 1)
+      await Promise.allSettled(Array.from({ length: 20 }, () => store.query('SELECT 1')));
+    // Through the session that was not broken off.
+    const reader = breaker ?? store;
+    const history = await readHistory(reader);
     const recorded = history.filter((one) => one.state === 'succeeded').map((one) => one.epoch);
     assert.equal(new Set(recorded).size, recorded.length);
     const epochs = new Set(recorded);
     for (const id of new Set(accepted))
       assert.ok(epochs.has(leased.find((run) => run.id === id)?.epoch ?? -1), `run ${id}`);
     assert.deepEqual(
-      (await readRuns(store)).filter((run) => leased.some((one) => one.epoch === run.epoch)),
+      (await readRuns(reader)).filter((run) => leased.some((one) => one.epoch === run.epoch)),
       [],
     );
   });
