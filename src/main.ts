@@ -4,10 +4,12 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { makeApi } from './api/api.ts';
 import { serveApi } from './api/server.ts';
+import { makeTokenRoutes } from './api/token-routes.ts';
 import { listRecipes, readBase, readLayer } from './apps/read-recipe.ts';
 import { makeSystemClock } from './lib/clock.ts';
 import { DEFAULT_DEPLOYMENT, defaultDataDir } from './lib/deployment.ts';
@@ -79,12 +81,13 @@ async function run(): Promise<void> {
   const api = makeApi({
     about: {
       version: VERSION,
+      ...(process.env.ESPALIER_BUILD === undefined ? {} : { build: process.env.ESPALIER_BUILD }),
       deployment,
       simulated,
       store: platform.store.engine,
       startedAt: new Date(clock.nowMs()).toISOString(),
     },
-    rooms: rooms.routes,
+    rooms: [...rooms.routes, makeTokenRoutes({ store: platform.store })],
     operations: platform.operations,
     events: platform.events,
     loops: platform.loops,
@@ -104,11 +107,18 @@ async function run(): Promise<void> {
       socketPath: join(dataDir, 'controller.sock'),
       ...(apiPort === undefined
         ? {}
-        : { tls: { host: '::', port: Number(apiPort), dir: join(dataDir, 'tls'), names: ['localhost'] } }),
+        : {
+            tls: {
+              host: '::',
+              port: Number(apiPort),
+              dir: join(dataDir, 'tls'),
+              names: [...new Set(['localhost', hostname()])],
+            },
+          }),
     },
     log,
   });
-  platform.operations.driver.start();
+  await platform.operations.driver.start();
   platform.loops.start();
   const twins = rooms.simulatedAgents?.run(closing.signal);
   log.info({ deployment, dataDir, instance: randomUUID() }, 'the controller runs');

@@ -42,6 +42,7 @@ import { makePoolDelete } from './pools/delete.ts';
 import { healPools, noteNodeReports } from './pools/heal.ts';
 import type { PoolParts } from './pools/parts.ts';
 import { makeNodeRemove } from './pools/remove-node.ts';
+import { makeNodeReplace } from './pools/replace-node.ts';
 import { makePoolRoutes } from './pools/routes.ts';
 import { makePoolScale } from './pools/scale.ts';
 import { listNodes } from './pools/store.ts';
@@ -97,6 +98,8 @@ export interface RoomOptions {
 }
 
 const UNKNOWN_PORT = 80;
+/** All containers of a deployment that is brought up again boot at once, which takes them some seconds. */
+const BOOT_MS = 30_000;
 
 /** Makes every room, registers their operations and adds their loops. */
 export async function makeRooms(options: RoomOptions): Promise<Rooms> {
@@ -111,10 +114,16 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     return cidr;
   };
   let state = await readDeployment(store);
+  // By the monotonic clock. A controller that starts finds the deployment as it was: up for long.
+  let upSinceMs = Number.NEGATIVE_INFINITY;
   const onChange = async () => {
+    const before = state.wanted;
     state = await readDeployment(store);
+    if (before !== 'up' && state.wanted === 'up') upSinceMs = clock.monotonicMs();
     cidr = undefined;
   };
+  /** Nodes that are stopped with the deployment, or have just been started with it, are not dead. */
+  const mayNodesRest = () => state.wanted !== 'up' || clock.monotonicMs() - upSinceMs < BOOT_MS;
   const readServiceImage = async (name: string): Promise<string> => {
     const image = await readNewest(store, name);
     if (image === undefined) throw imageProblems.make('none', { recipe: name });
@@ -211,10 +220,6 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
         return state.httpPort ?? UNKNOWN_PORT;
       },
     },
-    async readFreeDiskBytes() {
-      const usage = await fleet.usage();
-      return usage === undefined ? 0 : usage.diskTotalBytes - usage.diskUsedBytes;
-    },
   };
   const whole: DeploymentParts = {
     name: deployment,
@@ -229,6 +234,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
 
   operations.register(makeNodeCreate(pools));
   operations.register(makeNodeRemove(pools));
+  operations.register(makeNodeReplace(pools));
   operations.register(makePoolCreate(pools));
   operations.register(makePoolScale(pools));
   operations.register(makePoolDelete(pools));
@@ -277,7 +283,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     makeLoop({
       name: 'sites.purge',
       wrongWhen: 'an archived site is past its grace time and still there',
-      everyMs: 60_000,
+      // Who deletes without a grace time waits for it.
+      everyMs: 5_000,
       timeoutMs: 30_000,
       runOnce: whenUp(() => purgeDue(sites)),
     }),
@@ -304,7 +311,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
         // The leases first: nothing that others wait for may hold up their renewal.
         const answer = await sequencer.heartbeat(server, beat);
         await noteHeartbeat(store, server, beat.load);
-        if (await noteNodeReports(pools, server, beat.nodes)) {
+        const reports = mayNodesRest() ? beat.nodes.filter(({ healthy }) => healthy) : beat.nodes;
+        if (await noteNodeReports(pools, server, reports)) {
           wakeHeal();
           syncEdges(AbortSignal.timeout(10_000)).catch((thrown: unknown) =>
             log.warn({ err: thrown }, 'edges not synced'),

@@ -78,8 +78,11 @@ export function makePoolDirectory(root: string): PoolDirectory {
     configDir,
     async prepare() {
       await mkdir(root, { recursive: true, mode: 0o755 });
-      for (const folder of ['sites', 'hosts', 'userdb']) {
-        await mkdir(inConfig(folder), { recursive: true, mode: 0o755 });
+      await mkdir(inConfig('userdb'), { recursive: true, mode: 0o755 });
+      for (const folder of ['sites', 'hosts']) {
+        await mkdir(inConfig(folder), { recursive: true });
+        // Who knows a name may go through; no site may list the others.
+        await chmod(inConfig(folder), 0o711);
       }
     },
     async readVersion() {

@@ -24,7 +24,8 @@ const MAX_BODY_BYTES = 512 * 1024;
 export function probe(target: ProbeTarget, timeoutMs: number, signal?: AbortSignal): Promise<ProbeResult> {
   return new Promise((resolve) => {
     const silent = (why: string) => resolve({ status: 0, ok: false, detail: why });
-    const bounds = [AbortSignal.timeout(timeoutMs), ...(signal === undefined ? [] : [signal])];
+    const bound = AbortSignal.timeout(timeoutMs);
+    const bounds = [bound, ...(signal === undefined ? [] : [signal])];
     const outgoing = request(
       {
         host: target.address,
@@ -52,7 +53,7 @@ export function probe(target: ProbeTarget, timeoutMs: number, signal?: AbortSign
       },
     );
     outgoing.on('error', (error) =>
-      silent(error.name === 'TimeoutError' ? `no answer within ${timeoutMs} ms` : `no answer: ${error.message}`),
+      silent(bound.aborted ? `no answer within ${timeoutMs} ms` : `no answer: ${error.message}`),
     );
     outgoing.end();
   });

@@ -21,17 +21,28 @@ export type AskController = (server: string) => Answers<ControllerContract>;
 
 /** What the agents' twins have done. It outlives a controller, as the real agents' work does. */
 export interface AgentMemory {
+  /** What a server knows of a pool's sites, by `SERVER/pools/POOL`, and up to which version. */
+  readonly known: Map<string, { version: number; sites: ReadonlyMap<string, SiteDocument> }>;
   /** The sites that a node has applied, by the node's name. */
   readonly applied: Map<string, readonly SiteDocument[]>;
   /** Folders of uploads, `POOL/SITE`. */
   readonly content: Set<string>;
   /** Host directories, `SERVER/pools/POOL` and `SERVER/edges/EDGE`. */
   readonly directories: Set<string>;
+  /** Servers whose agents are cut off. */
+  readonly off: Set<string>;
   edge: EdgeDocument | undefined;
 }
 
 export function makeAgentMemory(): AgentMemory {
-  return { applied: new Map(), content: new Set(), directories: new Set(), edge: undefined };
+  return {
+    known: new Map(),
+    applied: new Map(),
+    content: new Set(),
+    directories: new Set(),
+    off: new Set(),
+    edge: undefined,
+  };
 }
 
 export interface SimulatedAgents extends AgentPort {
@@ -59,9 +70,9 @@ export function makeSimulatedAgents(parts: {
   memory?: AgentMemory | undefined;
 }): SimulatedAgents {
   const { fleet, ask, clock, memory = makeAgentMemory() } = parts;
-  const off = new Set<string>();
   const servers = new Set<string>();
   const documents = new Map<string, ServerDocument>();
+  const turns = new Map<string, Promise<unknown>>();
   const healthySince = new Map<string, number>();
   let respond: Parameters<SimulatedAgents['setExec']>[0] = () => ({ code: 0, stdout: '', stderr: '' });
 
@@ -73,7 +84,7 @@ export function makeSimulatedAgents(parts: {
   }
 
   async function isRunning(node: string): Promise<boolean> {
-    return (await fleet.instances.read(node))?.status === 'running';
+    return (await fleet.instances.read(node).catch(() => undefined))?.status === 'running';
   }
 
   function prepare(directory: string): { configDir: string } {
@@ -82,6 +93,7 @@ export function makeSimulatedAgents(parts: {
   }
 
   function forget(directory: string): null {
+    memory.known.delete(directory);
     memory.directories.delete(directory);
     return null;
   }
@@ -92,30 +104,50 @@ export function makeSimulatedAgents(parts: {
     return document;
   }
 
+  /** As the real agent: what is asked for while one runs waits for it, and reads anew. */
+  function oneAtATime<T>(key: string, work: (key: string) => Promise<T>): Promise<T> {
+    const before = turns.get(key) ?? Promise.resolve();
+    const mine = before.then(
+      () => work(key),
+      () => work(key),
+    );
+    turns.set(key, mine);
+    return mine;
+  }
+
+  async function syncPool(server: string, pool: string, key: string, signal: AbortSignal) {
+    const before = memory.known.get(key);
+    const news = await ask(server)['config.pool']({ pool, since: before?.version ?? 0 }, signal);
+    const sites = new Map(before?.sites);
+    for (const document of news.changed) sites.set(document.site, document);
+    for (const site of sites.keys()) if (!news.present.includes(site)) sites.delete(site);
+    memory.known.set(key, { version: news.version, sites });
+    const mine = (documents.get(server)?.nodes ?? []).filter((node) => node.pool === pool);
+    const nodes = await Promise.all(
+      mine.map(async ({ name }) => {
+        const running = await isRunning(name);
+        if (running) {
+          memory.applied.set(name, [...sites.values()]);
+          for (const site of sites.keys()) memory.content.add(`${pool}/${site}`);
+        }
+        return { node: name, applied: running, detail: running ? 'applied' : 'its container does not run' };
+      }),
+    );
+    return { version: news.version, nodes };
+  }
+
   const answersOf = (server: string): Answers<AgentContract> => ({
     'pool.prepare': async ({ pool }) => prepare(`${server}/pools/${pool}`),
     'pool.forget': async ({ pool }) => forget(`${server}/pools/${pool}`),
     'edge.prepare': async ({ edge }) => prepare(`${server}/edges/${edge}`),
     'edge.forget': async ({ edge }) => forget(`${server}/edges/${edge}`),
-    'pool.sync': async ({ pool }, signal) => {
-      const { version, changed } = await ask(server)['config.pool']({ pool, since: 0 }, signal);
-      const nodes = (documents.get(server)?.nodes ?? []).filter((node) => node.pool === pool);
-      const results = await Promise.all(
-        nodes.map(async (node) => {
-          const running = await isRunning(node.name);
-          if (running) {
-            memory.applied.set(node.name, changed);
-            for (const { site } of changed) memory.content.add(`${pool}/${site}`);
-          }
-          return { node: node.name, applied: running, detail: running ? 'applied' : 'its container does not run' };
-        }),
-      );
-      return { version, nodes: results };
-    },
-    'edge.sync': async (_, signal) => {
-      memory.edge = await ask(server)['config.edge']({}, signal);
-      return { version: memory.edge.version, leaving: [] };
-    },
+    'pool.sync': ({ pool }, signal) =>
+      oneAtATime(`${server}/pools/${pool}`, (key) => syncPool(server, pool, key, signal)),
+    'edge.sync': (_, signal) =>
+      oneAtATime(`${server}/edges`, async () => {
+        memory.edge = await ask(server)['config.edge']({}, signal);
+        return { version: memory.edge.version, leaving: [] };
+      }),
     'node.probe': async ({ address }) => {
       const all = await fleet.instances.list();
       const found = all.find((one) =>
@@ -149,7 +181,7 @@ export function makeSimulatedAgents(parts: {
 
   async function beat(signal: AbortSignal): Promise<void> {
     for (const member of await fleet.servers()) {
-      if (off.has(member.name)) continue;
+      if (memory.off.has(member.name)) continue;
       if (!servers.has(member.name)) {
         await ask(member.name).hello(
           { server: member.name, protocol: PROTOCOL_VERSION, version: 'simulated', address: '' },
@@ -199,9 +231,9 @@ export function makeSimulatedAgents(parts: {
       }
     },
     setConnected(server, connected) {
-      if (connected) off.delete(server);
+      if (connected) memory.off.delete(server);
       else {
-        off.add(server);
+        memory.off.add(server);
         servers.delete(server);
       }
     },

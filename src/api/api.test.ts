@@ -236,6 +236,23 @@ void test('why tells what is done now, what it waits for, and the reasons of the
   });
 });
 
+void test('why tells the reasons that people gave to operations among those of the journal, newest first', async () => {
+  const at = (second: number) => `2026-11-21T00:00:0${second}Z`;
+  const operationOf = (second: number, reason: string | null) => ({ ...operation, createdAt: at(second), reason });
+  const asked: unknown[] = [];
+  const request = makeTestApi({
+    operations: makeOperationsOf([operationOf(3, 'more room'), operationOf(2, null), operationOf(1, 'first')], asked),
+    events: makeEventsOf([{ ...eventOf('2', 'it was lost'), at: at(2) }]),
+  });
+  const { reasons } = (await (await request('/v1/why/thing/x')).json()) as { reasons: unknown };
+  assert.deepEqual(reasons, [
+    { at: at(3), kind: 'thing.make', by: 'root', reason: 'more room' },
+    { at: at(2), kind: 'thing.made', by: 'root', reason: 'it was lost' },
+    { at: at(1), kind: 'thing.make', by: 'root', reason: 'first' },
+  ]);
+  assert.deepEqual(asked[0], { lock: 'thing:x', limit: 20 });
+});
+
 void test('a check that throws is a finding, not a failed doctor', async () => {
   const request = makeTestApi({
     checks: [

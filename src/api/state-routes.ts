@@ -15,6 +15,8 @@ const CHECK_TIMEOUT_MS = 10_000;
 /** What `/v1/about` says. */
 export const aboutSchema = z.object({
   version: z.string(),
+  /** Version, commit and packages of the code that runs, as `espalier up` started it. */
+  build: z.string().optional(),
   deployment: z.string(),
   /** True when no real engine is behind it. */
   simulated: z.boolean(),
@@ -51,7 +53,7 @@ const whySchema = z.object({
   now: z.array(
     z.object({ operation: z.string(), title: z.string(), state: z.string(), waitingFor: z.string().nullable() }),
   ),
-  /** Decisions about it, newest first. */
+  /** Decisions about it, and what its operations were asked for; newest first. */
   reasons: z.array(z.object({ at: z.string(), kind: z.string(), by: z.string(), reason: z.string() })),
 });
 
@@ -139,8 +141,9 @@ export function makeStateRoutes(parts: {
     async (c) => {
       const { noun, name } = c.req.valid('param');
       const subject = await subjectOf(noun, name);
-      const [journal, active] = await Promise.all([
+      const [journal, recent, active] = await Promise.all([
         events.list({ subject, limit: 200 }),
+        operations.list({ lock: subject, limit: 20 }),
         operations.list({ lock: subject, states: ['pending', 'running', 'recovering', 'fatal'] }),
       ]);
       const now = active.items.map(({ id, title, state, waiting, problem }) => ({
@@ -149,9 +152,10 @@ export function makeStateRoutes(parts: {
         state,
         waitingFor: waiting?.problem.detail ?? problem?.detail ?? null,
       }));
-      const reasons = journal.items.flatMap(({ at, kind, by, reason }) =>
-        reason === null ? [] : [{ at, kind, by, reason }],
-      );
+      const asked = recent.items.map(({ createdAt, kind, by, reason }) => ({ at: createdAt, kind, by, reason }));
+      const reasons = [...journal.items, ...asked]
+        .flatMap(({ at, kind, by, reason }) => (reason === null ? [] : [{ at, kind, by, reason }]))
+        .sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
       return c.json({ subject, now, reasons }, 200);
     },
   );

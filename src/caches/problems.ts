@@ -1,4 +1,5 @@
 // What can go wrong with cache servers. Apart as each room's catalogue is.
-import { makeServiceProblems } from '../services/problems.ts';
+import { makeCatalogue } from '../lib/errors.ts';
+import { makeServiceEntries } from '../services/problems.ts';
 
-export const cacheProblems = makeServiceProblems('cache');
+export const cacheProblems = makeCatalogue('cache', makeServiceEntries('cache'));

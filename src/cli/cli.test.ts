@@ -26,6 +26,7 @@ import {
 } from '../platform/http.ts';
 import type { OperationView } from '../platform/operations/operation.ts';
 import { renderWhy } from './commands/why.ts';
+import { judgeBuild } from './doctor.ts';
 import { runMain } from './main.ts';
 import { makeMemoryTerminal } from './terminal.ts';
 
@@ -118,14 +119,15 @@ async function startController(t: TestContext, views: OperationView[] = []) {
     clock,
     log,
   });
-  const options = { socketPath: join(dir, 'controller.sock') };
+  const tls = { host: '127.0.0.1', port: 0, dir: join(dir, 'tls'), names: ['127.0.0.1'] };
+  const options = { socketPath: join(dir, 'controller.sock'), tls };
   const server = await serveApi({ api, acceptAgent: (socket) => socket.terminate(), options, log });
   t.after(async () => {
     closing.abort();
     await server.close();
     await rm(dir, { recursive: true, force: true });
   });
-  return { dir, asked, events };
+  return { dir, asked, events, port: server.tlsPort };
 }
 
 const SITES = ['acme', 'bolt', 'cork'].map((name) => ({
@@ -185,9 +187,13 @@ function makeSites(asked: unknown[]): ApiRoutes {
 }
 
 /** Runs one command line as a person would: exit code and both streams. */
-async function run(dir: string, argv: string[], more: { answers?: string[]; signal?: AbortSignal } = {}) {
+async function run(
+  dir: string,
+  argv: string[],
+  more: { answers?: string[]; signal?: AbortSignal; env?: Record<string, string> } = {},
+) {
   const terminal = makeMemoryTerminal(more.answers === undefined ? {} : { answers: more.answers });
-  const env = { HOME: dir, ESPALIER_DATA_DIR: dir };
+  const env = { HOME: dir, ESPALIER_DATA_DIR: dir, ...more.env };
   const signal = more.signal ?? new AbortController().signal;
   const code = await runMain(argv, { terminal, clock, env, uid: 1000, signal });
   return { code, out: terminal.stdout(), err: terminal.stderr() };
@@ -256,13 +262,12 @@ void test('a change is followed to its end, its steps on standard error, what wa
   assert.deepEqual(await run(dir, [...argv, '--reason', 'Müller wünscht']), {
     code: 0,
     out: 'NAME  APP        URL\nacme  wordpress  http://acme.test\n',
-    err: `▸ Create the site acme 4.0 s
+    err: `… Create the site acme
   ✓ database 2.0 s
-  ▸ install 3.0 s (Installing WordPress)
-… Create the site acme 4.0 s
+  … install
   … install 3.0 s (MariaDB did not end within 1 s.)
-✓ Create the site acme 4.0 s
   ✓ install 2.0 s
+✓ Create the site acme 4.0 s
 `,
   });
   assert.deepEqual(asked, [
@@ -325,7 +330,6 @@ void test('usage errors exit with 2 and say what is missing; help exits with 0',
   const { dir } = await startController(t);
   for (const argv of [
     ['site', 'create', 'acme', '--host', 'a.test'],
-    ['destroy', '--url', 'https://elsewhere.test', '--confirm', 'espalier'],
     ['site', 'paint'],
     ['pool', 'scale', 'main', 'many'],
     [],
@@ -334,6 +338,51 @@ void test('usage errors exit with 2 and say what is missing; help exits with 0',
   }
   assert.equal((await run(dir, ['site', '--help'])).code, 0);
   assert.deepEqual(await run(dir, ['--version']), { code: 0, out: '0.1.0\n', err: '' });
+});
+
+void test('what acts on this machine is refused while a controller elsewhere is named, whoever names it', async (t) => {
+  const { dir, asked } = await startController(t);
+  const url = 'https://elsewhere.test';
+  const file = join(dir, '.config/espalier/context.json');
+  assert.equal((await run(dir, ['context', 'set', '--url', url])).code, 0);
+  for (const [argv, env, from] of [
+    [['--url', url], {}, '--url'],
+    [[], { ESPALIER_URL: url }, 'ESPALIER_URL'],
+    [[], {}, file],
+  ] as const) {
+    for (const verb of ['up', 'down', 'destroy']) {
+      const { code, err } = await run(dir, [verb, '--confirm', 'espalier', ...argv], { env });
+      assert.equal(code, 2);
+      assert.ok(err.includes(`${from} names the controller at ${url}, but`), err);
+      assert.ok(err.includes(`give no url by ${from}.`), err);
+    }
+  }
+  assert.deepEqual(asked, []);
+});
+
+void test('a certificate that nobody vouches for is told as such, and a pinned one is trusted', async (t) => {
+  const { dir, port } = await startController(t);
+  const elsewhere = ['--url', `https://127.0.0.1:${port}`];
+  const { code, err } = await run(dir, ['site', 'list', ...elsewhere]);
+  assert.equal(code, 1);
+  assert.match(err, /\(DEPTH_ZERO_SELF_SIGNED_CERT\)\.\n.*`espalier context set --ca FILE`/);
+  await run(dir, ['context', 'set', '--ca', join(dir, 'tls/server.crt')]);
+  // Past the certificate: what is asked for now is a token.
+  assert.equal((await run(dir, ['site', 'list', ...elsewhere])).code, 4);
+});
+
+void test('events of single steps are listed only when asked for', async (t) => {
+  const { dir, events } = await startController(t);
+  for (const kind of ['operation.ended', 'operation.step', 'operation.said', 'operation.changed', 'operation.started'])
+    events.push({ ...{ id: kind, at: iso(0), kind, subject: 'operation:op1' }, by: 'root', reason: null, data: null });
+  const list = async (...more: string[]) => {
+    const { out } = await run(dir, ['event', 'list', '--json', ...more]);
+    return (JSON.parse(out) as { items: Event[] }).items.map(({ kind }) => kind.replace('operation.', '')).join(' ');
+  };
+  assert.equal(await list(), 'ended started');
+  assert.equal(await list('--limit', '1'), 'ended');
+  assert.equal(await list('--all'), 'ended step said changed started');
+  assert.equal(await list('--kind', 'operation.*'), 'ended step said changed started');
 });
 
 void test('without a controller every command says where it looked and what to do', async (t) => {
@@ -401,6 +450,22 @@ void test('doctor prints what it found with what to do, and the summary on stand
     /^✗ api {2}The controller at http:\/\/127\.0\.0\.1:1 does not answer \(ECONNREFUSED\)\.\n {7}Start it with/,
   );
   assert.equal(err, '0 ok, 0 to look at, 1 failed\n');
+});
+
+void test('doctor compares the build that the controller runs with its own, or versions where it tells no build', () => {
+  const own = { version: '0.1.0', build: '0.1.0+abc.1' };
+  const about = { deployment: 'espalier', version: '0.1.0' };
+  assert.deepEqual(judgeBuild({ ...about, build: '0.1.0+abc.1' }, own), {
+    status: 'ok',
+    detail: 'Deployment espalier, the controller is 0.1.0+abc.1.',
+  });
+  assert.deepEqual(judgeBuild({ ...about, build: '0.1.0+old.1' }, own), {
+    status: 'warn',
+    detail: 'The controller is 0.1.0+old.1, this command line is 0.1.0+abc.1.',
+    todo: 'Run `espalier up`, which restarts it.',
+  });
+  assert.equal(judgeBuild(about, own).status, 'ok');
+  assert.equal(judgeBuild({ ...about, version: '0.0.9' }, own).status, 'warn');
 });
 
 void test('completion gives words and live names, and nothing when there is no controller', async (t) => {

@@ -59,12 +59,14 @@ export async function makeCli(surroundings: Surroundings, options: GlobalOptions
   return { ...surroundings, options, context, client: makeClient(context) };
 }
 
-/** The same for what acts on this machine: the controller behind the socket here, whatever the context file names. */
+/** The same for what acts on this machine: the controller behind the socket here. Refused where another one is named. */
 export function toLocal(cli: Cli): Cli {
-  if (cli.options.url !== undefined) {
-    throw cliProblems.make('usage', { why: 'This command acts on the machine that it runs on, so it takes no --url' });
+  const { deployment, dataDir, url } = cli.context;
+  if (url !== undefined) {
+    const from =
+      cli.options.url !== undefined ? '--url' : cli.env.ESPALIER_URL ? 'ESPALIER_URL' : contextPathOf(cli.env);
+    throw cliProblems.make('here-only', { url, from });
   }
-  const { deployment, dataDir } = cli.context;
   const context = { deployment, dataDir };
   return { ...cli, context, client: makeClient(context) };
 }
@@ -97,19 +99,21 @@ export function makeDisplay(cli: Cli, jsonLines = false): StepDisplay {
     : makePlainDisplay(cli.terminal, cli.clock);
 }
 
-/** All items of a list, page by page. */
-export async function listAll<T>(cli: Cli, path: string, query: Record<string, string | undefined> = {}): Promise<T[]> {
-  const items: T[] = [];
+/** A list's pages, each when it is wanted. */
+export async function* readPages<T>(
+  cli: Cli,
+  path: string,
+  query: Record<string, string | number | undefined> = {},
+): AsyncGenerator<T[]> {
   let pageToken: string | undefined;
   do {
     const { body } = await cli.client.request<PageDocument<T>>('GET', path, {
       query: { ...query, pageToken },
       signal: cli.signal,
     });
-    items.push(...body.items);
+    yield body.items;
     pageToken = body.nextPageToken;
   } while (pageToken !== undefined);
-  return items;
 }
 
 /** Before destroying: the name typed, or `--confirm=NAME`; never a mere yes. Throws `cli.not-confirmed`. */

@@ -11,6 +11,12 @@ import { cliProblems } from './problems.ts';
 
 /** Everything long is an operation, so the API answers soon; its own bound is 30 s. */
 const ANSWER_TIMEOUT_MS = 35_000;
+/** How OpenSSL names a certificate that leads to no known authority. */
+const UNKNOWN_CERTIFICATE: readonly string[] = [
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+];
 /** The stream's heartbeat comes every 15 s; after three missed ones nobody is there. */
 const STREAM_SILENCE_MS = 45_000;
 
@@ -41,7 +47,7 @@ export interface StreamEvent {
 export interface ApiClient {
   /** For messages: the socket's path or the URL. */
   readonly where: string;
-  /** Throws the API's problem, `cli.not-reachable`, `cli.bad-answer`, or the signal's reason. */
+  /** Throws the API's problem, `cli.not-reachable`, `cli.unknown-certificate`, `cli.bad-answer`, or the signal's reason. */
   request<T>(method: string, path: string, request?: ApiRequest): Promise<ApiAnswer<T>>;
   /** Events as they happen, after `lastEventId` or from now on. `onOpen` is called when the stream stands. */
   watch(
@@ -94,7 +100,9 @@ export function makeClient(context: Context): ApiClient {
     } catch (thrown) {
       if (signal.aborted) throw signal.reason;
       const { code, message } = thrown as NodeJS.ErrnoException;
-      throw cliProblems.make('not-reachable', { where, why: code ?? message }, thrown);
+      const why = code ?? message;
+      const problem = UNKNOWN_CERTIFICATE.includes(why) ? 'unknown-certificate' : 'not-reachable';
+      throw cliProblems.make(problem, { where, why }, thrown);
     }
   }
 

@@ -1,7 +1,7 @@
 // `doctor`: what can be seen from this machine, then what the controller finds. Each finding says what to do. Changes nothing.
 import { toProblem } from '../lib/errors.ts';
 import { type Cli, say } from './cli.ts';
-import type { FindingDocument } from './documents.ts';
+import type { AboutDocument, FindingDocument } from './documents.ts';
 import { renderJson } from './output.ts';
 import { type ExitCode, exitCodes } from './problems.ts';
 import { runCommand } from './run-command.ts';
@@ -121,19 +121,21 @@ async function checkDaemons(cli: Cli, daemons: ReturnType<typeof listDaemons>): 
   );
 }
 
+/** Says what the controller is, and warns when this command line is of another build (or version, where it tells no more). */
+export function judgeBuild(about: AboutDocument, own: { version: string; build: string }): Finding {
+  const { deployment, version, build } = about;
+  const [theirs, ours] = build === undefined ? [version, own.version] : [build, own.build];
+  return theirs === ours
+    ? ok(`Deployment ${deployment}, the controller is ${theirs}.`)
+    : warn(`The controller is ${theirs}, this command line is ${ours}.`, 'Run `espalier up`, which restarts it.');
+}
+
 async function checkController(cli: Cli): Promise<FindingDocument[]> {
   try {
     const request = { signal: cli.signal };
-    const about = await cli.client.request<{ version: string; deployment: string }>('GET', '/v1/about', request);
-    const own = await readVersion(projectDirOf());
-    const { version, deployment } = about.body;
-    const api: Finding =
-      version === own
-        ? ok(`Deployment ${deployment}, version ${version} (${await readBuild(projectDirOf())}).`)
-        : warn(
-            `The controller is of version ${version}, this command line of ${own}.`,
-            'Run `espalier up` to restart it.',
-          );
+    const { body: about } = await cli.client.request<AboutDocument>('GET', '/v1/about', request);
+    const own = { version: await readVersion(projectDirOf()), build: await readBuild(projectDirOf()) };
+    const api = judgeBuild(about, own);
     const found = await cli.client.request<{ checks: FindingDocument[] }>('GET', '/v1/doctor', request);
     return [{ name: 'api', ...api }, ...found.body.checks];
   } catch (thrown) {

@@ -64,6 +64,13 @@ export interface FindingDocument {
   todo?: string;
 }
 
+export interface AboutDocument {
+  version: string;
+  /** Absent when it was not started by `espalier up`. */
+  build?: string;
+  deployment: string;
+}
+
 /** True once nothing more happens by itself. */
 export function hasEnded(operation: OperationSummary): boolean {
   return !['pending', 'running', 'recovering'].includes(operation.state);

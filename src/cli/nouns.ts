@@ -17,6 +17,8 @@ export interface Noun {
   filters?: readonly string[];
   /** Further query parameters of its list, with a word on each: options of `list`. */
   queries?: Readonly<Record<string, string>>;
+  /** Kinds of rows that `list` shows only with `--all`, or when `--kind` asks for them. */
+  detailKinds?: readonly string[];
   /** True for nouns that can only be listed. */
   listOnly?: boolean;
 }
@@ -153,6 +155,7 @@ export const nouns: readonly Noun[] = [
     key: 'id',
     listOnly: true,
     queries: { kind: 'exact, or all of a noun: site.*', subject: 'exact: site:ID' },
+    detailKinds: ['operation.step', 'operation.changed', 'operation.said'],
     columns: () => [field('at'), field('kind'), field('subject'), field('by'), field('reason')],
   },
   {

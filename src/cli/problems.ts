@@ -9,6 +9,22 @@ export const cliProblems = makeCatalogue('cli', {
     detail: (a: { why: string }) => `${a.why}.`,
     todo: () => 'Add `--help` to see what the command takes.',
   },
+  'here-only': {
+    status: 400,
+    title: 'This command acts on this machine only',
+    detail: (a: { url: string; from: string }) =>
+      `${a.from} names the controller at ${a.url}, but up, down and destroy act on the machine that they run on. Nothing was done.`,
+    todo: (a) =>
+      `To act on that controller's deployment, run the command on its machine; to act on this machine, give no url by ${a.from}.`,
+  },
+  'unknown-certificate': {
+    status: 502,
+    title: 'The certificate of the controller is not trusted',
+    detail: (a: { where: string; why: string }) =>
+      `The controller at ${a.where} answers with a certificate that no authority known here has signed (${a.why}).`,
+    todo: () =>
+      "Copy tls/server.crt from the controller's data directory, then `espalier context set --ca FILE` trusts it.",
+  },
   'not-reachable': {
     status: 503,
     title: 'The controller does not answer',
@@ -86,7 +102,7 @@ export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
 /** The exit code that a problem means. */
 export function exitCodeOf(problem: Problem): ExitCode {
-  if (problem.code === 'cli.usage' || problem.code === 'cli.not-confirmed') return exitCodes.usage;
+  if (['cli.usage', 'cli.here-only', 'cli.not-confirmed'].includes(problem.code)) return exitCodes.usage;
   if (problem.document.status === 504) return exitCodes.timedOut;
   if (problem.document.status === 401 || problem.document.status === 403) return exitCodes.notAllowed;
   return exitCodes.failed;

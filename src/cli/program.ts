@@ -2,6 +2,7 @@
 // loaded when it is run, so that help and completion stay quick.
 import { Command } from 'commander';
 import { type Cli, type GlobalOptions, makeCli, type Surroundings, toEarnest, toLocal, toWaiting } from './cli.ts';
+import type { ListOptions } from './commands/list-show.ts';
 import { type Noun, nouns } from './nouns.ts';
 import type { ExitCode } from './problems.ts';
 import type { UpOptions } from './up/up.ts';
@@ -109,11 +110,12 @@ function addNoun(root: Command, noun: Noun, run: Run): Command {
   if (noun.filters !== undefined)
     list.option('--filter <terms>', `of ${noun.filters.join(', ')}: "state=ready app!=mautic"`);
   for (const [name, about] of Object.entries(noun.queries ?? {})) list.option(`--${name} <${name}>`, about);
+  if (noun.detailKinds !== undefined) list.option('--all', `also ${noun.detailKinds.join(', ')}`);
   list.option('--limit <n>', 'the first n only', positive);
   const defaultLimit = noun.noun === 'operation' || noun.noun === 'event' ? 30 : undefined;
   list.action(
-    run<{ limit?: number }>(async (cli, { limit, ...query }) =>
-      (await import('./commands/list-show.ts')).runList(cli, noun, query, limit ?? defaultLimit),
+    run<ListOptions>(async (cli, { limit = defaultLimit, all, ...query }) =>
+      (await import('./commands/list-show.ts')).runList(cli, noun, query, { limit, all }),
     ),
   );
   if (noun.listOnly !== true) {

@@ -98,13 +98,25 @@ export function addPoolVerbs(pool: Command, node: Command, image: Command, run: 
       ),
     );
   pool
+    .command('set')
+    .description('change how many sites it may have')
+    .argument('<pool>')
+    .requiredOption('--max-sites <n>', 'how many sites may live on it', positive)
+    .action(
+      run<{ maxSites: number }>((cli, { maxSites }, [name = '']) =>
+        runChange(cli, { method: 'PATCH', path: `/v1/pools/${enc(name)}`, body: { maxSites } }),
+      ),
+    );
+  pool
     .command('delete')
     .description('delete a pool that has no sites')
     .argument('<pool>')
+    .option('--delete-backups', 'also when it holds final backups of deleted sites')
     .action(
-      run(async (cli, _, [name = '']) => {
+      run<{ deleteBackups?: true }>(async (cli, { deleteBackups }, [name = '']) => {
         await assertConfirmed(cli, `This removes the pool ${name} with its nodes.`, name);
-        return await runChange(cli, { method: 'DELETE', path: `/v1/pools/${enc(name)}` });
+        const query = { deleteBackups: deleteBackups === true ? 'true' : undefined };
+        return await runChange(cli, { method: 'DELETE', path: `/v1/pools/${enc(name)}`, query });
       }),
     );
   node

@@ -2,8 +2,11 @@
 import type { DatabaseEngine, DatabaseHealth } from '../engines/database-engine.ts';
 import type { Fleet } from '../engines/fleet.ts';
 import { makeMariadb } from '../engines/mariadb/mariadb.ts';
+import { mariadbProblems } from '../engines/mariadb/problems.ts';
 import { renderDatabaseServerConfig } from '../engines/mariadb/server-config.ts';
 import { renderBootstrap } from '../engines/mariadb/sql.ts';
+import type { RunInServer } from '../engines/mariadb/tools.ts';
+import { Problem } from '../lib/errors.ts';
 import type { ServiceKind, ServiceLogin } from '../services/kind.ts';
 
 /** Where dumps lie in a database server's container, on a volume of their own. */
@@ -14,9 +17,21 @@ const CONNECTIONS_WARNING = 0.9;
 
 /** Makes engines over the real MariaDB; dumps run in the server's container. */
 export function connectMariadb(fleet: Fleet): (login: ServiceLogin) => DatabaseEngine {
-  return ({ instance, ...login }) =>
-    makeMariadb({ ...login, runInServer: (argv, options) => fleet.exec(instance, argv, options) });
+  return ({ instance, ...login }) => makeMariadb({ ...login, runInServer: runIn(fleet, instance) });
 }
+
+/** A container that is down is a server that is away: what waits for it goes on when it has been healed. */
+const runIn =
+  (fleet: Fleet, instance: string): RunInServer =>
+  async (argv, options) => {
+    try {
+      return await fleet.exec(instance, argv, options);
+    } catch (thrown) {
+      const isDown = thrown instanceof Problem && ['incus.not-running', 'incus.not-found'].includes(thrown.code);
+      if (!isDown) throw thrown;
+      throw mariadbProblems.make('away', { server: instance, why: 'its container does not run' }, thrown);
+    }
+  };
 
 export function makeDatabaseKind(makeEngine: (login: ServiceLogin) => DatabaseEngine): ServiceKind<DatabaseEngine> {
   return {

@@ -1,9 +1,19 @@
 // Stops the deployment, keeping all data, or removes it. In both cases healing rests first.
 import { z } from 'zod';
+import { deleteAllEdges } from '../edge/store.ts';
+import { deleteAllImages } from '../images/store.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
+import { askerOf } from '../platform/operations/run-child.ts';
+import { deleteAllPools } from '../pools/store.ts';
+import { releaseAllAddresses } from '../servers/addresses.ts';
+import { deleteAllServices } from '../services/store.ts';
+import { deleteAllSites } from '../sites/store.ts';
 import { stopContainers } from './containers.ts';
 import { DEPLOYMENT_LOCK, type DeploymentParts } from './parts.ts';
-import { storeWanted } from './store.ts';
+import { resetDeployment, storeWanted } from './store.ts';
+
+/** How long operations under way get to take back what they did. */
+const OTHERS_MS = 60_000;
 
 const paramsSchema = z.object({});
 type Params = z.infer<typeof paramsSchema>;
@@ -44,8 +54,9 @@ export function makeDeploymentStop(parts: DeploymentParts): OperationKind<Params
   });
 }
 
-/** The operation `deployment.destroy`: everything in Incus that is ours; the command line removes the rest. */
+/** The operation `deployment.destroy`: everything in Incus that is ours, and all rows; the command line removes the rest. */
 export function makeDeploymentDestroy(parts: DeploymentParts): OperationKind<Params> {
+  const { store, operations, sites } = parts;
   return makeOperation<Params>({
     kind: 'deployment.destroy',
     params: paramsSchema,
@@ -53,7 +64,40 @@ export function makeDeploymentDestroy(parts: DeploymentParts): OperationKind<Par
     title: () => `Destroy ${parts.name}`,
     steps: () => [
       makeRest(parts),
+      {
+        name: 'others',
+        timeoutMs: OTHERS_MS + 30_000,
+        async do(ctx) {
+          const bound = AbortSignal.any([ctx.signal, AbortSignal.timeout(OTHERS_MS)]);
+          const { items } = await operations.list({ states: ['pending', 'running', 'recovering'], limit: 500 });
+          const others = items.filter(({ id }) => id !== ctx.operationId);
+          const { by } = askerOf(ctx);
+          await Promise.all(others.map(({ id }) => operations.cancel(id, by).catch(() => undefined)));
+          // What cannot be undone now finds its things gone.
+          await Promise.allSettled(others.map(({ id }) => operations.wait(id, bound)));
+        },
+      },
       { name: 'remove', timeoutMs: 900_000, do: ({ signal }) => parts.fleet.tearDown({ signal }) },
+      {
+        name: 'forget',
+        timeoutMs: 60_000,
+        async do(ctx) {
+          await store.transaction(async (sql) => {
+            await deleteAllSites(sql);
+            await deleteAllPools(sql);
+            await deleteAllEdges(sql);
+            await deleteAllServices(sql, 'database');
+            await deleteAllServices(sql, 'cache');
+            await deleteAllImages(sql);
+            await releaseAllAddresses(sql);
+            await sites.secrets.removeAll(sql, '');
+            await resetDeployment(sql);
+          });
+          const { items } = await operations.list({ states: ['fatal'], limit: 500 });
+          for (const { id } of items) await operations.release(id, askerOf(ctx).by);
+          await parts.onChange();
+        },
+      },
     ],
   });
 }

@@ -25,3 +25,8 @@ export async function storeHttpPort(sql: Sql, port: number): Promise<void> {
 export async function storeGreeted(sql: Sql): Promise<void> {
   await sql.query('UPDATE deployment SET greeted = true');
 }
+
+/** As before the first `up`. */
+export async function resetDeployment(sql: Sql): Promise<void> {
+  await sql.query(`UPDATE deployment SET wanted = 'down', http_port = NULL, greeted = false`);
+}

@@ -17,12 +17,13 @@ import { askerOf, runChild } from '../platform/operations/run-child.ts';
 import type { Sql } from '../platform/store.ts';
 import { startPoolCreate } from '../pools/create.ts';
 import { poolLock } from '../pools/parts.ts';
-import { listPools, readPool } from '../pools/store.ts';
+import { listNodes, listPools, type NodeRow, readPool } from '../pools/store.ts';
 import { waitUntilServing } from '../pools/wait.ts';
 import { chooseCidr } from '../servers/addresses.ts';
 import { newSiteSchema, startSiteCreate } from '../sites/admit.ts';
-import { siteLock } from '../sites/parts.ts';
-import { readSite } from '../sites/store.ts';
+import { siteLock, urlOf } from '../sites/parts.ts';
+import { siteProblems } from '../sites/problems.ts';
+import { listSites, readSite } from '../sites/store.ts';
 import { startContainers } from './containers.ts';
 import { DEPLOYMENT_LOCK, type DeploymentParts, FIRST_APPS, FIRST_POOL_SIZE } from './parts.ts';
 import { deploymentProblems } from './problems.ts';
@@ -34,6 +35,10 @@ type Params = z.infer<typeof paramsSchema>;
 const FIRST_PORT = 8080;
 const PORTS_TRIED = 20;
 const BUILD_MS = 3_600_000;
+const PROBE_MS = 15_000;
+/** A node boots in one to three seconds; a busy machine gets ten times that. */
+const BOOT_MS = 30_000;
+const BOOT_POLL_MS = 250;
 
 /** Chooses the port for visitors and begins `deployment.up`. */
 export async function startUp(parts: DeploymentParts, asked: number | undefined, who: Asker): Promise<Operation> {
@@ -83,6 +88,7 @@ export function makeDeploymentUp(parts: DeploymentParts): OperationKind<Params> 
         timeoutMs: 300_000,
         async do({ signal }) {
           const started = await startContainers(fleet, signal);
+          await waitForNodes(parts, started, signal);
           await storeWanted(store, 'up');
           await parts.onChange();
           return { started };
@@ -120,6 +126,7 @@ export function makeDeploymentUp(parts: DeploymentParts): OperationKind<Params> 
             if (pool.state === 'ready') await waitUntilServing(parts.pools, pool.name, signal);
           }
           await parts.pools.syncEdges(signal);
+          await checkThroughEdges(parts, signal);
         },
       },
     ],
@@ -169,4 +176,41 @@ async function ensureSite(parts: DeploymentParts, app: string, ctx: StepContext)
   const wish = newSiteSchema.parse({ name: app, app, hosts: [`${app}.localhost`], pool: app, title: `My ${title}` });
   const begin = (sql: Sql) => startSiteCreate(parts.sites, sql, wish, askerOf(ctx));
   await runChild(parts, { kind: 'site.create', lock: siteLock(existing?.id ?? 'none'), begin }, ctx.signal);
+}
+
+/** One site of each pool must answer through every edge: an edge that has just begun still waits for its own checks. */
+async function checkThroughEdges(parts: DeploymentParts, signal: AbortSignal): Promise<void> {
+  const sites = (await listSites(parts.store)).filter((site) => site.state === 'ready');
+  const firsts = sites.filter((site, at) => sites.findIndex((other) => other.pool === site.pool) === at);
+  for (const edge of await listEdges(parts.store)) {
+    if (edge.server === null || edge.address === null) continue;
+    for (const site of firsts) {
+      const check = parts.sites.readRecipe(site.app)?.site?.check;
+      const host = new URL(urlOf(parts.sites.publicAddress, site.hosts[0] ?? '')).host;
+      const target = { address: edge.address, host, path: check?.path ?? '/' };
+      const answer = await parts.pools.agents.call(edge.server, 'node.probe', target, { timeoutMs: PROBE_MS, signal });
+      if (!answer.ok) throw siteProblems.make('check-failed', { site: site.name, node: edge.name, why: answer.detail });
+    }
+  }
+}
+
+/** Lets nodes that were started answer before healing begins, which would replace them; those that do not are its work. */
+async function waitForNodes(parts: DeploymentParts, started: readonly string[], signal: AbortSignal): Promise<void> {
+  const untilMs = parts.clock.monotonicMs() + BOOT_MS;
+  while (parts.clock.monotonicMs() < untilMs) {
+    const nodes = (await listNodes(parts.store)).filter((node) => started.includes(node.name));
+    const answers = await Promise.all(nodes.map((node) => answersHealth(parts, node, signal)));
+    if (answers.every((answer, at) => answer && nodes[at]?.state === 'ready')) return;
+    await parts.clock.wait(BOOT_POLL_MS, signal);
+  }
+}
+
+async function answersHealth(parts: DeploymentParts, node: NodeRow, signal: AbortSignal): Promise<boolean> {
+  if (node.server === null || node.address === null) return false;
+  const target = { address: node.address, host: 'health.invalid', path: '/.espalier/health', contains: 'ok' };
+  const asked = parts.pools.agents.call(node.server, 'node.probe', target, { timeoutMs: PROBE_MS, signal });
+  return asked.then(
+    (answer) => answer.ok,
+    () => false,
+  );
 }

@@ -14,7 +14,7 @@ import {
 import type { Sql, Store } from '../platform/store.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
 import { allocateAddress, releaseAddress } from '../servers/addresses.ts';
-import { takeConfigVersion } from '../servers/config-clock.ts';
+import { changeConfig } from '../servers/config-clock.ts';
 import { choosePlacement } from '../servers/place.ts';
 import { listServers } from '../servers/store.ts';
 import { edgeProblems } from './problems.ts';
@@ -153,8 +153,7 @@ export function makeEdgeCreate(parts: EdgeParts): OperationKind<Params> {
         name: 'open',
         timeoutMs: 10_000,
         async do() {
-          await store.transaction(async (sql) => {
-            await takeConfigVersion(sql);
+          await changeConfig(store, async (sql) => {
             if (!(await storeEdgeState(sql, name, 'ready', 'it answers'))) return;
             await events.append(sql, { kind: 'edge.ready', subject: edgeLock(name), by: 'operation' });
           });

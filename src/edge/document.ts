@@ -4,6 +4,7 @@ import type { Store } from '../platform/store.ts';
 import { listNodes, listPools } from '../pools/store.ts';
 import { type EdgeDocument, edgeDocument } from '../protocol/edge-document.ts';
 import { readConfigVersion } from '../servers/config-clock.ts';
+import { standsOnNodes } from '../sites/document.ts';
 import { listSites } from '../sites/store.ts';
 
 const NODE_PORT = 80;
@@ -22,17 +23,15 @@ export async function readEdgeDocument(store: Store, trustedProxies: readonly st
         .filter((node) => node.pool === pool.name && node.atEdge && node.address !== null)
         .map((node) => ({ name: node.name, address: node.address, port: NODE_PORT, drain: node.state === 'draining' })),
     })),
-    hosts: sites
-      .filter((site) => site.state !== 'archived' && site.state !== 'failed')
-      .flatMap((site) =>
-        site.hosts.map((host) => ({
-          host,
-          site: site.id,
-          pool: site.pool,
-          state: site.state,
-          requestsPerS: site.limits.requestsPerS,
-          connections: site.limits.connections,
-        })),
-      ),
+    hosts: sites.filter(standsOnNodes).flatMap((site) =>
+      site.hosts.map((host) => ({
+        host,
+        site: site.id,
+        pool: site.pool,
+        state: site.state,
+        requestsPerS: site.limits.requestsPerS,
+        connections: site.limits.connections,
+      })),
+    ),
   });
 }

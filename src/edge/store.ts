@@ -57,3 +57,7 @@ export async function storeEdgeState(sql: Sql, name: string, state: EdgeState, r
 export async function deleteEdge(sql: Sql, name: string): Promise<void> {
   await sql.query('DELETE FROM edge WHERE name = $1', [name]);
 }
+
+export async function deleteAllEdges(sql: Sql): Promise<void> {
+  await sql.query('DELETE FROM edge');
+}

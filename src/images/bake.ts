@@ -22,12 +22,12 @@ import {
 } from '../platform/operations/operation.ts';
 import { askerOf, runChild } from '../platform/operations/run-child.ts';
 import type { Sql } from '../platform/store.ts';
-import { fetchArchive } from './fetch-archive.ts';
+import { assertArchiveAtHand, fetchArchive } from './fetch-archive.ts';
 import { makeBase } from './make-base.ts';
 import { type ImageParts, imageLock } from './parts.ts';
 import { imageProblems } from './problems.ts';
 import { type Bakeable, findBakeable } from './recipes.ts';
-import { insertImage, readNewest } from './store.ts';
+import { insertImage, listImages, readNewest } from './store.ts';
 
 const paramsSchema = z.object({ recipe: z.string() });
 type Params = z.infer<typeof paramsSchema>;
@@ -40,9 +40,9 @@ const ONLINE_MS = 70_000;
 /** One line a package for dpkg-query: name, tab, version. */
 const LISTED = '$' + '{Package}\t$' + '{Version}\n';
 
-/** Begins `image.bake` in the caller's transaction; refused at once when there is no such recipe. */
+/** Begins `image.bake` in the caller's transaction; refused at once without such a recipe or its archive. */
 export async function startBake(parts: ImageParts, sql: Sql, recipe: string, who: Asker): Promise<Operation> {
-  findBakeable(parts.shelf, recipe);
+  await assertArchiveAtHand(parts, findBakeable(parts.shelf, recipe));
   return parts.operations.start(sql, 'image.bake', { recipe }, who);
 }
 
@@ -81,9 +81,10 @@ function makeBaseStep(parts: ImageParts, bakeable: Bakeable): Step {
     name: 'base',
     timeoutMs: PARENT_MS,
     async do(ctx) {
-      const { fingerprint } = await makeBase(parts, bakeable, ctx);
+      const { fingerprint } = (await readBaked(parts, ctx)) ?? (await makeBase(parts, bakeable, ctx));
       return register(parts, bakeable, fingerprint, { appVersion: bakeable.suite, packages: {} }, ctx);
     },
+    undo: (ctx) => dropUnregistered(parts, ctx),
   };
 }
 
@@ -191,16 +192,33 @@ function makeLayerSteps(parts: ImageParts, bakeable: Bakeable, parent: string): 
       timeoutMs: 600_000,
       async do(ctx) {
         const labels = { kind: 'image', recipe: bakeable.name, hash: bakeable.hash, operation: ctx.operationId };
-        const [earlier] = await fleet.images.list({ labels }, { signal: ctx.signal });
+        const earlier = await readBaked(parts, ctx);
         if (earlier === undefined) await fleet.instances.stop(seed, { signal: ctx.signal, force: true });
         const wish = { alias: bakeable.name, labels, description: bakeable.title };
         const image = earlier ?? (await fleet.images.publish(seed, wish, { signal: ctx.signal }));
         const described = ctx.outputs.prepare as { appVersion: string; packages: Record<string, string> };
         return register(parts, bakeable, image.fingerprint, described, ctx);
       },
+      undo: (ctx) => dropUnregistered(parts, ctx),
     },
     { name: 'clean', timeoutMs: 60_000, do: dropSeed },
   ];
+}
+
+const listBaked = (parts: ImageParts, { operationId, signal }: StepContext) =>
+  parts.fleet.images.list({ labels: { kind: 'image', operation: operationId } }, { signal });
+
+/** What this operation has baked before it was interrupted. */
+async function readBaked(parts: ImageParts, ctx: StepContext): Promise<{ fingerprint: string } | undefined> {
+  return (await listBaked(parts, ctx))[0];
+}
+
+/** Removes what this operation has baked, unless it has come into the store. */
+async function dropUnregistered(parts: ImageParts, ctx: StepContext): Promise<void> {
+  const known = new Set((await listImages(parts.store)).map((image) => image.fingerprint));
+  for (const { fingerprint } of await listBaked(parts, ctx)) {
+    if (!known.has(fingerprint)) await parts.fleet.images.delete(fingerprint, { signal: ctx.signal });
+  }
 }
 
 async function register(

@@ -55,7 +55,7 @@ export async function makeBase(
     const metadata = join(draft, 'metadata.tar');
     await runCommand(['tar', '-C', draft, '-cf', metadata, 'metadata.yaml'], { timeoutMs: 10_000, signal: ctx.signal });
     ctx.say('importing it');
-    const labels = { kind: 'image', recipe: bakeable.name, hash: bakeable.hash };
+    const labels = { kind: 'image', recipe: bakeable.name, hash: bakeable.hash, operation: ctx.operationId };
     const image = await fleet.images.import(
       { metadata, rootfs },
       { alias: bakeable.name, labels, description: bakeable.title },

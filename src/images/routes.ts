@@ -13,6 +13,7 @@ import {
   pageOf,
   whoOf,
 } from '../platform/http.ts';
+import { assertDisk } from '../servers/room.ts';
 import { startBake } from './bake.ts';
 import type { ImageParts } from './parts.ts';
 import { type ImageRow, listImages, readNewest } from './store.ts';
@@ -53,6 +54,9 @@ const toView = (image: ImageRow): z.infer<typeof imageSchema> => ({
   packageCount: Object.keys(image.packages).length,
   createdAt: image.createdAt,
 });
+
+/** A seed with its packages, the image made from it, and the file in between. */
+const BAKE_DISK_MB = 2048;
 
 /** /v1/images and /v1/apps. */
 export function makeImageRoutes(parts: ImageParts): ApiRoutes {
@@ -146,6 +150,7 @@ export function makeImageRoutes(parts: ImageParts): ApiRoutes {
     }),
     async (c) => {
       const { recipe } = c.req.valid('json');
+      await assertDisk(parts.fleet, BAKE_DISK_MB);
       const operation = await store.transaction((sql) => startBake(parts, sql, recipe, whoOf(c)));
       return answerAccepted(c, operation);
     },

@@ -52,3 +52,7 @@ export async function insertImage(sql: Sql, image: Omit<ImageRow, 'number' | 'cr
   if (row === undefined) throw new Error('an insert that returns gives a row');
   return row;
 }
+
+export async function deleteAllImages(sql: Sql): Promise<void> {
+  await sql.query('DELETE FROM image');
+}

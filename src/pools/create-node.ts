@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
 import { allocateAddress, releaseAddress } from '../servers/addresses.ts';
-import { takeConfigVersion } from '../servers/config-clock.ts';
+import { changeConfig } from '../servers/config-clock.ts';
 import { choosePlacement } from '../servers/place.ts';
 import { listServers } from '../servers/store.ts';
 import { AGENT_CALL_MS, contentVolume, nodeLock, type PoolParts, tellServer } from './parts.ts';
@@ -54,8 +54,7 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
         },
         async undo({ signal }) {
           const node = await readNode(store, name);
-          await store.transaction(async (sql) => {
-            await takeConfigVersion(sql);
+          await changeConfig(store, async (sql) => {
             await deleteNode(sql, name);
             await releaseAddress(sql, name);
           });
@@ -119,8 +118,7 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
         name: 'register',
         timeoutMs: 60_000,
         async do({ signal }) {
-          await store.transaction(async (sql) => {
-            await takeConfigVersion(sql);
+          await changeConfig(store, async (sql) => {
             const change = {
               from: ['booting', 'ready'] as const,
               to: 'ready' as const,
@@ -138,8 +136,7 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
           await parts.syncEdges(signal);
         },
         async undo({ signal }) {
-          await store.transaction(async (sql) => {
-            await takeConfigVersion(sql);
+          await changeConfig(store, async (sql) => {
             const all = ['booting', 'ready', 'draining', 'unhealthy', 'lost'] as const;
             await storeNodeState(sql, name, { from: all, to: 'draining', atEdge: false, reason: 'its making failed' });
           });

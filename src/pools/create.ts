@@ -3,7 +3,9 @@ import { z } from 'zod';
 import type { Asker, Operation } from '../platform/operations/operation.ts';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
-import { contentVolume, type PoolParts, poolLock } from './parts.ts';
+import { changeConfig } from '../servers/config-clock.ts';
+import { assertMemory } from '../servers/room.ts';
+import { AGENT_CALL_MS, contentVolume, type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
 import { startMissing, startRemoval } from './start-nodes.ts';
 import { deletePool, insertPool, listNodes, readPool, storePoolState, storePoolWanted } from './store.ts';
@@ -30,6 +32,7 @@ type Params = z.infer<typeof paramsSchema>;
 export async function startPoolCreate(parts: PoolParts, sql: Sql, wish: NewPool, who: Asker): Promise<Operation> {
   if ((await readPool(sql, wish.name)) !== undefined) throw poolProblems.make('taken', { pool: wish.name });
   const image = await parts.readNewestImage(sql, wish.app);
+  await assertMemory(sql, { memoryMb: wish.nodeMemoryMb, count: wish.size });
   await insertPool(sql, {
     name: wish.name,
     app: wish.app,
@@ -63,7 +66,10 @@ export function makePoolCreate(parts: PoolParts): OperationKind<Params> {
         },
         async undo({ signal }) {
           await fleet.volumes.delete(contentVolume(pool), { signal });
-          await store.transaction((sql) => deletePool(sql, pool));
+          await changeConfig(store, async (sql) => {
+            await deletePool(sql, pool);
+          });
+          await parts.syncEdges(signal);
         },
       },
       {
@@ -78,6 +84,7 @@ export function makePoolCreate(parts: PoolParts): OperationKind<Params> {
         async undo({ signal, operationId }) {
           const who = { by: `operation:${operationId}`, reason: 'the pool could not be made' };
           await removeAllNodes(parts, pool, who, signal);
+          await removeDirectories(parts, pool, signal);
         },
       },
       {
@@ -106,7 +113,14 @@ export async function removeAllNodes(parts: PoolParts, pool: string, who: Asker,
     }
     const still = (await listNodes(store, { pool })).find((one) => one.name === node.name);
     if (still === undefined) continue;
-    const id = await store.transaction((sql) => startRemoval(parts, sql, still, true, who));
+    const { id } = await store.transaction((sql) => startRemoval(parts, sql, still, true, who));
     await operations.wait(id, signal);
   }
+}
+
+/** Removes the pool's directory from every server whose agent is there. */
+export async function removeDirectories(parts: PoolParts, pool: string, signal: AbortSignal): Promise<void> {
+  const { agents } = parts;
+  for (const server of agents.connected())
+    await agents.call(server, 'pool.forget', { pool }, { timeoutMs: AGENT_CALL_MS, signal });
 }

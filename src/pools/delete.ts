@@ -3,34 +3,67 @@ import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
-import { takeConfigVersion } from '../servers/config-clock.ts';
-import { removeAllNodes } from './create.ts';
-import { AGENT_CALL_MS, contentVolume, type PoolParts, poolLock } from './parts.ts';
+import { changeConfig, takeConfigVersion } from '../servers/config-clock.ts';
+import { removeAllNodes, removeDirectories } from './create.ts';
+import { BACKUPS_PATH, contentVolume, type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
-import { deletePool, readPool, storePoolState } from './store.ts';
+import { deletePool, listNodes, readPool, storePoolState, storePoolWanted } from './store.ts';
 
-const paramsSchema = z.object({ pool: z.string() });
+const paramsSchema = z.object({ pool: z.string(), deleteBackups: z.boolean(), before: z.int() });
 type Params = z.infer<typeof paramsSchema>;
 
 /** Begins `pool.delete` in the caller's transaction; refused while sites live on the pool. */
-export async function startPoolDelete(parts: PoolParts, sql: Sql, name: string, who: Asker): Promise<Operation> {
-  if ((await readPool(sql, name)) === undefined) throw commonProblems.make('not-found', { noun: 'pool', name });
+export async function startPoolDelete(
+  parts: PoolParts,
+  sql: Sql,
+  { name, deleteBackups }: { name: string; deleteBackups: boolean },
+  who: Asker,
+): Promise<Operation> {
+  // As a site's creation does: whichever comes second sees the other.
+  await takeConfigVersion(sql);
+  const pool = await readPool(sql, name);
+  if (pool === undefined) throw commonProblems.make('not-found', { noun: 'pool', name });
   const sites = await parts.countSites(sql, name);
   if (sites > 0) throw poolProblems.make('in-use', { pool: name, sites });
-  const operation = await parts.operations.start(sql, 'pool.delete', { pool: name }, who);
+  const operation = await parts.operations.start(
+    sql,
+    'pool.delete',
+    { pool: name, deleteBackups, before: pool.wanted },
+    who,
+  );
   await storePoolState(sql, name, 'deleting');
   return operation;
 }
 
 /** The operation `pool.delete`. */
 export function makePoolDelete(parts: PoolParts): OperationKind<Params> {
-  const { store, fleet, agents, events } = parts;
+  const { store, fleet, events } = parts;
+  const isVolumeGone = async (pool: string, signal: AbortSignal): Promise<boolean> =>
+    (await fleet.volumes.read(contentVolume(pool), { signal })) === undefined;
   return makeOperation<Params>({
     kind: 'pool.delete',
     params: paramsSchema,
     locks: ({ pool }) => [poolLock(pool)],
     title: ({ pool }) => `Delete the pool ${pool}`,
-    steps: ({ pool }) => [
+    steps: ({ pool, deleteBackups, before }) => [
+      {
+        name: 'backups',
+        timeoutMs: 60_000,
+        async do({ signal }) {
+          if (deleteBackups || (await isVolumeGone(pool, signal))) return;
+          const files = await countBackups(parts, pool, signal);
+          if (files > 0) throw poolProblems.make('holds-backups', { pool, files });
+        },
+        // A pool that has lost its volume stays what it is: half deleted, to be deleted again.
+        async undo({ signal }) {
+          if (await isVolumeGone(pool, signal)) return;
+          await store.transaction(async (sql) => {
+            await storePoolState(sql, pool, 'ready');
+            await storePoolWanted(sql, pool, before);
+          });
+          parts.wakeHeal();
+        },
+      },
       {
         name: 'nodes',
         timeoutMs: 300_000,
@@ -42,21 +75,12 @@ export function makePoolDelete(parts: PoolParts): OperationKind<Params> {
         timeoutMs: 60_000,
         do: ({ signal }) => fleet.volumes.delete(contentVolume(pool), { signal }),
       },
-      {
-        name: 'directories',
-        timeoutMs: 60_000,
-        async do({ signal }) {
-          for (const server of agents.connected()) {
-            await agents.call(server, 'pool.forget', { pool }, { timeoutMs: AGENT_CALL_MS, signal });
-          }
-        },
-      },
+      { name: 'directories', timeoutMs: 60_000, do: ({ signal }) => removeDirectories(parts, pool, signal) },
       {
         name: 'forget',
         timeoutMs: 60_000,
         async do({ signal }) {
-          await store.transaction(async (sql) => {
-            await takeConfigVersion(sql);
+          await changeConfig(store, async (sql) => {
             await deletePool(sql, pool);
             await events.append(sql, { kind: 'pool.deleted', subject: poolLock(pool), by: 'operation' });
           });
@@ -65,4 +89,13 @@ export function makePoolDelete(parts: PoolParts): OperationKind<Params> {
       },
     ],
   });
+}
+
+/** Final backups of sites' files that lie on the pool's volume. */
+async function countBackups(parts: PoolParts, pool: string, signal: AbortSignal): Promise<number> {
+  const node = (await listNodes(parts.store, { pool })).find((one) => one.state === 'ready');
+  if (node === undefined) throw poolProblems.make('no-node', { pool });
+  const argv = ['find', BACKUPS_PATH, '-type', 'f'];
+  const { stdout } = await parts.fleet.exec(node.name, argv, { signal });
+  return stdout.split('\n').filter((line) => line !== '').length;
 }

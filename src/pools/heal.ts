@@ -1,11 +1,12 @@
 // Keeps pools at the number of serving nodes that they want. Wrong is: a node has not answered its agent for
-// UNHEALTHY_MS, its container is stopped or gone, or fewer (more) nodes live than the pool wants. A dead node is replaced,
-// never repaired: the new one is begun first, so that service returns as early as it can.
+// UNHEALTHY_MS, its container is stopped or gone, an operation that made or removed it has given up half way, or fewer
+// (more) nodes live than the pool wants. A dead node is replaced, never repaired: the new one is begun first, so that
+// service returns as early as it can.
 import type { NodeReport } from '../protocol/contract.ts';
-import { takeConfigVersion } from '../servers/config-clock.ts';
-import type { PoolParts } from './parts.ts';
+import { changeConfig } from '../servers/config-clock.ts';
+import { nodeLock, type PoolParts, poolLock } from './parts.ts';
 import { startMissing, startRemoval } from './start-nodes.ts';
-import { listNodes, listPools, type NodeRow, storeNodeState } from './store.ts';
+import { listNodes, listPools, type NodeRow, readNode, storeNodeState } from './store.ts';
 
 /** Silence for this long means dead; the agent calls a node unhealthy after two seconds of silence already. */
 export const UNHEALTHY_MS = 3_000;
@@ -33,8 +34,7 @@ export async function noteNodeReports(
     const reason = dead
       ? `no good answer for ${Math.round(report.sinceMs / 1000)} s: ${report.detail}`
       : 'it answers again';
-    await store.transaction(async (sql) => {
-      await takeConfigVersion(sql);
+    await changeConfig(store, async (sql) => {
       const change = dead
         ? { from: ['ready'] as const, to: 'unhealthy' as const, atEdge: true, reason }
         : { from: ['unhealthy'] as const, to: 'ready' as const, atEdge: true, reason };
@@ -58,33 +58,45 @@ export async function healPools(parts: PoolParts, signal: AbortSignal): Promise<
     signal.throwIfAborted();
     const waitMs = await backoffLeft(parts, pool.name);
     const nodes = await listNodes(parts.store, { pool: pool.name });
-    const dead = nodes.filter((node) => node.state === 'unhealthy' || node.state === 'lost');
+    const busy = await listBusy(parts);
+    // A node that does not serve and that no operation makes or removes: it is dead, or what removed it has failed.
+    const dead = nodes.filter((node) => node.state !== 'ready' && !busy.has(nodeLock(node.name)));
     if (waitMs > 0 && nodes.length - dead.length < pool.wanted) {
       began[pool.name] = `waits ${Math.ceil(waitMs / 1000)} s: its last new node failed`;
       continue;
     }
-    const started = await heal(parts, pool.name, dead);
-    if (started > 0) began[pool.name] = `began ${started} operations; ${dead.length} of ${nodes.length} nodes dead`;
+    const started = busy.has(poolLock(pool.name)) ? 0 : await fill(parts, pool.name);
+    const removals = await removeDead(parts, dead);
+    if (started + removals > 0)
+      began[pool.name] = `began ${started + removals} operations; ${dead.length} of ${nodes.length} nodes dead`;
   }
   return began;
 }
 
-async function heal(parts: PoolParts, pool: string, dead: readonly NodeRow[]): Promise<number> {
-  const { store, operations } = parts;
-  const scaling = await operations.list({ lock: `pool:${pool}`, states: ['pending', 'running', 'recovering'] });
-  const started = await store.transaction(async (sql) => {
-    if (scaling.items.length > 0) return 0;
-    const { making, removing } = await startMissing(parts, sql, pool, { by: 'heal' });
-    return making.length + removing.length;
-  });
+/** The locks that operations hold, those included that need a person. */
+async function listBusy(parts: PoolParts): Promise<Set<string>> {
+  const { items } = await parts.operations.list({ states: ['pending', 'running', 'recovering', 'fatal'], limit: 500 });
+  return new Set(items.flatMap(({ locks }) => locks));
+}
+
+async function fill(parts: PoolParts, pool: string): Promise<number> {
+  const { making, removing } = await parts.store.transaction((sql) => startMissing(parts, sql, pool, { by: 'heal' }));
+  return making.length + removing.length;
+}
+
+async function removeDead(parts: PoolParts, dead: readonly NodeRow[]): Promise<number> {
   let removals = 0;
   for (const node of dead) {
-    const busy = await operations.list({ lock: `node:${node.name}`, states: ['pending', 'running', 'recovering'] });
-    if (busy.items.length > 0) continue;
-    await store.transaction((sql) => startRemoval(parts, sql, node, true, { by: 'heal', reason: node.reason }));
-    removals += 1;
+    const begun = await parts.store.transaction(async (sql) => {
+      const now = await readNode(sql, node.name);
+      // What made it may have ended well since we looked.
+      if (now === undefined || now.state === 'ready') return false;
+      await startRemoval(parts, sql, now, true, { by: 'heal', reason: now.reason });
+      return true;
+    });
+    if (begun) removals += 1;
   }
-  return started + removals;
+  return removals;
 }
 
 async function backoffLeft(parts: PoolParts, pool: string): Promise<number> {

@@ -35,6 +35,8 @@ export const poolLock = (pool: string): string => `pool:${pool}`;
 export const nodeLock = (node: string): string => `node:${node}`;
 /** The volume that holds what a pool's sites' customers upload. */
 export const contentVolume = (pool: string): string => `content-${pool}`;
+/** Where the final backups of sites' files lie, in every node of the pool. */
+export const BACKUPS_PATH = '/srv/content/.backups';
 /** Bound of one call to an agent that only reads and writes a few files. */
 export const AGENT_CALL_MS = 20_000;
 

@@ -12,13 +12,20 @@ export const poolProblems = makeCatalogue('pool', {
     status: 409,
     title: 'The pool still has sites',
     detail: (a: { pool: string; sites: number }) => `${a.sites} sites live on the pool ${a.pool}.`,
-    todo: () => 'Delete or move them first; `espalier site list` shows them.',
+    todo: () => 'Delete them first (`espalier site list`); archived ones count until they are purged.',
+  },
+  'holds-backups': {
+    status: 409,
+    title: 'The pool holds final backups',
+    detail: (a: { pool: string; files: number }) =>
+      `${a.files} final backups of deleted sites lie on the pool ${a.pool}.`,
+    todo: () => 'Copy what you need, then delete it with --delete-backups.',
   },
   full: {
     status: 409,
     title: 'The pool is at its limit',
     detail: (a: { pool: string; max: number }) => `The pool ${a.pool} has its ${a.max} sites.`,
-    todo: () => 'Create another pool of that app and name it, or raise the limit.',
+    todo: () => 'Create another pool of that app, or raise the limit: `espalier pool set NAME --max-sites N`.',
   },
   'none-for-app': {
     status: 409,

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
 import { releaseAddress } from '../servers/addresses.ts';
-import { takeConfigVersion } from '../servers/config-clock.ts';
+import { changeConfig } from '../servers/config-clock.ts';
 import { nodeLock, type PoolParts, tellServer } from './parts.ts';
 import { deleteNode, readNode, storeNodeState } from './store.ts';
 
@@ -20,8 +20,7 @@ export function makeNodeRemove(parts: PoolParts): OperationKind<Params> {
   const ANY = ['booting', 'ready', 'draining', 'unhealthy', 'lost'] as const;
 
   async function leave(name: string, atEdge: boolean, reason: string): Promise<void> {
-    await store.transaction(async (sql) => {
-      await takeConfigVersion(sql);
+    await changeConfig(store, async (sql) => {
       await storeNodeState(sql, name, { from: ANY, to: 'draining', atEdge, reason });
     });
   }
@@ -64,8 +63,7 @@ export function makeNodeRemove(parts: PoolParts): OperationKind<Params> {
         timeoutMs: 30_000,
         async do({ signal }) {
           const node = await readNode(store, name);
-          await store.transaction(async (sql) => {
-            await takeConfigVersion(sql);
+          await changeConfig(store, async (sql) => {
             await deleteNode(sql, name);
             await releaseAddress(sql, name);
             if (node === undefined) return;

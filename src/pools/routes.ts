@@ -15,13 +15,13 @@ import {
   toPage,
   whoOf,
 } from '../platform/http.ts';
+import { assertDisk } from '../servers/room.ts';
 import { newPoolSchema, startPoolCreate } from './create.ts';
 import { startPoolDelete } from './delete.ts';
 import type { PoolParts } from './parts.ts';
-import { poolProblems } from './problems.ts';
+import { startReplacement } from './replace-node.ts';
 import { startPoolScale } from './scale.ts';
-import { startRemoval } from './start-nodes.ts';
-import { listNodes, listPools, readNode, readPool } from './store.ts';
+import { listNodes, listPools, type NodeRow, readNode, storePoolMaxSites } from './store.ts';
 
 const poolSchema = z
   .object({
@@ -54,11 +54,17 @@ const nodeSchema = z
   })
   .openapi('Node');
 
+/** Nodes share their image's blocks; this is for their logs and the first uploads. */
+const POOL_DISK_MB = 512;
+
+/** Without what only the pools' own work reads. */
+const toNodeView = (node: NodeRow): z.infer<typeof nodeSchema> => nodeSchema.parse(node);
+
 const nameParam = z.object({ name: z.string() });
 
 /** /v1/pools and /v1/nodes. */
 export function makePoolRoutes(parts: PoolParts): ApiRoutes {
-  const { store, operations } = parts;
+  const { store } = parts;
   const routes = makeRoutes();
 
   async function viewPools(): Promise<z.infer<typeof poolSchema>[]> {
@@ -112,6 +118,7 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
     }),
     async (c) => {
       const wish = c.req.valid('json');
+      await assertDisk(parts.fleet, POOL_DISK_MB);
       const operation = await store.transaction((sql) => startPoolCreate(parts, sql, wish, whoOf(c)));
       return answerAccepted(c, operation);
     },
@@ -140,12 +147,16 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
       operationId: 'deletePool',
       tags: ['pools'],
       summary: 'Delete a pool that has no sites',
-      request: { params: nameParam },
+      request: {
+        params: nameParam,
+        query: z.object({ deleteBackups: z.enum(['true', 'false']).default('false') }),
+      },
       responses: { 202: accepted },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
-      const operation = await store.transaction((sql) => startPoolDelete(parts, sql, name, whoOf(c)));
+      const wish = { name, deleteBackups: c.req.valid('query').deleteBackups === 'true' };
+      const operation = await store.transaction((sql) => startPoolDelete(parts, sql, wish, whoOf(c)), 'read committed');
       return answerAccepted(c, operation);
     },
   );
@@ -164,7 +175,8 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
       const after = fromPageToken(pageToken) ?? '';
       const nodes = (await listNodes(store, pool === undefined ? {} : { pool }))
         .sort((a, b) => (a.name < b.name ? -1 : 1))
-        .filter((node) => node.name > after);
+        .filter((node) => node.name > after)
+        .map(toNodeView);
       return c.json(
         toPage(nodes, pageSize, (node) => node.name),
         200,
@@ -185,7 +197,7 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
       const { name } = c.req.valid('param');
       const node = await readNode(store, name);
       if (node === undefined) throw commonProblems.make('not-found', { noun: 'node', name });
-      return c.json(node, 200);
+      return c.json(toNodeView(node), 200);
     },
   );
   routes.openapi(
@@ -194,23 +206,33 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
       path: '/v1/nodes/{name}/replace',
       operationId: 'replaceNode',
       tags: ['nodes'],
-      summary: 'Drain a node and remove it; its pool makes another',
+      summary: 'Make another node in the place of this one, which is drained and removed then',
       request: { params: nameParam },
       responses: { 202: accepted },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
-      const operation = await store.transaction(async (sql) => {
-        const node = await readNode(sql, name);
-        if (node === undefined) throw commonProblems.make('not-found', { noun: 'node', name });
-        const pool = await readPool(sql, node.pool);
-        if (pool?.state !== 'ready')
-          throw poolProblems.make('not-ready', { pool: node.pool, state: pool?.state ?? 'gone' });
-        const reason = c.get('who').reason ?? 'a person asked for another in its place';
-        return startRemoval(parts, sql, node, false, { by: c.get('who').by, reason });
-      });
-      parts.wakeHeal();
-      return answerAccepted(c, await operations.read(operation));
+      const operation = await store.transaction((sql) => startReplacement(parts, sql, name, whoOf(c)));
+      return answerAccepted(c, operation);
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'patch',
+      path: '/v1/pools/{name}',
+      operationId: 'changePool',
+      tags: ['pools'],
+      summary: 'Change how many sites may live on a pool',
+      request: { params: nameParam, body: jsonBody(newPoolSchema.pick({ maxSites: true }).required()) },
+      responses: { 200: json(poolSchema, 'The pool') },
+    }),
+    async (c) => {
+      const { name } = c.req.valid('param');
+      const { maxSites } = c.req.valid('json');
+      const changed = await storePoolMaxSites(store, name, maxSites);
+      const pool = (await viewPools()).find((one) => one.name === name);
+      if (!changed || pool === undefined) throw commonProblems.make('not-found', { noun: 'pool', name });
+      return c.json(pool, 200);
     },
   );
   return routes;

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
+import { assertMemory } from '../servers/room.ts';
 import { type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
 import { startMissing } from './start-nodes.ts';
@@ -23,6 +24,7 @@ export async function startPoolScale(
   const pool = await readPool(sql, name);
   if (pool === undefined) throw commonProblems.make('not-found', { noun: 'pool', name });
   if (pool.state !== 'ready') throw poolProblems.make('not-ready', { pool: name, state: pool.state });
+  await assertMemory(sql, { memoryMb: pool.nodeMemoryMb, count: Math.max(0, size - pool.wanted) });
   return parts.operations.start(sql, 'pool.scale', { pool: name, size, before: pool.wanted }, who);
 }
 

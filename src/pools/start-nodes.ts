@@ -1,7 +1,7 @@
 // Starts what a pool lacks and takes away what it has too much of. Called by the heal loop and by the operations that
 // change a pool; rows and operations begin in one transaction, so that whoever comes second sees what the first began.
 import { randomBytes } from 'node:crypto';
-import type { Asker } from '../platform/operations/operation.ts';
+import type { Asker, Operation } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
 import { type PoolParts, poolLock } from './parts.ts';
 import { insertNode, listNodes, type NodeRow, readPool } from './store.ts';
@@ -27,11 +27,11 @@ export interface Started {
 export async function startNode(
   parts: PoolParts,
   sql: Sql,
-  pool: string,
-  imageNumber: number,
+  wish: { pool: string; imageNumber: number; name?: string },
   who: Asker,
-): Promise<string> {
-  const node = makeNodeName(pool);
+): Promise<Operation> {
+  const { pool, imageNumber } = wish;
+  const node = wish.name ?? makeNodeName(pool);
   const reason = who.reason ?? 'the pool wants one more';
   await parts.events.append(sql, {
     kind: 'pool.node-begun',
@@ -41,7 +41,7 @@ export async function startNode(
     data: { node },
   });
   await insertNode(sql, { name: node, pool, imageNumber, reason });
-  return (await parts.operations.start(sql, 'node.create', { node, pool }, who)).id;
+  return parts.operations.start(sql, 'node.create', { node, pool }, who);
 }
 
 /** Begins taking one node away; `force` when it is dead. */
@@ -51,12 +51,12 @@ export async function startRemoval(
   node: NodeRow,
   force: boolean,
   who: Asker,
-): Promise<string> {
+): Promise<Operation> {
   const why = who.reason ?? 'the pool wants one less';
   const params = { node: node.name, pool: node.pool, force, why };
   const event = { kind: 'pool.node-leaving', subject: poolLock(node.pool), by: who.by, reason: `${node.name}: ${why}` };
   await parts.events.append(sql, event);
-  return (await parts.operations.start(sql, 'node.remove', params, who)).id;
+  return parts.operations.start(sql, 'node.remove', params, who);
 }
 
 /** Brings the number of living nodes to what the pool wants: the oldest leave first. */
@@ -69,12 +69,14 @@ export async function startMissing(parts: PoolParts, sql: Sql, poolName: string,
   );
   for (let count = living.length; count < pool.wanted; count += 1) {
     const reason = who.reason ?? `${living.length} of ${pool.wanted} nodes live`;
-    started.making.push(await startNode(parts, sql, poolName, pool.imageNumber, { ...who, reason }));
+    started.making.push(
+      (await startNode(parts, sql, { pool: poolName, imageNumber: pool.imageNumber }, { ...who, reason })).id,
+    );
   }
   const surplus = living.filter((node) => node.state === 'ready').slice(0, Math.max(0, living.length - pool.wanted));
   for (const node of surplus) {
     const reason = who.reason ?? `${living.length} nodes live, ${pool.wanted} are wanted; it is the oldest`;
-    started.removing.push(await startRemoval(parts, sql, node, false, { ...who, reason }));
+    started.removing.push((await startRemoval(parts, sql, node, false, { ...who, reason })).id);
   }
   return started;
 }

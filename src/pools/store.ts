@@ -65,6 +65,13 @@ export async function storePoolWanted(sql: Sql, name: string, wanted: number): P
   await sql.query('UPDATE pool SET wanted = $2 WHERE name = $1', [name, wanted]);
 }
 
+/** False when there is no such pool. */
+export async function storePoolMaxSites(sql: Sql, name: string, maxSites: number): Promise<boolean> {
+  return (
+    (await sql.query('UPDATE pool SET max_sites = $2 WHERE name = $1 RETURNING name', [name, maxSites])).length > 0
+  );
+}
+
 export async function deletePool(sql: Sql, name: string): Promise<void> {
   await sql.query('DELETE FROM pool WHERE name = $1', [name]);
 }
@@ -121,4 +128,9 @@ export async function storeNodeState(
 
 export async function deleteNode(sql: Sql, name: string): Promise<void> {
   await sql.query('DELETE FROM node WHERE name = $1', [name]);
+}
+
+export async function deleteAllPools(sql: Sql): Promise<void> {
+  await sql.query('DELETE FROM node');
+  await sql.query('DELETE FROM pool');
 }

@@ -50,6 +50,10 @@ export async function releaseAddress(sql: Sql, instance: string): Promise<void> 
   await sql.query('DELETE FROM instance_address WHERE instance = $1', [instance]);
 }
 
+export async function releaseAllAddresses(sql: Sql): Promise<void> {
+  await sql.query('DELETE FROM instance_address');
+}
+
 /** Networks of 4,096 addresses in 10.64.0.0/10, where few others are. */
 const CANDIDATES = 1024;
 const CANDIDATE_PREFIX = 20;

@@ -17,9 +17,10 @@ export interface PlacementWish {
 }
 
 /** Below this a server is left alone: what runs there needs room for peaks. */
-const RESERVED_MEMORY_MB = 512;
+export const RESERVED_MEMORY_MB = 512;
 
-const freeMb = (server: ServerRow): number => Math.floor((server.load?.memoryAvailableBytes ?? 0) / 2 ** 20);
+/** What a server said last of its free memory. */
+export const freeMb = (server: ServerRow): number => Math.floor((server.load?.memoryAvailableBytes ?? 0) / 2 ** 20);
 const pressure = (server: ServerRow): number =>
   Math.max(server.load?.cpuPressure ?? 0, server.load?.memoryPressure ?? 0, server.load?.ioPressure ?? 0);
 
@@ -43,6 +44,6 @@ export function choosePlacement(servers: readonly ServerRow[], wish: PlacementWi
   const choice = roomy.length === 1 ? 'the only server with room' : `the best of ${roomy.length} with room`;
   return {
     server: best.name,
-    reason: `${best.name} is ${choice}: ${group(best)} of the pool there, ${pressure(best).toFixed(0)} % pressure, ${freeMb(best)} MB free`,
+    reason: `${best.name} is ${choice}: ${group(best)} of its kind there, ${pressure(best).toFixed(0)} % pressure, ${freeMb(best)} MB free`,
   };
 }

@@ -14,9 +14,11 @@ export interface ServerRow {
   /** Milliseconds since the last heartbeat by the database's clock; undefined before the first. */
   silentMs: number | undefined;
   load: ServerLoad | undefined;
+  /** How far its clock was ahead of the database's at the last heartbeat (behind: negative); 0 before the first. */
+  clockAheadMs: number;
 }
 
-const COLUMNS = `name, state, reason, address, version, load,
+const COLUMNS = `name, state, reason, address, version, load, coalesce(clock_ahead_ms, 0) AS "clockAheadMs",
   (extract(epoch from now() - heartbeat_at) * 1000)::float8 AS "silentMs"`;
 
 type Raw = Omit<ServerRow, 'silentMs' | 'load'> & { silentMs: number | null; load: ServerLoad | null };
@@ -49,10 +51,11 @@ export async function storeServer(
 }
 
 export async function storeHeartbeat(sql: Sql, name: string, load: ServerLoad): Promise<void> {
-  await sql.query('UPDATE server SET heartbeat_at = now(), load = $2::jsonb WHERE name = $1', [
-    name,
-    toJsonValue(load),
-  ]);
+  await sql.query(
+    `UPDATE server SET heartbeat_at = now(), load = $2::jsonb,
+       clock_ahead_ms = $3 - extract(epoch from now()) * 1000 WHERE name = $1`,
+    [name, toJsonValue(load), load.clockMs],
+  );
 }
 
 /** Changes the state; true when it was another one before. */

@@ -11,6 +11,7 @@ import {
 import type { Sql } from '../platform/store.ts';
 import { allocateAddress, releaseAddress } from '../servers/addresses.ts';
 import { choosePlacement } from '../servers/place.ts';
+import { assertMemory } from '../servers/room.ts';
 import { listServers } from '../servers/store.ts';
 import { bringUp, makeVolumes, readLogin, readPlaced, removeContainer, removeNewVolumes } from './container.ts';
 import { adminSecret, type ServiceEngine, type ServiceHealth, type ServiceParts, serviceLock } from './kind.ts';
@@ -43,6 +44,7 @@ export async function startServiceCreate<E extends ServiceEngine>(
   const name = wish.name ?? (await readFreeName(sql, noun, namePrefix));
   const existing = await readService(sql, noun, name);
   if (existing !== undefined) throw parts.problems.make('taken', { name, state: existing.state });
+  await assertMemory(sql, { memoryMb: wish.memoryMb, count: 1 });
   await insertService(sql, noun, { ...wish, name });
   return parts.operations.start(sql, `${noun}.create`, { name, heal: false }, who);
 }

@@ -7,9 +7,8 @@ import type { Events } from '../platform/events.ts';
 import type { Operations } from '../platform/operations/operation.ts';
 import type { Secrets } from '../platform/secrets.ts';
 import type { Sql, Store } from '../platform/store.ts';
+import type { ServiceNoun } from './noun.ts';
 import type { ServiceProblems } from './problems.ts';
-
-export type ServiceNoun = 'database' | 'cache';
 
 /** What every service's engine can do. */
 export interface ServiceEngine {

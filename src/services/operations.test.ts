@@ -88,19 +88,25 @@ async function makeWorld(store: Store) {
     assert.ok(kept.every((name) => rows.some((row) => name === `database/${row.name}/admin-password`)));
   }
 
-  /** Runs one operation to its end, without faults. */
-  async function run(begin: (room: ReturnType<typeof makeRoom>, sql: Sql) => Promise<Operation>) {
+  /** Gives `work` the room with a driver at work, which is stopped in any case. */
+  async function withDriver<T>(work: (room: ReturnType<typeof makeRoom>, operations: Operations) => Promise<T>) {
     const operations = makeQuickOperations(store);
     const room = makeRoom(operations);
     await operations.driver.start();
     try {
-      const { id } = await store.transaction((sql) => begin(room, sql));
-      return await operations.wait(id, AbortSignal.timeout(10_000));
+      return await work(room, operations);
     } finally {
       await operations.driver.stop();
       await room.close();
     }
   }
+
+  /** Runs one operation to its end, without faults. */
+  const run = (begin: (room: ReturnType<typeof makeRoom>, sql: Sql) => Promise<Operation>) =>
+    withDriver(async (room, operations) => {
+      const { id } = await store.transaction((sql) => begin(room, sql));
+      return operations.wait(id, AbortSignal.timeout(10_000));
+    });
 
   /** A server that is ready, in the store and in the fleet. */
   async function makeReady(name: string): Promise<void> {
@@ -110,7 +116,7 @@ async function makeWorld(store: Store) {
 
   const register = (operations: Operations) => void makeRoom(operations);
   const trial = (kind: string, params: unknown): Trial => ({ store, register, kind, params, check });
-  return { fleet, store, secrets, sites, old, renewed, engineOf, makeRoom, makeReady, run, check, trial };
+  return { fleet, store, secrets, sites, old, renewed, engineOf, withDriver, makeReady, run, check, trial };
 }
 
 /** Empties what trials share, so that each world stands alone. */
@@ -219,58 +225,52 @@ withStores((test) => {
   });
 
   test('the watch brings a stopped, a gone and a shut-out server back, and says why', async ({ store }) => {
-    const { makeReady, fleet, engineOf, makeRoom, check } = await makeWorld(store);
+    const { makeReady, fleet, engineOf, withDriver, check } = await makeWorld(store);
     await makeReady('db1');
-    const operations = makeQuickOperations(store);
-    const room = makeRoom(operations);
-    await operations.driver.start();
-    const look = async () => {
-      const status = (await room.watch.runOnce(AbortSignal.timeout(5_000))) as Record<string, string>;
-      const [newest] = (await operations.list({ lock: 'database:db1', limit: 1 })).items;
-      if (newest !== undefined) await operations.wait(newest.id, AbortSignal.timeout(5_000));
-      return status.db1;
-    };
-    assert.match((await look()) ?? '', /^ready: it answers; 0 of 150 connections/);
-    await fleet.instances.stop('database-db1', { force: true });
-    assert.equal(await look(), 'unhealthy: its container is stopped');
-    assert.equal((await fleet.instances.read('database-db1'))?.status, 'running');
-    await fleet.instances.delete('database-db1', { force: true });
-    assert.equal(await look(), 'unhealthy: its container is gone');
-    assert.match((await look()) ?? '', /^ready/);
-    engineOf('database-db1').faults.failNext('checkHealth', mariadbProblems.make('access-denied', { server: 'db1' }));
-    assert.match((await look()) ?? '', /^unhealthy: .*refuses the controller's account/);
-    assert.match((await look()) ?? '', /^ready/);
+    await withDriver(async (room, operations) => {
+      const look = async () => {
+        const status = (await room.watch.runOnce(AbortSignal.timeout(5_000))) as Record<string, string>;
+        const [newest] = (await operations.list({ lock: 'database:db1', limit: 1 })).items;
+        if (newest !== undefined) await operations.wait(newest.id, AbortSignal.timeout(5_000));
+        return status.db1 ?? '';
+      };
+      assert.match(await look(), /^ready: it answers; 0 of 150 connections/);
+      await fleet.instances.stop('database-db1', { force: true });
+      assert.equal(await look(), 'unhealthy: its container is stopped');
+      assert.equal((await fleet.instances.read('database-db1'))?.status, 'running');
+      await fleet.instances.delete('database-db1', { force: true });
+      assert.equal(await look(), 'unhealthy: its container is gone');
+      assert.match(await look(), /^ready/);
+      engineOf('database-db1').faults.failNext('checkHealth', mariadbProblems.make('access-denied', { server: 'db1' }));
+      assert.match(await look(), /^unhealthy: .*refuses the controller's account/);
+      assert.match(await look(), /^ready/);
+    });
     await check();
-    await operations.driver.stop();
-    await room.close();
   });
 
   test('a server that does not answer is unhealthy and left to itself; one without its data is not made empty', async ({
     store,
   }) => {
-    const { makeReady, fleet, engineOf, makeRoom } = await makeWorld(store);
+    const { makeReady, fleet, engineOf, withDriver } = await makeWorld(store);
     await makeReady('db1');
-    const operations = makeQuickOperations(store);
-    const room = makeRoom(operations);
-    await operations.driver.start();
-    const look = async () =>
-      ((await room.watch.runOnce(AbortSignal.timeout(5_000))) as Record<string, string>).db1 ?? '';
-    const newest = async () => (await operations.list({ lock: 'database:db1', limit: 1 })).items[0];
-    const away = () => mariadbProblems.make('away', { server: 'db1', why: 'it was told to be' });
-    engineOf('database-db1').faults.setAway(away);
-    assert.match(await look(), /^unhealthy: .*it was told to be/);
-    assert.equal((await newest())?.title, 'Create the database server db1');
-    await fleet.instances.delete('database-db1', { force: true });
-    await fleet.volumes.delete('database-db1-data');
-    await look();
-    const healing = await newest();
-    const ended = await operations.wait(healing?.id ?? '', AbortSignal.timeout(5_000));
-    assert.deepEqual([ended.state, ended.problem?.code], ['failed', 'database.data-gone']);
-    assert.equal(await fleet.instances.read('database-db1'), undefined);
-    await look();
-    assert.equal((await newest())?.id, healing?.id, 'it is not begun again at once');
-    await operations.driver.stop();
-    await room.close();
+    await withDriver(async (room, operations) => {
+      const look = async () =>
+        ((await room.watch.runOnce(AbortSignal.timeout(5_000))) as Record<string, string>).db1 ?? '';
+      const newest = async () => (await operations.list({ lock: 'database:db1', limit: 1 })).items[0];
+      const away = () => mariadbProblems.make('away', { server: 'db1', why: 'it was told to be' });
+      engineOf('database-db1').faults.setAway(away);
+      assert.match(await look(), /^unhealthy: .*it was told to be/);
+      assert.equal((await newest())?.title, 'Create the database server db1');
+      await fleet.instances.delete('database-db1', { force: true });
+      await fleet.volumes.delete('database-db1-data');
+      await look();
+      const healing = await newest();
+      const ended = await operations.wait(healing?.id ?? '', AbortSignal.timeout(5_000));
+      assert.deepEqual([ended.state, ended.problem?.code], ['failed', 'database.data-gone']);
+      assert.equal(await fleet.instances.read('database-db1'), undefined);
+      await look();
+      assert.equal((await newest())?.id, healing?.id, 'it is not begun again at once');
+    });
   });
 
   test('a state is changed only from where it may be, and tells whether it was another', async ({ store }) => {

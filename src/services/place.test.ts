@@ -1,11 +1,12 @@
 // Which server a new site gets, and the sentence that says why.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { makeCatalogue } from '../lib/errors.ts';
 import { chooseService } from './place.ts';
-import { makeServiceProblems } from './problems.ts';
+import { makeServiceEntries } from './problems.ts';
 import type { ServiceRow } from './store.ts';
 
-const problems = makeServiceProblems('database');
+const problems = makeCatalogue('database', makeServiceEntries('database'));
 const server = (name: string, more: Partial<ServiceRow> = {}): ServiceRow => ({
   ...{ name, number: 1, instance: `database-${name}`, server: 's1', address: `10.0.0.${name.at(-1)}`, role: 'primary' },
   ...{ state: 'ready', reason: 'it answers', placement: null, maxSites: 10, memoryMb: 512, image: null, health: null },

@@ -1,12 +1,12 @@
 // What can go wrong with database servers and cache servers as things that are made, chosen and removed. Each of the
 // two rooms has a catalogue of its own made from these entries; what their engines say is in the engines' catalogues.
-import { makeCatalogue } from '../lib/errors.ts';
-import type { ServiceNoun } from './kind.ts';
+import type { Catalogue } from '../lib/errors.ts';
+import type { ServiceNoun } from './noun.ts';
 
-export type ServiceProblems = ReturnType<typeof makeServiceProblems>;
+export type ServiceProblems = Catalogue<ReturnType<typeof makeServiceEntries>>;
 
-export function makeServiceProblems(noun: ServiceNoun) {
-  return makeCatalogue(noun, {
+export function makeServiceEntries(noun: ServiceNoun) {
+  return {
     taken: {
       status: 409,
       title: `There is a ${noun} server of that name`,
@@ -17,13 +17,13 @@ export function makeServiceProblems(noun: ServiceNoun) {
       status: 409,
       title: `Sites live on this ${noun} server`,
       detail: (a: { name: string; sites: number }) => `${a.sites} sites live on the ${noun} server ${a.name}.`,
-      todo: () => 'Delete or move those sites first; archived ones count until they are purged.',
+      todo: () => 'Delete those sites first; archived ones count until they are purged.',
     },
     'holds-backups': {
       status: 409,
       title: `This ${noun} server holds backups`,
       detail: (a: { name: string; files: number }) => `The ${noun} server ${a.name} holds ${a.files} backups.`,
-      todo: () => 'Copy what you need, then remove it with --delete-backups.',
+      todo: () => 'Copy what you need, then delete it with --delete-backups.',
     },
     'not-ready': {
       status: 409,
@@ -43,7 +43,7 @@ export function makeServiceProblems(noun: ServiceNoun) {
       status: 507,
       title: `Every ${noun} server is full`,
       detail: (a: { why: string }) => `Every ${noun} server has as many sites as it may have: ${a.why}.`,
-      todo: () => `Add one with \`espalier ${noun} create\`, or raise a server's limit.`,
+      todo: () => `Add one with \`espalier ${noun} create\`, or raise a limit with \`espalier ${noun} set-max-sites\`.`,
     },
     'volume-exists': {
       status: 409,
@@ -59,5 +59,5 @@ export function makeServiceProblems(noun: ServiceNoun) {
         `A volume of the ${noun} server ${a.name} does not exist; an empty one is not put in its place.`,
       todo: () => 'Bring the volume back from a backup of the storage pool; the server then starts by itself.',
     },
-  });
+  };
 }

@@ -1,6 +1,6 @@
 // The tables `database_server` and `cache_server`, which have the same columns: their SQL and nobody else's.
 import { type Json, type Sql, toJsonValue } from '../platform/store.ts';
-import type { ServiceNoun } from './kind.ts';
+import type { ServiceNoun } from './noun.ts';
 
 /**
  * creating: being made, no site yet. ready: it answers. unhealthy: it does not, or its container does not run; it is
@@ -110,4 +110,8 @@ export async function storeServiceState(
 
 export async function deleteService(sql: Sql, noun: ServiceNoun, name: string): Promise<void> {
   await sql.query(`DELETE FROM ${noun}_server WHERE name = $1`, [name]);
+}
+
+export async function deleteAllServices(sql: Sql, noun: ServiceNoun): Promise<void> {
+  await sql.query(`DELETE FROM ${noun}_server`);
 }

@@ -9,7 +9,7 @@ import { poolProblems } from '../pools/problems.ts';
 import { listPools, readPool } from '../pools/store.ts';
 import { hostName } from '../protocol/site-document.ts';
 import { takeConfigVersion } from '../servers/config-clock.ts';
-import { serverProblems } from '../servers/problems.ts';
+import { assertDisk } from '../servers/room.ts';
 import { type SiteParts, secretsOf } from './parts.ts';
 import { siteProblems } from './problems.ts';
 import { countSitesByPool, insertSite, readConflictingHost, readFreeUid, readSite } from './store.ts';
@@ -39,8 +39,8 @@ export type NewSite = z.infer<typeof newSiteSchema>;
 
 /** Unix user ids of sites begin here, above Debian's own users. */
 const FIRST_UID = 20_000;
-/** A new site is refused below this: a database, some uploads and a backup must fit. */
-const LEAST_FREE_DISK_BYTES = 512 * 2 ** 20;
+/** A new site is refused when less disk is free: a database, some uploads and a backup must fit. */
+const SITE_DISK_MB = 512;
 const ID_ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
 
 function makeSiteId(): string {
@@ -85,6 +85,13 @@ function assertSettings(recipe: Recipe, app: string, given: NewSite['settings'])
   }
 }
 
+/** Begins `site.create` unless the disk is nearly full or something else is wrong with the wish. */
+export async function beginSiteCreate(parts: SiteParts, wish: NewSite, who: Asker): Promise<Operation> {
+  await assertDisk(parts.pools.fleet, SITE_DISK_MB);
+  // As changeConfig: the version that it takes first keeps those that come at once apart.
+  return parts.store.transaction((sql) => startSiteCreate(parts, sql, wish, who), 'read committed');
+}
+
 /** Stores the site and begins `site.create`. Throws before anything is stored when something is wrong with the wish. */
 export async function startSiteCreate(parts: SiteParts, sql: Sql, wish: NewSite, who: Asker): Promise<Operation> {
   const recipe = parts.readRecipe(wish.app);
@@ -93,20 +100,11 @@ export async function startSiteCreate(parts: SiteParts, sql: Sql, wish: NewSite,
   }
   assertSettings(recipe, wish.app, wish.settings);
   // The version's row is held to the end of the transaction: two creates at once come one after the other.
-  const configVersion = await takeConfigVersion(sql);
+  await takeConfigVersion(sql);
   const existing = await readSite(sql, wish.name);
   if (existing !== undefined) throw siteProblems.make('taken', { name: wish.name, state: existing.state });
   await assertHostsFree(sql, wish.hosts, '');
   const choice = await choosePool(sql, wish.app, wish.pool);
-  const freeBytes = await parts.readFreeDiskBytes();
-  if (freeBytes < LEAST_FREE_DISK_BYTES) {
-    const toMb = (bytes: number): number => Math.floor(bytes / 2 ** 20);
-    throw serverProblems.make('no-disk', {
-      neededMb: toMb(LEAST_FREE_DISK_BYTES),
-      freeMb: toMb(freeBytes),
-      where: 'the storage pool',
-    });
-  }
   const id = makeSiteId();
   const row = {
     id,
@@ -117,7 +115,8 @@ export async function startSiteCreate(parts: SiteParts, sql: Sql, wish: NewSite,
     title: wish.title ?? wish.name,
     adminUser: recipe.site.adminUser,
     adminEmail: wish.adminEmail,
-    configVersion,
+    // Nobody is told of it until its accounts stand.
+    configVersion: 0,
     settings: { ...recipe.site.settings, ...wish.settings },
     limits: recipe.site.limits,
     placement: choice.reason,

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
 import { syncPool } from '../pools/sync.ts';
-import { takeConfigVersion } from '../servers/config-clock.ts';
+import { changeConfig } from '../servers/config-clock.ts';
 import { checkOnNodes, enterState, execInSite } from './nodes.ts';
 import { type SiteParts, secretsOf, siteLock, urlOf } from './parts.ts';
 import { siteProblems } from './problems.ts';
@@ -99,9 +99,9 @@ export function makeSiteCreate(parts: SiteParts): OperationKind<Params> {
         timeoutMs: 120_000,
         async do({ signal }) {
           const site = await read(id);
-          await store.transaction(async (sql) => {
-            await storeSiteState(sql, id, 'creating', 'its nodes take its configuration', await takeConfigVersion(sql));
-          });
+          await changeConfig(store, (sql, version) =>
+            storeSiteState(sql, id, 'creating', 'its nodes take its configuration', version),
+          );
           await syncPool(parts.pools, site.pool, signal);
         },
         async undo({ signal }) {
@@ -152,8 +152,7 @@ export function makeSiteCreate(parts: SiteParts): OperationKind<Params> {
         timeoutMs: 60_000,
         async do({ signal }) {
           const site = await read(id);
-          await store.transaction(async (sql) => {
-            await takeConfigVersion(sql);
+          await changeConfig(store, async (sql) => {
             // The site's own version stays: its nodes have its configuration, and PHP need not start again.
             await storeSiteState(sql, id, 'ready', 'it is served', site.configVersion);
             if (site.state === 'ready') return;

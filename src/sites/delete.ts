@@ -5,6 +5,7 @@ import { DUMPS_PATH } from '../databases/kind.ts';
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
+import { BACKUPS_PATH } from '../pools/parts.ts';
 import { enterState, readServingNodes } from './nodes.ts';
 import { type SiteParts, siteLock } from './parts.ts';
 import { siteProblems } from './problems.ts';
@@ -107,7 +108,8 @@ export function makeSiteDelete(parts: SiteParts): OperationKind<Params> {
           const { dump, files } = outputs.backup as Pick<SiteBackup, 'dump' | 'files'>;
           const at = new Date(parts.pools.clock.nowMs()).toISOString();
           const backup = { databaseServer: site.databaseServer, dump, files, at };
-          const reason = `deleted; everything is kept for ${Math.round(graceS / 3600)} h`;
+          const reason =
+            graceS === 0 ? 'deleted; it is purged next' : `deleted; everything is kept until ${untilOf(parts, graceS)}`;
           await storeArchived(store, id, { backup, graceS });
           await enterState(parts, site, { state: 'archived', reason, first: 'edges' }, signal);
           await events.append(store, { kind: 'site.archived', subject: siteLock(id), by: 'operation', reason });
@@ -117,8 +119,7 @@ export function makeSiteDelete(parts: SiteParts): OperationKind<Params> {
   });
 }
 
-const dumpName = (site: string, operation: string): string => `${site}-${operation}.sql.gz`;
-const BACKUPS_PATH = '/srv/content/.backups';
+const dumpName = (site: string, operation: string): string => `${site}-${operation}.sql.zst`;
 const filesPath = (site: string, operation: string): string => `${BACKUPS_PATH}/${site}-${operation}.tar.gz`;
 
 /** Packs what the site's customers uploaded, through one ready node; the file has its name only when it is whole. */
@@ -139,3 +140,7 @@ async function removeFiles(parts: SiteParts, site: SiteRow, path: string, signal
   const [node] = await readServingNodes(parts, site.pool);
   await parts.pools.fleet.exec(node.name, ['rm', '--force', path, `${path}.part`], { signal });
 }
+
+/** The moment at which the grace time ends, to the minute. */
+const untilOf = (parts: SiteParts, graceS: number): string =>
+  new Date(parts.pools.clock.nowMs() + graceS * 1000).toISOString().replace(/:\d\d\.\d+Z$/, 'Z');

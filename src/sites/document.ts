@@ -10,9 +10,9 @@ import { listSites, readSiteByHost, type SiteRow } from './store.ts';
 const DATABASE_PORT = 3306;
 const CACHE_PORT = 6379;
 
-/** Sites in these states stand on the nodes. */
+/** Whether nodes and edges know the site: not before it has a first version, nor when it is gone but for its data. */
 export const standsOnNodes = (site: SiteRow): boolean =>
-  site.state !== 'archived' && site.state !== 'failed' && site.databaseHost !== null && site.cacheHost !== null;
+  site.configVersion > 0 && site.state !== 'archived' && site.state !== 'failed';
 
 /** The document of a site that stands on its nodes. */
 export async function toSiteDocument(parts: SiteParts, sql: Sql, site: SiteRow): Promise<SiteDocument> {

@@ -6,7 +6,7 @@ import { poolProblems } from '../pools/problems.ts';
 import { listNodes, type NodeRow } from '../pools/store.ts';
 import { syncPool } from '../pools/sync.ts';
 import type { ExecResult } from '../protocol/contract.ts';
-import { takeConfigVersion } from '../servers/config-clock.ts';
+import { changeConfig } from '../servers/config-clock.ts';
 import { type SiteParts, urlOf } from './parts.ts';
 import { siteProblems } from './problems.ts';
 import { type SiteRow, type SiteState, storeSiteState } from './store.ts';
@@ -33,8 +33,8 @@ export async function enterState(
   change: { state: SiteState; reason: string; first: 'nodes' | 'edges' },
   signal: AbortSignal,
 ): Promise<void> {
-  await parts.store.transaction(async (sql) => {
-    await storeSiteState(sql, site.id, change.state, change.reason, await takeConfigVersion(sql));
+  await changeConfig(parts.store, async (sql, version) => {
+    await storeSiteState(sql, site.id, change.state, change.reason, version);
     if (change.state === 'ready') await parts.tasks.opened(sql, site.id);
   });
   if (change.state !== 'ready') await parts.tasks.closed(site.id, signal);
@@ -49,14 +49,15 @@ export async function enterState(
   }
 }
 
-/** Runs a command as the site's user in one ready node. */
+/** Runs a command as the site's user in one ready node. Sites are spread by their user ids: many at once are not one node's load. */
 export async function execInSite(
   parts: SiteParts,
   site: SiteRow,
   command: { argv: readonly string[]; stdin?: string; timeoutMs: number },
   signal: AbortSignal,
 ): Promise<ExecResult> {
-  const [node] = await readServingNodes(parts, site.pool);
+  const nodes = await readServingNodes(parts, site.pool);
+  const node = nodes[site.uid % nodes.length] ?? nodes[0];
   const params = {
     node: node.name,
     site: site.id,

@@ -61,8 +61,6 @@ export interface SiteParts {
   readAllowedFrom(): Promise<string>;
   /** How visitors reach the edge. */
   publicAddress: PublicAddress;
-  /** Free bytes where databases and uploads lie. */
-  readFreeDiskBytes(): Promise<number>;
 }
 
 export interface PublicAddress {

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
-import { takeConfigVersion } from '../servers/config-clock.ts';
+import { changeConfig } from '../servers/config-clock.ts';
 import { type SiteParts, secretsOf, siteLock } from './parts.ts';
 import { siteProblems } from './problems.ts';
 import { removeContent } from './remove-content.ts';
@@ -32,14 +32,14 @@ export function makeSitePurge(parts: SiteParts): OperationKind<Params> {
           name: 'close',
           timeoutMs: 10_000,
           async do() {
-            await store.transaction(async (sql) => {
+            await changeConfig(store, async (sql, version) => {
               const site = await readSite(sql, id);
               // Resumed since the loop looked; or, from here on, no longer whole: it can only be purged.
               if (site?.state !== 'archived' && site?.state !== 'failed') {
                 const about = { site: name, state: site?.state ?? 'gone', verb: 'purge', needed: 'archived' };
                 throw siteProblems.make('wrong-state', about);
               }
-              await storeSiteState(sql, id, 'failed', 'it is being purged', await takeConfigVersion(sql));
+              await storeSiteState(sql, id, 'failed', 'it is being purged', version);
             });
           },
         },

@@ -21,7 +21,7 @@ import {
   whoOf,
 } from '../platform/http.ts';
 import { siteDocument, siteLimits } from '../protocol/site-document.ts';
-import { newSiteSchema, startSiteCreate } from './admit.ts';
+import { beginSiteCreate, newSiteSchema } from './admit.ts';
 import { DEFAULT_GRACE_S, startSiteDelete } from './delete.ts';
 import { readHostConfig } from './document.ts';
 import { type SiteParts, secretsOf, urlOf } from './parts.ts';
@@ -103,8 +103,7 @@ export function makeSiteRoutes(parts: SiteParts): ApiRoutes {
     }),
     async (c) => {
       const wish = c.req.valid('json');
-      const operation = await store.transaction((sql) => startSiteCreate(parts, sql, wish, whoOf(c)));
-      return answerAccepted(c, operation);
+      return answerAccepted(c, await beginSiteCreate(parts, wish, whoOf(c)));
     },
   );
   routes.openapi(
@@ -180,7 +179,10 @@ export function makeSiteRoutes(parts: SiteParts): ApiRoutes {
       const { name } = c.req.valid('param');
       const { hosts } = c.req.valid('json');
       assertIfMatch(c, (await read(name)).configVersion);
-      const operation = await store.transaction((sql) => startSetHosts(parts, sql, name, hosts, whoOf(c)));
+      const operation = await store.transaction(
+        (sql) => startSetHosts(parts, sql, name, hosts, whoOf(c)),
+        'read committed',
+      );
       return answerAccepted(c, operation);
     },
   );

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
-import { takeConfigVersion } from '../servers/config-clock.ts';
+import { changeConfig, takeConfigVersion } from '../servers/config-clock.ts';
 import { assertHostsFree, newSiteSchema } from './admit.ts';
 import { enterState } from './nodes.ts';
 import { type SiteParts, siteLock } from './parts.ts';
@@ -68,8 +68,7 @@ export function makeSiteSetHosts(parts: SiteParts): OperationKind<Params> {
           timeoutMs: 120_000,
           do: ({ signal }) => settle(signal),
           async undo({ signal }) {
-            await store.transaction(async (sql) => {
-              await takeConfigVersion(sql);
+            await changeConfig(store, async (sql) => {
               await replaceHosts(sql, id, before);
             });
             await settle(signal);

@@ -222,3 +222,7 @@ export async function countSitesByService(sql: Sql, noun: 'database' | 'cache'):
   );
   return new Map(rows.map((row) => [row.server, row.sites]));
 }
+
+export async function deleteAllSites(sql: Sql): Promise<void> {
+  await sql.query('DELETE FROM site');
+}

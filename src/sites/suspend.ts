@@ -18,6 +18,7 @@ const paramsSchema = z.object({
   site: z.string(),
   name: z.string(),
   before: z.enum(['ready', 'suspended', 'archived']),
+  why: z.string(),
 });
 type Params = z.infer<typeof paramsSchema>;
 
@@ -38,7 +39,8 @@ export async function startSiteChange(
     const about = { site: site.name, state: site.state, verb, needed: ALLOWED[verb].join(' or ') };
     throw siteProblems.make('wrong-state', about);
   }
-  return parts.operations.start(sql, `site.${verb}`, { site: site.id, name: site.name, before: site.state }, who);
+  const why = who.reason ?? (verb === 'suspend' ? 'a person suspended it' : 'it is served');
+  return parts.operations.start(sql, `site.${verb}`, { site: site.id, name: site.name, before: site.state, why }, who);
 }
 
 function makeSteps(parts: SiteParts, params: Params) {
@@ -56,15 +58,20 @@ function makeSteps(parts: SiteParts, params: Params) {
     const site = await read();
     await databases.unlockSite(site.databaseServer, site.id, signal);
   };
-  const close = async ({ signal }: StepContext) => {
-    const state = params.before === 'archived' ? 'archived' : 'suspended';
-    await enterState(parts, await read(), { state, reason: 'a person suspended it', first: 'edges' }, signal);
-  };
-  const open = async ({ signal }: StepContext) => {
-    await enterState(parts, await read(), { state: 'ready', reason: 'it is served', first: 'nodes' }, signal);
-  };
+  const close =
+    (reason: string) =>
+    async ({ signal }: StepContext) => {
+      const state = params.before === 'archived' ? 'archived' : 'suspended';
+      await enterState(parts, await read(), { state, reason, first: 'edges' }, signal);
+    };
+  const open =
+    (reason: string) =>
+    async ({ signal }: StepContext) => {
+      await enterState(parts, await read(), { state: 'ready', reason, first: 'nodes' }, signal);
+    };
   const note = (kind: string) => async () => {
-    await events.append(store, { kind, subject: siteLock(params.site), by: 'operation', data: { name: params.name } });
+    const about = { subject: siteLock(params.site), by: 'operation', reason: params.why, data: { name: params.name } };
+    await events.append(store, { kind, ...about });
   };
   return { read, lock, unlock, close, open, note };
 }
@@ -79,7 +86,7 @@ export function makeSiteSuspend(parts: SiteParts): OperationKind<Params> {
     steps: (params) => {
       const { close, open, lock, unlock, note } = makeSteps(parts, params);
       return [
-        { name: 'close', timeoutMs: 60_000, do: close, undo: open },
+        { name: 'close', timeoutMs: 60_000, do: close(params.why), undo: open('it could not be suspended') },
         { name: 'lock-database', timeoutMs: 60_000, do: lock, undo: unlock },
         { name: 'note', timeoutMs: 10_000, do: note('site.suspended') },
       ];
@@ -98,7 +105,7 @@ export function makeSiteResume(parts: SiteParts): OperationKind<Params> {
       const { read, close, open, lock, unlock, note } = makeSteps(parts, params);
       return [
         { name: 'unlock-database', timeoutMs: 60_000, do: unlock, undo: lock },
-        { name: 'open', timeoutMs: 120_000, do: open, undo: close },
+        { name: 'open', timeoutMs: 120_000, do: open(params.why), undo: close('it could not be brought back') },
         {
           name: 'check',
           timeoutMs: 60_000,

@@ -35,11 +35,9 @@ export async function assertConsistent(world: World): Promise<void> {
   const kept = services.filter(({ state }) => state !== 'deleting');
   const instances = await world.fleet.instances.list();
   const volumes = await world.fleet.volumes.list();
-  const owned = (noun: string) => sorted(volumes.filter(({ labels }) => labels.kind === noun).map(({ name }) => name));
-  for (const noun of ['database', 'cache']) {
-    const wanted = kept.filter((row) => row.noun === noun);
-    const names = wanted.flatMap(({ instance, volumes: all }) => all.map((suffix) => `${instance}-${suffix}`));
-    assert.deepEqual(owned(noun), sorted(names), `volumes of ${noun} servers`);
+  for (const { instance, volumes: suffixes } of kept) {
+    const missing = suffixes.filter((suffix) => !volumes.some(({ name }) => name === `${instance}-${suffix}`));
+    assert.deepEqual(missing, [], `volumes that ${instance} lacks`);
   }
   if ((await readDeployment(store)).wanted === 'up') {
     const serving = [...nodes, ...edges, ...kept.map((row) => ({ ...row, name: row.instance }))];
@@ -82,7 +80,9 @@ export async function assertConsistent(world: World): Promise<void> {
   for (const pool of pools) {
     const { changed } = await readPoolConfig(controller.rooms.parts.sites, pool.name, 0);
     for (const node of nodes.filter((one) => one.pool === pool.name && one.state === 'ready')) {
-      assert.deepEqual(world.agents.applied.get(node.name) ?? [], changed, `the sites on ${node.name}`);
+      const applied = world.agents.applied.get(node.name) ?? [];
+      const byName = applied.toSorted((one, other) => (one.name < other.name ? -1 : 1));
+      assert.deepEqual(byName, changed, `the sites on ${node.name}`);
     }
   }
   const folders = sites.filter(
@@ -93,10 +93,11 @@ export async function assertConsistent(world: World): Promise<void> {
     sorted(folders.map(({ pool, id }) => `${pool}/${id}`)),
     'folders of uploads',
   );
+  const prepared = (pool: string) => [...world.agents.directories].some((path) => path.endsWith(`/pools/${pool}`));
   assert.deepEqual(
     sorted([...world.agents.directories].map((path) => path.replace(/^[^/]*\//, ''))),
     sorted([
-      ...pools.filter((pool) => nodes.some((node) => node.pool === pool.name)).map(({ name }) => `pools/${name}`),
+      ...pools.filter(({ name, state }) => state === 'ready' || prepared(name)).map(({ name }) => `pools/${name}`),
       ...edges.map(({ name }) => `edges/${name}`),
     ]),
     'directories on servers',

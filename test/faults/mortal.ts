@@ -12,9 +12,15 @@ export interface Mortal {
   wrapStore(store: Store): Store;
 }
 
+/** What a call is about, as far as its first argument tells. */
+function nameOf(argument: unknown): string {
+  if (typeof argument === 'object' && argument !== null && 'name' in argument) return String(argument.name);
+  return typeof argument === 'string' ? argument : '';
+}
+
 type Method = (...args: unknown[]) => unknown;
 
-/** `onCall` hears of each call to an engine when it is done and not yet answered (`fleet.instances.create`). */
+/** `onCall` hears of each call to an engine when it is done and not yet answered (`fleet.instances.create node-1`). */
 export function makeMortal(onCall: (call: string) => void): Mortal {
   const death = Promise.withResolvers<void>();
   let dead = false;
@@ -34,7 +40,7 @@ export function makeMortal(onCall: (call: string) => void): Mortal {
     (...args) => {
       assertAlive();
       const result = method.apply(owner, args);
-      return result instanceof Promise ? pass(call, () => result) : result;
+      return result instanceof Promise ? pass(`${call} ${nameOf(args[0])}`, () => result) : result;
     };
 
   function wrap<T extends object>(name: string, engine: T): T {

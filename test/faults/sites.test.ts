@@ -1,12 +1,11 @@
 // Every operation of sites under faults: steps twice, failures and kills everywhere.
-import { after, before, describe, it } from 'node:test';
 import { newSiteSchema, startSiteCreate } from '../../src/sites/admit.ts';
 import { startSiteDelete } from '../../src/sites/delete.ts';
 import { startSetHosts } from '../../src/sites/set-hosts.ts';
 import { readSite } from '../../src/sites/store.ts';
 import { startSiteChange } from '../../src/sites/suspend.ts';
-import { assertHolds, type Trial } from './trials.ts';
-import { makeDeployedWorld, tester, type World } from './world.ts';
+import { describeTrials } from './trials.ts';
+import { tester, type World } from './world.ts';
 
 const SITE = 'wordpress';
 const DAY_S = 86_400;
@@ -23,86 +22,73 @@ async function bring(world: World, name: string, wanted: 'ready' | 'suspended' |
     await world.run((sql, { rooms }) => startSiteDelete(rooms.parts.sites, sql, name, DAY_S, tester));
 }
 
-void describe('sites under faults', () => {
-  let world: World;
-  before(async () => {
-    world = await makeDeployedWorld();
-  });
-  after(() => world.close());
-
-  let number = 0;
-  const wishNew = () => {
-    number += 1;
-    const name = `site-${number}`;
-    return newSiteSchema.parse({ name, app: 'mediawiki', hosts: [`${name}.example`, `www-${name}.example`] });
-  };
-  const trials: Record<string, Trial> = {
-    'a suspension': {
-      kind: 'site.suspend',
-      async prepare() {
-        await bring(world, SITE, 'ready');
-        return (sql, { rooms }) => startSiteChange(rooms.parts.sites, sql, 'suspend', SITE, tester);
-      },
+let number = 0;
+const wishNew = () => {
+  number += 1;
+  const name = `site-${number}`;
+  return newSiteSchema.parse({ name, app: 'mediawiki', hosts: [`${name}.example`, `www-${name}.example`] });
+};
+describeTrials('sites under faults', {
+  'a suspension': {
+    kind: 'site.suspend',
+    async prepare(world) {
+      await bring(world, SITE, 'ready');
+      return (sql, { rooms }) => startSiteChange(rooms.parts.sites, sql, 'suspend', SITE, tester);
     },
-    'the return from a suspension': {
-      kind: 'site.resume',
-      async prepare() {
-        await bring(world, SITE, 'suspended');
-        return (sql, { rooms }) => startSiteChange(rooms.parts.sites, sql, 'resume', SITE, tester);
-      },
+  },
+  'the return from a suspension': {
+    kind: 'site.resume',
+    async prepare(world) {
+      await bring(world, SITE, 'suspended');
+      return (sql, { rooms }) => startSiteChange(rooms.parts.sites, sql, 'resume', SITE, tester);
     },
-    'the return from the archive': {
-      kind: 'site.resume',
-      async prepare() {
-        await bring(world, SITE, 'archived');
-        return (sql, { rooms }) => startSiteChange(rooms.parts.sites, sql, 'resume', SITE, tester);
-      },
+  },
+  'the return from the archive': {
+    kind: 'site.resume',
+    async prepare(world) {
+      await bring(world, SITE, 'archived');
+      return (sql, { rooms }) => startSiteChange(rooms.parts.sites, sql, 'resume', SITE, tester);
     },
-    'a change of host names': {
-      kind: 'site.set-hosts',
-      async prepare() {
-        await bring(world, SITE, 'ready');
-        number += 1;
-        const hosts = [`new-${number}.example`, 'wordpress.localhost'];
-        return (sql, { rooms }) => startSetHosts(rooms.parts.sites, sql, SITE, hosts, tester);
-      },
+  },
+  'a change of host names': {
+    kind: 'site.set-hosts',
+    async prepare(world) {
+      await bring(world, SITE, 'ready');
+      number += 1;
+      const hosts = [`new-${number}.example`, 'wordpress.localhost'];
+      return (sql, { rooms }) => startSetHosts(rooms.parts.sites, sql, SITE, hosts, tester);
     },
-    'a deletion': {
-      kind: 'site.delete',
-      async prepare() {
-        await bring(world, SITE, 'ready');
-        return (sql, { rooms }) => startSiteDelete(rooms.parts.sites, sql, SITE, DAY_S, tester);
-      },
+  },
+  'a deletion': {
+    kind: 'site.delete',
+    async prepare(world) {
+      await bring(world, SITE, 'ready');
+      return (sql, { rooms }) => startSiteDelete(rooms.parts.sites, sql, SITE, DAY_S, tester);
     },
-    'the deletion of a suspended site': {
-      kind: 'site.delete',
-      async prepare() {
-        await bring(world, SITE, 'suspended');
-        return (sql, { rooms }) => startSiteDelete(rooms.parts.sites, sql, SITE, DAY_S, tester);
-      },
+  },
+  'the deletion of a suspended site': {
+    kind: 'site.delete',
+    async prepare(world) {
+      await bring(world, SITE, 'suspended');
+      return (sql, { rooms }) => startSiteDelete(rooms.parts.sites, sql, SITE, DAY_S, tester);
     },
-    'a purge': {
-      kind: 'site.purge',
-      async prepare() {
-        const wish = wishNew();
-        await world.run((sql, { rooms }) => startSiteCreate(rooms.parts.sites, sql, wish, tester));
-        await bring(world, wish.name, 'archived');
-        const site = (await readSite(world.store, wish.name))?.id ?? '';
-        return (sql, { platform }) => platform.operations.start(sql, 'site.purge', { site, name: wish.name }, tester);
-      },
+  },
+  'a purge': {
+    kind: 'site.purge',
+    async prepare(world) {
+      const wish = wishNew();
+      await world.run((sql, { rooms }) => startSiteCreate(rooms.parts.sites, sql, wish, tester));
+      await bring(world, wish.name, 'archived');
+      const site = (await readSite(world.store, wish.name))?.id ?? '';
+      return (sql, { platform }) => platform.operations.start(sql, 'site.purge', { site, name: wish.name }, tester);
     },
-    // The last one: it leaves many sites, which would slow the others.
-    'the creation of a site': {
-      kind: 'site.create',
-      async prepare() {
-        const wish = wishNew();
-        return (sql, { rooms }) => startSiteCreate(rooms.parts.sites, sql, wish, tester);
-      },
+  },
+  // The last one: it leaves many sites, which would slow the others.
+  'the creation of a site': {
+    kind: 'site.create',
+    async prepare(_world) {
+      const wish = wishNew();
+      return (sql, { rooms }) => startSiteCreate(rooms.parts.sites, sql, wish, tester);
     },
-  };
-  for (const [title, trial] of Object.entries(trials)) {
-    void it(`${title} ends well or is undone, whatever happens`, async (t) => {
-      t.diagnostic(`${await assertHolds(world, trial)} runs`);
-    });
-  }
+  },
 });

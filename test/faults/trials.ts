@@ -1,116 +1,141 @@
-// Tries an operation in a world: as it is, with each step twice, failing and killed at each point, and killed after each
-// call that leaves the controller. After every run all that exists must be what the store says.
+// Tries an operation in a world: as it is, with each step twice, failing at each point, and killed at each point and after
+// each call that leaves the controller. After every run all that exists must be what the store says.
 import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
 import type { OperationKind, OperationView, Step } from '../../src/platform/operations/operation.ts';
 import type { FaultPoint } from '../../src/platform/operations/run-operation.ts';
 import type { Sql } from '../../src/platform/store.ts';
 import { assertConsistent } from './consistency.ts';
-import type { Controller, World } from './world.ts';
+import { type Controller, makeDeployedWorld, type World } from './world.ts';
 
 export interface Trial {
   kind: string;
   /** Brings the world to where the operation can begin; gives what begins it. Called before every run. */
   prepare(world: World): Promise<(sql: Sql, controller: Controller) => Promise<{ id: string }>>;
-  /** What must hold beyond what always must. */
+  /** Looks after what fails beside the operation while it runs, as a loop of the controller does. */
+  loop?(world: World): Promise<void>;
+  /** What must hold after each run; `assertConsistent` unless told. */
   check?(world: World, view: OperationView): Promise<void>;
-  /** False where what exists after the end is not what the store says, as of a deployment that is gone. */
-  consistent?: boolean;
 }
 
-type When = FaultPoint['when'];
-interface Disturbance {
-  step: string;
-  when: When;
-  how: 'fail' | 'kill';
-}
+/** Where a run may be disturbed: at a point of a step, or when a call that leaves the controller is done. */
+type Place = { at: FaultPoint['when']; step: string } | { at: 'call'; step: string; call: string };
+type Disturb = (place: Place) => 'fail' | 'kill' | undefined;
 
 /** Calls that change nothing: a kill after one of them is like a kill before the next. */
-const READS = /\.(read|list|usage|servers|capabilities|checkHealth)[A-Za-z]*$/;
+const READS = /\.(read|list|usage|servers|capabilities|checkHealth)[A-Za-z]* /;
 const GOOD = ['succeeded'];
 const UNDONE = ['recovered', 'failed'];
+const calm: Disturb = () => undefined;
 
-/** Runs it once; each disturbance happens once. `killAt`: also killed after that many calls have left the controller. */
-async function runOnce(
-  world: World,
-  trial: Trial,
-  disturbances: readonly Disturbance[],
-  killAt?: number,
-): Promise<{ view: OperationView; points: FaultPoint[]; calls: string[] }> {
-  const begin = await trial.prepare(world);
-  const left = [...disturbances];
-  const points: FaultPoint[] = [];
-  const calls: string[] = [];
-  const restarts: Promise<unknown>[] = [];
-  const killed = (why: string) => {
-    world.kill();
-    // The next life begins when this one's call stack is gone.
-    restarts.push(new Promise((resolve) => setImmediate(resolve)).then(() => world.start()));
-    throw new Error(why);
+const nameOf = (place: Place): string =>
+  place.at === 'call' ? `${place.call} in ${place.step}` : `${place.at} of ${place.step}`;
+
+/** `fleet.instances.create node-1 in container` as it is in every run, whatever the names. */
+const withoutNames = (place: string): string => place.replace(/ .* in /, ' in ');
+
+/** Each place is disturbed the first time that the run comes to it, and not again. */
+const onceEach = (disturb: Disturb): Disturb => {
+  const known = new Set<string>();
+  return (place) => {
+    if (known.has(nameOf(place))) return undefined;
+    const how = disturb(place);
+    if (how !== undefined) known.add(nameOf(place));
+    return how;
   };
+};
+
+/** `meanwhile` happens before each point of the operation. */
+async function runOnce(world: World, trial: Trial, disturb: Disturb, meanwhile = async (): Promise<void> => {}) {
+  const begin = await trial.prepare(world);
+  const points: FaultPoint[] = [];
+  const places = new Set<string>();
+  const happened: string[] = [];
   let tried: string | undefined;
-  world.onPoint = (point) => {
+  let step = '';
+  const visit = (place: Place) => {
+    if (place.at === 'call') places.add(nameOf(place));
+    const how = disturb(place);
+    if (how === undefined) return;
+    happened.push(`${how} at ${nameOf(place)}`);
+    if (how === 'kill') world.crash();
+    throw new Error(`the test made it ${how} at ${nameOf(place)}`);
+  };
+  world.onPoint = async (point) => {
     tried ??= point.kind === trial.kind ? point.operation : undefined;
     if (point.operation !== tried) return;
     points.push(point);
-    const at = left.findIndex(({ step, when }) => step === point.step && when === point.when);
-    const [disturbance] = at === -1 ? [] : left.splice(at, 1);
-    if (disturbance === undefined) return;
-    const why = `the test made it ${disturbance.how} at ${point.when} of ${point.step}`;
-    if (disturbance.how === 'kill') killed(why);
-    throw new Error(why);
+    step = point.step;
+    await meanwhile();
+    visit({ at: point.when, step });
   };
   world.onCall = (call) => {
-    if (tried === undefined || restarts.length > 0 || READS.test(call)) return;
-    if (calls.push(call) === killAt) killed(`the test killed it after ${call}`);
+    if (tried !== undefined && !READS.test(call)) visit({ at: 'call', step, call });
   };
-  try {
-    const { id } = await world.begin(begin);
-    const view = await world.ended(id);
-    await world.quiet();
-    await Promise.all(restarts);
-    assert.deepEqual(left, [], 'the operation never came to these points');
-    return { view, points, calls };
-  } finally {
-    world.onPoint = () => undefined;
-    world.onCall = () => undefined;
-  }
+  const { id } = await world.begin(begin);
+  const turning = turn(world, trial);
+  const view = await world.ended(id);
+  world.onPoint = () => undefined;
+  world.onCall = () => undefined;
+  await turning.stop();
+  await world.quiet();
+  return { view, points, calls: [...places], happened };
+}
+
+/** Turns the trial's loop until it is stopped. A kill of the controller ends the loop's run, and the next one begins. */
+function turn(world: World, { loop }: Trial): { stop(): Promise<void> } {
+  const stopping = new AbortController();
+  const turns = async () => {
+    while (loop !== undefined && !stopping.signal.aborted) {
+      await loop(world).catch(() => undefined);
+      await world.clock.wait(20, stopping.signal).catch(() => undefined);
+    }
+  };
+  const ended = turns();
+  return {
+    stop() {
+      stopping.abort();
+      return ended;
+    },
+  };
 }
 
 async function tryOnce(
   world: World,
   trial: Trial,
-  given: { disturbances?: readonly Disturbance[]; killAt?: number; title: string },
+  title: string,
+  disturb: Disturb,
   states: readonly string[],
+  meanwhile?: () => Promise<void>,
 ) {
+  const run = await runOnce(world, trial, disturb, meanwhile);
   try {
-    const run = await runOnce(world, trial, given.disturbances ?? [], given.killAt);
     assert.ok(states.includes(run.view.state), `it ended ${run.view.state}: ${run.view.problem?.detail}`);
-    if (trial.consistent !== false) await assertConsistent(world);
-    await trial.check?.(world, run.view);
+    await (trial.check ?? assertConsistent)(world, run.view);
     return run;
   } catch (error) {
-    throw new Error(`${trial.kind}, ${given.title}: ${error instanceof Error ? error.message : error}`, {
-      cause: error,
-    });
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`${trial.kind}, ${title} (${run.happened.join(', ')}): ${why}`, { cause: error });
   }
 }
 
-/** Every step's `do` twice, then, failed at its end, every `undo` twice. */
-export async function assertStepsMayRunTwice(world: World, trial: Trial): Promise<void> {
-  world.dress = (operations) => ({ ...operations, register: (kind) => operations.register(doubleSteps(kind)) });
-  world.kill();
-  await world.start();
-  const { points } = await tryOnce(world, trial, { title: 'each step twice' }, GOOD);
-  const disturbances = [failAt(points)];
-  await tryOnce(world, trial, { title: 'each step and undo twice', disturbances }, UNDONE);
-  world.dress = (operations) => operations;
+async function restart(world: World): Promise<void> {
   world.kill();
   await world.start();
 }
 
-function failAt(points: readonly FaultPoint[]): Disturbance {
-  return { step: points.at(-1)?.step ?? '', when: 'after-do', how: 'fail' };
+/** Every step's `do` twice; then, failed at its end, every `undo` twice. */
+async function assertStepsMayRunTwice(world: World, trial: Trial): Promise<void> {
+  world.dress = (operations) => ({ ...operations, register: (kind) => operations.register(doubleSteps(kind)) });
+  await restart(world);
+  const { points } = await tryOnce(world, trial, 'each step twice', calm, GOOD);
+  await tryOnce(world, trial, 'each step and undo twice', failAfter(points.at(-1)?.step), UNDONE);
+  world.dress = (operations) => operations;
+  await restart(world);
 }
+
+const failAfter = (step: string | undefined): Disturb =>
+  onceEach((place) => (place.at === 'after-do' && place.step === step ? 'fail' : undefined));
 
 function doubleSteps<P>(kind: OperationKind<P>): OperationKind<P> {
   return {
@@ -138,41 +163,63 @@ function doubleSteps<P>(kind: OperationKind<P>): OperationKind<P> {
 }
 
 /**
- * Kills the controller before and after each step's `do` (it must succeed), fails it there (it must be undone), does both
- * to each `undo`, and kills it after each call to an engine or agent, forwards and backwards. Returns how many runs.
+ * The whole trial: every step and undo twice; killed before and after each step and after each call in it (it must
+ * succeed); failed in the same places (it must be undone); and, while it is undone, every undo failed and killed there.
  */
-export async function assertSurvivesFaults(world: World, trial: Trial): Promise<number> {
-  let runs = 0;
-  const attempt = (title: string, disturbances: readonly Disturbance[], states: readonly string[], killAt?: number) => {
-    runs += 1;
-    return tryOnce(world, trial, { title, disturbances, ...(killAt === undefined ? {} : { killAt }) }, states);
-  };
-  const plain = await attempt('undisturbed', [], GOOD);
-  const last = failAt(plain.points);
-  const failed = await attempt(`failed after ${last.step}`, [last], UNDONE);
-  const undone = failed.points.filter(({ when }) => when === 'before-undo').map(({ step }) => step);
-  for (const step of new Set(plain.points.map((point) => point.step))) {
+async function assertHolds(world: World, trial: Trial): Promise<void> {
+  await assertStepsMayRunTwice(world, trial);
+  const { points, calls } = await tryOnce(world, trial, 'undisturbed', calm, GOOD);
+  await tryOnce(
+    world,
+    trial,
+    'killed everywhere',
+    onceEach(() => 'kill'),
+    GOOD,
+  );
+  const steps = [...new Set(points.map((point) => point.step))];
+  for (const step of steps) {
     for (const when of ['before-do', 'after-do'] as const) {
-      await attempt(`killed ${when} of ${step}`, [{ step, when, how: 'kill' }], GOOD);
-      await attempt(`failed ${when} of ${step}`, [{ step, when, how: 'fail' }], UNDONE);
-    }
-    if (!undone.includes(step)) continue;
-    for (const when of ['before-undo', 'after-undo'] as const) {
-      await attempt(`killed ${when} of ${step}`, [last, { step, when, how: 'kill' }], UNDONE);
-      await attempt(`failed ${when} of ${step}`, [last, { step, when, how: 'fail' }], UNDONE);
+      const fail = onceEach((place) => (place.at === when && place.step === step ? 'fail' : undefined));
+      // What agents learn of a state half way must be taken back too.
+      await tryOnce(world, trial, 'failed', fail, UNDONE, () => world.resync());
     }
   }
-  for (let call = 1; call <= plain.calls.length; call += 1) {
-    await attempt(`killed after call ${call}, ${plain.calls[call - 1]}`, [], GOOD, call);
+  for (const call of new Set(calls.map(withoutNames))) {
+    const fail = onceEach((place) =>
+      place.at === 'call' && withoutNames(nameOf(place)) === call ? 'fail' : undefined,
+    );
+    // Where a loop mends what failed it may succeed all the same.
+    await tryOnce(world, trial, 'failed', fail, trial.loop === undefined ? UNDONE : [...UNDONE, ...GOOD]);
   }
-  for (let call = plain.calls.length + 1; call <= failed.calls.length; call += 1) {
-    await attempt(`failed, then killed after call ${call}, ${failed.calls[call - 1]}`, [last], UNDONE, call);
+  for (const how of ['fail', 'kill'] as const) {
+    const fail = failAfter(steps.at(-1));
+    let isUndone = false;
+    const disturb = onceEach((place) => {
+      isUndone ||= place.at === 'before-undo';
+      return isUndone ? how : fail(place);
+    });
+    const outcome = await tryOnce(world, trial, `failed, then ${how} everywhere`, disturb, UNDONE);
+    assert.ok(outcome.happened.length > 0);
   }
-  return runs;
 }
 
-/** Both, in one go. */
-export async function assertHolds(world: World, trial: Trial): Promise<number> {
-  await assertStepsMayRunTwice(world, trial);
-  return await assertSurvivesFaults(world, trial);
+/** Declares a test for each trial, by its title. All share a world that is up; after a failure the next begins anew. */
+export function describeTrials(title: string, trials: Record<string, Trial>): void {
+  void describe(title, () => {
+    let world: World | undefined;
+    after(() => world?.close());
+    for (const [what, trial] of Object.entries(trials)) {
+      void it(`${what} ends well or is undone, whatever happens`, async () => {
+        world ??= await makeDeployedWorld();
+        try {
+          await assertHolds(world, trial);
+        } catch (error) {
+          world.kill();
+          await world.close();
+          world = undefined;
+          throw error;
+        }
+      });
+    }
+  });
 }

@@ -1,6 +1,6 @@
 // A whole controller over simulated engines, for tests of what faults leave behind: the very same rooms as in earnest, a
 // store in memory, and engines and agents that live on when the controller is killed.
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type AgentMemory, makeAgentMemory } from '../../src/agent/simulated.ts';
@@ -22,6 +22,7 @@ import type { Operation, Operations, OperationView } from '../../src/platform/op
 import type { FaultPoint } from '../../src/platform/operations/run-operation.ts';
 import type { Sql, Store } from '../../src/platform/store.ts';
 import { openPglite } from '../../src/platform/test-store.ts';
+import { listPools } from '../../src/pools/store.ts';
 import { type Mortal, makeMortal } from './mortal.ts';
 
 /** One life of the controller. */
@@ -50,16 +51,22 @@ export interface World {
   /** The controller that lives now; throws between a kill and the next start. */
   readonly controller: Controller;
   /** Called at each point of each operation, and at each call that leaves the controller. */
-  onPoint: (point: FaultPoint) => void;
+  onPoint: (point: FaultPoint) => void | Promise<void>;
   onCall: (call: string) => void;
   /** Changes every kind of operation that the next controller registers. */
   dress: (operations: Operations) => Operations;
   /** Starts a controller over what is there; agents connect and report once. */
   start(): Promise<Controller>;
+  /** Starts a second controller beside it, on a connection of its own; it dies with the first. */
+  startAnother(store: Store): Promise<Controller>;
   /** As `kill -9`: nothing of the controller reaches the store or an engine any more. */
   kill(): void;
+  /** A kill; the next controller starts as soon as the caller has returned. */
+  crash(): void;
   /** One more heartbeat of every agent. */
   beat(): Promise<void>;
+  /** Every agent looks at everything again, as it does of itself now and then. */
+  resync(): Promise<void>;
   /** Begins operations in a transaction. */
   begin<T>(work: (sql: Sql, controller: Controller) => Promise<T>): Promise<T>;
   /** Waits for an operation, however often the controller is killed and started meanwhile. */
@@ -114,12 +121,13 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   const agents = makeAgentMemory();
   const databases = new Map<string, SimulatedDatabase>();
   const caches = new Map<string, SimulatedCache>();
-  let life: { mortal: Mortal; controller: Controller } | undefined;
+  let life: { mortal: Mortal; controllers: [Controller, ...Controller[]] } | undefined;
+  let restarting: Promise<void> = Promise.resolve();
   let born = Promise.withResolvers<void>();
 
   function current(): Controller {
     if (life === undefined) throw new Error('no controller lives');
-    return life.controller;
+    return life.controllers[0];
   }
 
   function makeTwins(mortal: Mortal): Engines {
@@ -134,7 +142,6 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
       fleet: mortal.wrap('fleet', fleet),
       storageDriver: 'btrfs',
       async buildRootfs(argv) {
-        const { writeFile } = await import('node:fs/promises');
         await writeFile(argv.at(-1) ?? '', argv.join(' '));
         return { code: 0, stdout: Buffer.alloc(0), stderr: '' };
       },
@@ -149,6 +156,40 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
           once(caches, instance, () => makeSimulatedCache({ server: instance, clock })),
         ),
     };
+  }
+
+  async function bear(mortal: Mortal, itsStore: Store): Promise<Controller> {
+    const platform = await openPlatform({
+      dataDir,
+      store: mortal.wrapStore(itsStore),
+      // Not the one that skips: leases would run out.
+      clock: makeSystemClock(),
+      log,
+      driver: {
+        pollMs: 50,
+        limits: {
+          pause: { firstMs: 1, mostMs: 5 },
+          graceMs: 1_000,
+          undoAttempts: 50,
+          undoAttemptsForGood: 50,
+          interruptions: 50,
+        },
+        fault: (point) => world.onPoint(point),
+      },
+    });
+    const operations = { ...platform.operations, ...world.dress(platform.operations) };
+    const rooms = await makeRooms({
+      deployment: DEPLOYMENT,
+      dataDir,
+      platform: { ...platform, operations },
+      engines: makeTwins(mortal),
+      shelf,
+      clock,
+      log,
+      environment: {},
+      isPortFree: async () => true,
+    });
+    return { platform: { ...platform, operations }, rooms };
   }
 
   const world: World = {
@@ -168,52 +209,51 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
 
     async start() {
       const mortal = makeMortal((call) => world.onCall(call));
-      const platform = await openPlatform({
-        dataDir,
-        store: mortal.wrapStore(store),
-        clock,
-        log,
-        driver: {
-          pollMs: 50,
-          limits: {
-            pause: { firstMs: 1, mostMs: 5 },
-            graceMs: 1_000,
-            undoAttempts: 50,
-            undoAttemptsForGood: 3,
-            interruptions: 50,
-          },
-          fault: (point) => world.onPoint(point),
-        },
-      });
-      const operations = { ...platform.operations, ...world.dress(platform.operations) };
-      const rooms = await makeRooms({
-        deployment: DEPLOYMENT,
-        dataDir,
-        platform: { ...platform, operations },
-        engines: makeTwins(mortal),
-        shelf,
-        clock,
-        log,
-        environment: {},
-        isPortFree: async () => true,
-      });
-      life = { mortal, controller: { platform: { ...platform, operations }, rooms } };
-      await world.beat();
-      await platform.operations.driver.start();
+      const controller = await bear(mortal, store);
+      life = { mortal, controllers: [controller] };
+      // An engine that is away keeps no controller from starting.
+      await world.beat().catch(() => undefined);
+      await controller.platform.operations.driver.start();
       born.resolve();
-      return life.controller;
+      return controller;
+    },
+
+    async startAnother(another) {
+      if (life === undefined) throw new Error('no controller lives');
+      const controller = await bear(life.mortal, another);
+      life.controllers.push(controller);
+      await controller.rooms.simulatedAgents?.beat(AbortSignal.timeout(WAIT_MS));
+      await controller.platform.operations.driver.start();
+      return controller;
     },
 
     kill() {
       if (life === undefined) return;
       life.mortal.die();
-      life.controller.platform.operations.driver.abandon();
+      for (const { platform } of life.controllers) platform.operations.driver.abandon();
       life = undefined;
       born = Promise.withResolvers();
     },
 
+    crash() {
+      world.kill();
+      restarting = new Promise((resolve) => setImmediate(resolve)).then(async () => {
+        await world.start();
+      });
+    },
+
     async beat() {
       await current().rooms.simulatedAgents?.beat(AbortSignal.timeout(WAIT_MS));
+    },
+
+    async resync() {
+      const { agents } = current().rooms.parts.pools;
+      const options = { timeoutMs: WAIT_MS };
+      for (const server of agents.connected()) {
+        await agents.call(server, 'server.sync', {}, options);
+        for (const { name: pool } of await listPools(store)) await agents.call(server, 'pool.sync', { pool }, options);
+        await agents.call(server, 'edge.sync', {}, options);
+      }
     },
 
     begin: (work) => {
@@ -226,9 +266,11 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
         await born.promise;
         const mine = life;
         if (mine === undefined) continue;
-        const waiting = mine.controller.platform.operations.wait(id, AbortSignal.timeout(WAIT_MS));
-        const view = await Promise.race([waiting, mine.mortal.died]).catch((thrown: unknown) => {
-          if (life === mine) throw thrown;
+        const waiting = mine.controllers[0].platform.operations.wait(id, AbortSignal.timeout(WAIT_MS));
+        const view = await Promise.race([waiting, mine.mortal.died]).catch(async (thrown: unknown) => {
+          if (life !== mine) return;
+          const { title, state, waiting: why, steps } = await mine.controllers[0].platform.operations.read(id);
+          throw new Error(`${title} is ${state} for ever: ${JSON.stringify({ why, steps })}`, { cause: thrown });
         });
         waiting.catch(() => undefined);
         if (view !== undefined && life === mine) return view;
@@ -244,6 +286,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
 
     async quiet() {
       for (;;) {
+        await born.promise;
         const { items } = await current().platform.operations.list({ states: ['pending', 'running', 'recovering'] });
         const [first] = items;
         if (first === undefined) return;
@@ -265,10 +308,10 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     },
 
     async close() {
-      const controller = life?.controller;
-      if (controller !== undefined) {
-        await controller.platform.operations.driver.stop();
-        await controller.rooms.close();
+      await restarting;
+      for (const { platform, rooms } of life?.controllers ?? []) {
+        await platform.operations.driver.stop();
+        await rooms.close();
       }
       if (options.store === undefined) await store.close();
       await rm(dataDir, { recursive: true, force: true });
@@ -285,4 +328,25 @@ export async function makeDeployedWorld(options: WorldOptions = {}): Promise<Wor
   const view = await world.ended(id);
   if (view.state !== 'succeeded') throw new Error(`deployment.up ended ${view.state}: ${view.problem?.detail}`);
   return world;
+}
+
+/** Gives a world that is up to the test's work, and closes it in any case. */
+export async function withDeployedWorld(
+  work: (world: World) => Promise<void>,
+  options: WorldOptions = {},
+): Promise<void> {
+  await withWorld(async () => await makeDeployedWorld(options), work);
+}
+
+export async function withWorld(make: () => Promise<World>, work: (world: World) => Promise<void>): Promise<void> {
+  const world = await make();
+  try {
+    await work(world);
+  } catch (error) {
+    // What is under way would go on for its own bounds.
+    world.kill();
+    throw error;
+  } finally {
+    await world.close();
+  }
 }

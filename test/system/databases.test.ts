@@ -9,7 +9,8 @@ import type { CacheEngine } from '../../src/engines/cache-engine.ts';
 import { describeDatabaseEngine } from '../../src/engines/database-conformance.ts';
 import type { DatabaseEngine } from '../../src/engines/database-engine.ts';
 import { accountHostOf, bridgeAddress } from '../../src/servers/addresses.ts';
-import { adminSecret, type ServiceNoun } from '../../src/services/kind.ts';
+import { adminSecret } from '../../src/services/kind.ts';
+import type { ServiceNoun } from '../../src/services/noun.ts';
 import { readService } from '../../src/services/store.ts';
 import { type DataPlace, makeDataPlace, WHO } from './data-place.ts';
 
@@ -198,7 +199,16 @@ void describe('a site’s account', () => {
     const client = await connectCache(site.name, site.password);
     const refused = [
       ...['KEYS *', 'SCAN 0', 'RANDOMKEY', 'DBSIZE', 'FLUSHALL', 'FLUSHDB', 'CONFIG GET *', 'ACL LIST'],
-      ...['CLIENT LIST', 'CLIENT KILL TYPE normal', 'MONITOR', 'DEBUG SLEEP 0', 'SHUTDOWN', 'SAVE', 'SLOWLOG GET'],
+      ...[
+        'CLIENT LIST',
+        'CLIENT KILL TYPE normal',
+        'CLIENT TRACKING ON BCAST',
+        'MONITOR',
+        'DEBUG SLEEP 0',
+        'SHUTDOWN',
+        'SAVE',
+        'SLOWLOG GET',
+      ],
       ...[
         'SCRIPT FLUSH',
         'SCRIPT KILL',
@@ -296,6 +306,11 @@ void describe('a server', () => {
     await Promise.all(
       ['database-db1', 'cache-cache1'].map((name) => fleet.instances.stop(name, { timeoutMs: 60_000 })),
     );
+    const signal = AbortSignal.timeout(60_000);
+    const away = { code: 'mariadb.away', retryable: true };
+    await assert.rejects(place().databases.dump('db1', databaseSite('t').name, 'd.zst', signal), away);
+    await assert.rejects(databaseEngine.checkHealth(), away);
+    await assert.rejects(cacheEngine.checkHealth(), { code: 'valkey.away', retryable: true });
     assert.equal(await look('database'), 'unhealthy: its container is stopped');
     assert.equal(await look('cache'), 'unhealthy: its container is stopped');
     await check();

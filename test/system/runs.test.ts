@@ -58,6 +58,8 @@ void describe('runs in a real node', () => {
   before(async () => {
     place = await makeRunsPlace();
     place.startAgent();
+    // By the second it knows its nodes.
+    await place.controller.beats(2);
   });
   after(() => place.close());
   beforeEach(() => place.controller.lost.clear());
@@ -219,21 +221,46 @@ void describe('runs in a real node', () => {
       assert.equal((await place.controller.ended(living.id)).result.cause, 'lease');
     });
 
+    /** Sends a signal to the first process of a node: its systemd. */
+    const signalInit = async (signal: NodeJS.Signals) => {
+      process.kill((await place.fleet.instances.readState('n1')).pid, signal);
+    };
     for (const [title, stop, goOn] of [
-      ['frozen (SIGSTOP)', () => place.agent().child.kill('SIGSTOP'), () => place.agent().child.kill('SIGCONT')],
-      ['cut off from its controller', () => place.controller.cut(), () => place.controller.open()],
+      [
+        'the agent frozen (SIGSTOP)',
+        () => place.agent().child.kill('SIGSTOP'),
+        () => place.agent().child.kill('SIGCONT'),
+      ],
+      ['the agent cut off from its controller', () => place.controller.cut(), () => place.controller.open()],
+      [
+        'the agent cut off, and the node’s systemd frozen',
+        async () => {
+          await signalInit('SIGSTOP');
+          place.controller.cut();
+        },
+        async () => {
+          await signalInit('SIGCONT');
+          place.controller.open();
+        },
+      ],
     ] as const) {
       void it(`${title}: the run is dead before its lease ends`, async () => {
         const order = await beginLiving();
         await place.controller.held(order.id);
         const renewedMs = clock.monotonicMs();
-        stop();
-        await place.exec('n1', 'sh', '-c', `while pgrep -u ${SITES.one.uid} > /dev/null; do sleep 0.05; done`);
+        await stop();
+        try {
+          // Those that nobody has reaped yet are dead too.
+          const isAlive = `ps -u ${SITES.one.uid} -o stat= | grep -qv Z`;
+          await place.exec('n1', 'sh', '-c', `while ${isAlive}; do sleep 0.05; done`);
+        } finally {
+          await goOn();
+        }
         const diedMs = await lastSign();
         const deadMs = clock.monotonicMs();
-        goOn();
         const { result } = await place.controller.ended(order.id);
         assert.deepEqual([result.cause, result.signal], ['lease', 'SIGKILL']);
+        await place.controller.beats(1);
         const [aliveForMs, deadAfterMs] = [diedMs - renewedMs, deadMs - renewedMs];
         process.stdout.write(
           `    ${title}: alive for ${Math.round(aliveForMs)} ms, seen dead after ${Math.round(deadAfterMs)} ms of ${LEASE_MS}\n`,

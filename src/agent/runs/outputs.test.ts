@@ -17,6 +17,7 @@ void describe('the outputs of a node', () => {
   void it('are empty before the node’s first run, and there afterwards', async () => {
     const outputs = makeOutputs(root);
     assert.equal(await outputs.readTail('1-1', 10), '');
+    assert.deepEqual(await outputs.list(), []);
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, '1-1'), 'hello');
     assert.equal(await outputs.readTail('1-1', 10), 'hello');
@@ -38,6 +39,8 @@ void describe('the outputs of a node', () => {
     assert.deepEqual([next.text.length, next.text.slice(-4), next.offset], [64 * 1024, 'xend', all]);
     await appendFile(file, 'more');
     assert.deepEqual(await outputs.read('2-1', all), { text: 'more', offset: all + 4 });
+    assert.deepEqual((await outputs.list()).sort(), ['1-1', '2-1']);
+    await outputs.remove('2-1');
     await outputs.remove('2-1');
     assert.deepEqual(await outputs.read('2-1', 5), { text: '', offset: 5 });
     await outputs.close();

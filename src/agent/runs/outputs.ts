@@ -1,7 +1,7 @@
 // What the runs of one node write: files in a file system in memory of the node, which the agent reads past the node's
 // programs. Bounded: the end is kept. Offsets count all that was ever written, so that a follower need not know of the
 // cutting. No link that somebody lays in the node leads out of it: each folder and file is opened as itself or not at all.
-import { constants, type FileHandle, open, unlink } from 'node:fs/promises';
+import { constants, type FileHandle, open, readdir, unlink } from 'node:fs/promises';
 import { OUTPUT_FOLDER } from './run-unit.ts';
 
 /** A file larger than this is cut to its end. */
@@ -18,6 +18,8 @@ export interface Outputs {
   /** Cuts it when it has grown too large. What is written in that moment may be lost. */
   cut(name: string): Promise<void>;
   remove(name: string): Promise<void>;
+  /** Names of all that are there, those of an earlier agent too. */
+  list(): Promise<string[]>;
   close(): Promise<void>;
 }
 
@@ -52,22 +54,31 @@ async function openFolder(root: string, path: string): Promise<FileHandle> {
   return folder;
 }
 
+function unlessAbsent(thrown: unknown): undefined {
+  if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw thrown;
+  return undefined;
+}
+
 /** The outputs of a node; `root` is its root folder as this machine sees it, for instance `/proc/4711/root`. */
 export function makeOutputs(root: string): Outputs {
   /** How much was cut off the beginning of a file. */
   const cutBytes = new Map<string, number>();
   let folder: Promise<FileHandle> | undefined;
 
-  async function openFile(name: string, flags: number): Promise<FileHandle | undefined> {
+  /** Undefined before the node's first run, with which it is mounted. */
+  async function findFolder(): Promise<FileHandle | undefined> {
+    folder ??= openFolder(root, OUTPUT_FOLDER);
     try {
-      folder ??= openFolder(root, OUTPUT_FOLDER);
-      return await open(inside(await folder, name), flags | O_NOFOLLOW | O_NONBLOCK);
+      return await folder;
     } catch (thrown) {
-      if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw thrown;
-      // The folder is mounted with the node's first run; nothing was written before.
-      if (await isMissing(folder)) folder = undefined;
-      return undefined;
+      folder = undefined;
+      return unlessAbsent(thrown);
     }
+  }
+
+  async function openFile(name: string, flags: number): Promise<FileHandle | undefined> {
+    const found = await findFolder();
+    return await (found && open(inside(found, name), flags | O_NOFOLLOW | O_NONBLOCK).catch(unlessAbsent));
   }
 
   async function withFile<T>(name: string, flags: number, otherwise: T, use: (file: FileHandle) => Promise<T>) {
@@ -117,20 +128,15 @@ export function makeOutputs(root: string): Outputs {
       }),
     async remove(name) {
       cutBytes.delete(name);
-      if (folder === undefined) return;
-      await unlink(inside(await folder, name)).catch(() => undefined);
+      const found = await findFolder();
+      await (found && unlink(inside(found, name)).catch(unlessAbsent));
+    },
+    async list() {
+      const found = await findFolder();
+      return found === undefined ? [] : await readdir(inside(found, '.'));
     },
     async close() {
       await (await folder?.catch(() => undefined))?.close();
     },
   };
-}
-
-async function isMissing(folder: Promise<FileHandle> | undefined): Promise<boolean> {
-  return (
-    (await folder?.then(
-      () => false,
-      () => true,
-    )) ?? true
-  );
 }

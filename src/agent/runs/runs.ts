@@ -15,7 +15,7 @@ import type { ParamsOf, Peer, ResultOf } from '../../protocol/peer.ts';
 import { makeBeats } from './beats.ts';
 import { killCgroup } from './cgroups.ts';
 import type { Journal } from './journal.ts';
-import { openNodeLink } from './node-link.ts';
+import { type NodeLink, openNodeLink } from './node-link.ts';
 import { makeNodeLinks } from './node-links.ts';
 import { makeReporter } from './reporter.ts';
 import { makeRunEnds } from './run-ends.ts';
@@ -89,8 +89,9 @@ export function makeRuns(parts: {
           onGone: (unit) => ends.gone(node, unit),
         },
       }),
-    (node) => {
+    (node, link) => {
       for (const run of table.of(node)) watch(run);
+      removeLeftovers(link).catch((thrown: unknown) => log.warn({ node, err: thrown }, 'old outputs stay'));
     },
   );
   const reporter = makeReporter({
@@ -105,6 +106,15 @@ export function makeRuns(parts: {
     },
   });
   for (const entry of journal.found) table.add(entry);
+
+  /** Removes outputs that an earlier agent kept for followers. */
+  async function removeLeftovers({ outputs }: NodeLink): Promise<void> {
+    const found = await outputs.list();
+    const known = new Set(
+      [...table.all(), ...[...retired.values()].map(({ run }) => run)].map(({ order }) => toOutputName(order)),
+    );
+    for (const name of found) if (!known.has(name)) await outputs.remove(name);
+  }
 
   // ---- leases ----
 

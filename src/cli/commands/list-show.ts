@@ -1,27 +1,34 @@
 // list and show, the same for every noun.
-import { type Cli, listAll, renderDocument } from '../cli.ts';
-import type { PageDocument } from '../documents.ts';
+import { type Cli, readPages, renderDocument } from '../cli.ts';
 import type { Noun, Row } from '../nouns.ts';
 import { renderJson, renderTable } from '../output.ts';
 import { type ExitCode, exitCodes } from '../problems.ts';
 
-/** The noun's list as a table; `limit` items from the first page, or all. */
+/** The API's own bound. */
+const LARGEST_PAGE = 500;
+
+export interface ListOptions {
+  /** The first so many; all unless told. */
+  limit?: number | undefined;
+  /** Also rows of the noun's `detailKinds`. */
+  all?: true | undefined;
+}
+
+/** The noun's list as a table. */
 export async function runList(
   cli: Cli,
   noun: Noun,
   query: Record<string, string | undefined>,
-  limit?: number,
+  { limit = Number.POSITIVE_INFINITY, all }: ListOptions,
 ): Promise<ExitCode> {
-  const found =
-    limit === undefined
-      ? await listAll<Row>(cli, noun.path, query)
-      : (
-          await cli.client.request<PageDocument<Row>>('GET', noun.path, {
-            query: { ...query, pageSize: Math.min(limit, 500) },
-            signal: cli.signal,
-          })
-        ).body.items;
-  const items = found.slice(0, limit);
+  const hidden = all === true || query.kind !== undefined ? [] : (noun.detailKinds ?? []);
+  const pageSize = hidden.length > 0 ? LARGEST_PAGE : Math.min(limit, LARGEST_PAGE);
+  const items: Row[] = [];
+  for await (const page of readPages<Row>(cli, noun.path, { ...query, pageSize })) {
+    items.push(...page.filter((row) => !hidden.includes(String(row.kind))));
+    if (items.length >= limit) break;
+  }
+  items.splice(limit);
   cli.terminal.out(
     cli.options.json === true ? renderJson({ items }) : renderTable(noun.columns(cli.clock.nowMs()), items),
   );

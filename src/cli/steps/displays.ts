@@ -22,6 +22,10 @@ const MARKS: Record<StepState, [mark: string, style: Style]> = {
   undone: ['↶', 'yellow'],
   skipped: ['-', 'dim'],
 };
+const ENDS: readonly StepState[] = ['done', 'failed', 'undone', 'skipped'];
+/** Plain lines tell the start of what has taken this long; they look for it this often. */
+const LONG_MS = 1_000;
+const LOOK_EVERY_MS = 250;
 const SPINNER = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 
 /** One line of the tree, cut to the terminal's width. */
@@ -80,47 +84,74 @@ export function makeLiveDisplay(terminal: Terminal, clock: Clock): StepDisplay {
   };
 }
 
-/** Calls `changed` for every node whose state (or, while waiting, reason) is new. */
-function makeChangeWatcher(changed: (placed: PlacedNode) => void): StepDisplay {
-  const shown = new Map<string, string>();
-  return {
-    update(roots) {
-      for (const placed of listNodes(roots)) {
-        const { node } = placed;
-        const key = node.state === 'waiting' ? `waiting ${node.note ?? ''}` : node.state;
-        if (node.state === 'pending' || shown.get(node.id) === key) continue;
-        shown.set(node.id, key);
-        changed(placed);
-      }
-    },
-    close() {},
-  };
+/** What must change for a node to be told again: its state, and while it waits, the reason. */
+function keyOf({ state, note }: StepNode): string {
+  // An operation that waits has no reason of its own: its step tells it.
+  if (state === 'waiting') return note === undefined ? 'running' : `waiting ${note}`;
+  return state;
 }
 
 /**
- * A line for each change, for logs and pipes. Several operations run at once, so a line that follows one of another
- * family says whose step it is: `Bake the image of wordpress › packages`.
+ * Lines for logs and pipes: each end, a parent's after its children's, and each reason to wait; a start (`… name`) only
+ * of what takes long. Several operations run at once, so a line that follows one of another family says whose step it
+ * is: `Bake the image of wordpress › packages`.
  */
 export function makePlainDisplay(terminal: Terminal, clock: Clock): StepDisplay {
+  const shown = new Map<string, string>();
+  let roots: readonly StepNode[] = [];
   let before: PlacedNode | undefined;
-  return makeChangeWatcher((placed) => {
-    const { node, depth, parent } = placed;
-    const clear = parent === undefined || parent.id === before?.node.id || parent.id === before?.parent?.id;
-    const shown = clear ? node : { ...node, name: `${parent.name} › ${node.name}` };
+  const print = (placed: PlacedNode, node: StepNode) => {
+    const { depth, parent } = placed;
+    const near = [before?.node.id, before?.parent?.id];
+    const clear = parent === undefined || near.includes(parent.id) || before?.parent?.id === node.id;
     before = placed;
-    terminal.err(`${renderStepLine(terminal, shown, depth, clock.nowMs())}\n`);
-  });
+    const named = clear ? node : { ...node, name: `${parent.name} › ${node.name}` };
+    terminal.err(`${renderStepLine(terminal, named, depth, clock.nowMs())}\n`);
+  };
+  const visit = (node: StepNode, depth: number, parent: StepNode | undefined) => {
+    const placed = { node, depth, parent };
+    const key = keyOf(node);
+    const isNew = shown.get(node.id) !== key;
+    const isStart = key === 'running';
+    const isEnd = ENDS.includes(node.state);
+    const isDue = !isStart || (durationMsOf(node, clock.nowMs()) ?? 0) >= LONG_MS;
+    const told = isNew && isDue && node.state !== 'pending';
+    if (told) shown.set(node.id, key);
+    const { id, name, children } = node;
+    if (told && !isEnd) print(placed, isStart ? { id, name, children, state: 'waiting' } : node);
+    for (const child of children) visit(child, depth + 1, node);
+    if (told && isEnd) print(placed, node);
+  };
+  const look = () => {
+    for (const root of roots) visit(root, 0, undefined);
+  };
+  const timer = setInterval(look, LOOK_EVERY_MS);
+  return {
+    update(next) {
+      roots = next;
+      look();
+    },
+    close: () => clearInterval(timer),
+  };
 }
 
 /** A JSON object a line on standard output: id, name, state, seconds, note. */
 export function makeJsonDisplay(terminal: Terminal, clock: Clock): StepDisplay {
-  return makeChangeWatcher(({ node }) => {
-    const durationMs = durationMsOf(node, clock.nowMs());
-    const seconds = durationMs === undefined ? undefined : Math.round(durationMs) / 1000;
-    terminal.out(
-      `${JSON.stringify({ step: node.id, name: node.name, state: node.state, seconds, note: node.note })}\n`,
-    );
-  });
+  const shown = new Map<string, string>();
+  return {
+    update(roots) {
+      for (const { node } of listNodes(roots)) {
+        const { id, name, state, note } = node;
+        const key = state === 'waiting' ? `waiting ${note ?? ''}` : state;
+        if (state === 'pending' || shown.get(id) === key) continue;
+        shown.set(id, key);
+        const durationMs = durationMsOf(node, clock.nowMs());
+        const seconds = durationMs === undefined ? undefined : Math.round(durationMs) / 1000;
+        terminal.out(`${JSON.stringify({ step: id, name, state, seconds, note })}\n`);
+      }
+    },
+    close() {},
+  };
 }
 
 /** Shows nothing: for `--json` commands whose only output is the final object. */

@@ -70,9 +70,11 @@ export function joinSettings(
 
 /** The two daemons of a deployment. A simulated one has no agent: its controller plays the servers too. */
 export function listDaemons(settings: DeploymentSettings, dataDir: string, build: string): DaemonSpec[] {
-  const { deployment, simulated, apiPort, env } = settings;
+  const { deployment, simulated, apiPort } = settings;
   const cwd = projectDirOf();
-  const common = { deployment, dataDir, cwd, env, build };
+  // Half of a start is reading and compiling our own code.
+  const env = { NODE_COMPILE_CACHE: join(dataDir, 'cache/node'), ...settings.env };
+  const common = { deployment, dataDir, cwd, env: { ...env, ESPALIER_BUILD: build }, build };
   const controller: DaemonSpec = {
     ...common,
     name: 'controller',

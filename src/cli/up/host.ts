@@ -13,7 +13,7 @@ export interface HostFacts {
   distributionVersion: string;
   /** `VERSION_CODENAME`: `bookworm`. */
   codename: string;
-  /** True when systemd is the first process. */
+  /** True when systemd is the first process and may be asked for units (by root). */
   systemd: boolean;
   /** Effective capabilities, as a bit set. */
   capabilities: bigint;
@@ -99,7 +99,7 @@ export async function readHost(dataDir: string): Promise<HostFacts> {
     distribution: osRelease.ID ?? process.platform,
     distributionVersion: osRelease.VERSION_ID ?? '',
     codename: osRelease.VERSION_CODENAME ?? '',
-    systemd: first.trim() === 'systemd',
+    systemd: first.trim() === 'systemd' && process.getuid?.() === 0,
     capabilities: BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`),
     memoryBytes: Number(/^MemTotal:\s*(\d+) kB$/m.exec(memory)?.[1] ?? 0) * 1024,
     freeDiskBytes,

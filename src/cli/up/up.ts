@@ -42,6 +42,7 @@ export async function runUp(cli: Cli, options: UpOptions): Promise<ExitCode> {
   if (outcome !== exitCodes.done || cli.options.wait === false) return outcome;
   const { body } = await cli.client.request<{ sites: Login[] }>('GET', '/v1/deployment', { signal: cli.signal });
   terminal.out(cli.options.json === true ? `${JSON.stringify({ result: body })}\n` : renderLogins(body.sites));
+  if (settings.simulated) say(cli, 'The fleet is simulated: nothing listens at the addresses of its sites.');
   say(cli, `Up in ${renderDuration(clock.monotonicMs() - startedMs)}.`);
   return exitCodes.done;
 }

@@ -35,7 +35,7 @@ export function makeMariadb(options: MariadbOptions): DatabaseEngine {
   async function runTool(what: string, name: string, argv: string[], signal: AbortSignal | undefined): Promise<string> {
     const { code, stdout, stderr } = await runInServer(argv, { signal, timeoutMs: toolMs });
     if (code === 0) return stdout;
-    const { kind, why } = parseToolError(stderr);
+    const { kind, why } = parseToolError(code, stderr);
     if (kind === 'unknown') throw mariadbProblems.make('unknown-site', { server, name });
     if (kind === 'away') throw mariadbProblems.make('away', { server, why });
     if (/No space left on device/.test(stderr)) throw mariadbProblems.make('disk-full', { server });
@@ -109,7 +109,7 @@ export function makeMariadb(options: MariadbOptions): DatabaseEngine {
       const { code, stderr } = await runInServer(renderRestore(name, dump), { signal, timeoutMs: toolMs });
       if (code === 3) throw mariadbProblems.make('bad-dump', { server, path: dump.path });
       if (code === 0) return;
-      const { kind, why } = parseToolError(stderr);
+      const { kind, why } = parseToolError(code, stderr);
       if (kind === 'away') throw mariadbProblems.make('away', { server, why });
       throw mariadbProblems.make('failed', { server, what: 'Restoring a database', why });
     },

@@ -39,7 +39,7 @@ export const mariadbProblems = makeCatalogue('mariadb', {
     status: 502,
     title: "The database server refuses the controller's account",
     detail: (a: Where) => `The database server at ${a.server} refuses the controller's account or its password.`,
-    todo: () => 'Restart the database server with `espalier database restart`: that delivers the account anew.',
+    todo: () => 'It is given the account again by itself; `espalier database list` tells its state.',
   },
   'unknown-site': {
     status: 404,
@@ -58,6 +58,6 @@ export const mariadbProblems = makeCatalogue('mariadb', {
     status: 502,
     title: 'The database server could not do it',
     detail: (a: Where & { what: string; why: string }) => `${a.what} failed at ${a.server}: ${a.why}.`,
-    todo: () => "Look at the server's log with `espalier database log`, then try again.",
+    todo: () => 'Run `espalier doctor`, then try again; the server’s own log is in its container’s journal.',
   },
 });

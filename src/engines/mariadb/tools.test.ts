@@ -25,15 +25,15 @@ void test('a dump’s answer is its size and checksum and nothing else', () => {
 
 void test('a tool’s error tells an unknown database and a server that is away from other failures', () => {
   assert.equal(
-    parseToolError('mariadb-dump: Got error: 1049: "Unknown database \'x\'" when selecting').kind,
+    parseToolError(2, 'mariadb-dump: Got error: 1049: "Unknown database \'x\'" when selecting').kind,
     'unknown',
   );
-  assert.equal(parseToolError("ERROR 2002 (HY000): Can't connect to local server").kind, 'away');
-  assert.deepEqual(parseToolError('first\nzstd: error 70 : Write error\n'), {
+  assert.equal(parseToolError(2, "ERROR 2002 (HY000): Can't connect to local server").kind, 'away');
+  assert.deepEqual(parseToolError(1, 'first\nzstd: error 70 : Write error\n'), {
     kind: 'failed',
     why: 'zstd: error 70 : Write error',
   });
-  assert.equal(parseToolError('').why, 'it gave no reason');
+  assert.deepEqual(parseToolError(137, ''), { kind: 'away', why: 'exit code 137' });
 });
 
 void test('a server is sized by its memory and has its own identity', () => {

@@ -27,9 +27,9 @@ export function parseDump(path: string, stdout: string): DatabaseDump | undefine
   return { path, bytes: Number(match[1]), sha256: match[2] };
 }
 
-/** What a tool's standard error says: nothing there, server away (2002 … 2026), or the reason's last line. */
-export function parseToolError(stderr: string): { kind: 'unknown' | 'away' | 'failed'; why: string } {
-  const why = (stderr.trim().split('\n').at(-1) ?? '').slice(0, 300) || 'it gave no reason';
+/** Why a tool failed: nothing there, server away (2002 … 2026, or a signal ended the tool), or the reason's last line. */
+export function parseToolError(code: number, stderr: string): { kind: 'unknown' | 'away' | 'failed'; why: string } {
+  const why = (stderr.trim().split('\n').at(-1) ?? '').slice(0, 300) || `exit code ${code}`;
   if (/\b1049\b/.test(stderr)) return { kind: 'unknown', why };
-  return { kind: /\b20(02|03|06|13|26)\b/.test(stderr) ? 'away' : 'failed', why };
+  return { kind: code > 128 || /\b20(02|03|06|13|26)\b/.test(stderr) ? 'away' : 'failed', why };
 }

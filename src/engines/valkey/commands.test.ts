@@ -9,7 +9,17 @@ const hash = '#2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b'
 void test('a site’s account is replaced whole: its own keys and channels, and nothing that is the whole server’s', () => {
   assert.deepEqual(commands.renderSetSite({ name: 'sa', password: 'secret', prefix: 'sa:' }), [
     ...['ACL', 'SETUSER', 'sa', 'reset', 'on', hash, 'resetchannels', '~sa:*', '&sa:*', '+@all'],
-    ...['-@admin', '-@dangerous', '-scan', '-randomkey', '-dbsize', '-pubsub', '-function', '-script'],
+    ...[
+      '-@admin',
+      '-@dangerous',
+      '-scan',
+      '-randomkey',
+      '-dbsize',
+      '-pubsub',
+      '-client|tracking',
+      '-function',
+      '-script',
+    ],
     ...['+script|load', '+script|exists', '+info'],
   ]);
 });

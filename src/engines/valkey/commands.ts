@@ -9,7 +9,7 @@ import type { CacheHealth, CacheSite, CacheSiteView } from '../cache-engine.ts';
  * - `@admin`, `@dangerous`: configuration, other clients, KEYS, FLUSHALL …
  * - `scan`, `randomkey`, `dbsize` walk all keys whatever the key patterns say, and a session's key is its secret.
  * - `script` and `function`: one site could empty or kill what others run; loading a script by its hash is harmless.
- * - `pubsub` lists channels of all sites.
+ * - `pubsub` lists channels of all sites; `client|tracking` can tell the names of all keys that change.
  * - `info` is in `@dangerous` but tells only counts; object caches read the version and memory policy from it.
  */
 export const siteRights: readonly string[] = [
@@ -20,6 +20,7 @@ export const siteRights: readonly string[] = [
   '-randomkey',
   '-dbsize',
   '-pubsub',
+  '-client|tracking',
   '-function',
   '-script',
   '+script|load',

@@ -32,7 +32,7 @@ export const valkeyProblems = makeCatalogue('valkey', {
     status: 502,
     title: "The cache server refuses the controller's account",
     detail: (a: Where) => `The cache server at ${a.server} refuses the controller's account or its password.`,
-    todo: () => 'Restart the cache server with `espalier cache restart`: that delivers the account anew.',
+    todo: () => 'It is given the account again by itself; `espalier cache list` tells its state.',
   },
   'unknown-site': {
     status: 404,
@@ -44,6 +44,6 @@ export const valkeyProblems = makeCatalogue('valkey', {
     status: 502,
     title: 'The cache server could not do it',
     detail: (a: Where & { what: string; why: string }) => `${a.what} failed at ${a.server}: ${a.why}.`,
-    todo: () => "Look at the server's log with `espalier cache log`, then try again.",
+    todo: () => 'Run `espalier doctor`, then try again; the server’s own log is in its container’s journal.',
   },
 });

@@ -123,7 +123,7 @@ withStores((test, engine) => {
         aborted.resolve();
         signal.throwIfAborted();
       },
-      { leaseMs: 1_200 },
+      { leaseMs: 3_000 },
     );
     await lonely.driver.start();
     const { id } = await begin(store, lonely, 'thing');
@@ -152,13 +152,14 @@ withStores((test, engine) => {
         begun.resolve();
         await untilAborted(signal);
       },
-      { leaseMs: 600 },
+      { leaseMs: 3_000 },
     );
     await slow.driver.start();
-    const eager = makeController(store, async () => 'stolen');
-    await eager.driver.start();
     const { id } = await begin(store, slow, 'thing');
     await begun.promise;
+    // Only now: it looks for work too, and would begin the operation itself.
+    const eager = makeController(store, async () => 'stolen');
+    await eager.driver.start();
     const [before] = await store.query<{ until: string }>('select lease_until as until from operation');
     for (let until = before?.until; until === before?.until; ) {
       await store.query('select pg_sleep(0.02)');

@@ -50,7 +50,7 @@ export function makeOperation<P>(kind: OperationKind<P>): OperationKind<P> {
 /**
  * pending: not begun. running: its steps are being done. succeeded: all done. recovering: a step failed or someone
  * cancelled, and what was done is being undone. recovered: failed, and all is undone. failed: failed, and there was
- * nothing to undo. cancelled: cancelled, and all is undone. fatal: an undo failed too; a person must act, and the
+ * nothing to undo (or a person has cleaned up and released it). cancelled: cancelled, and all is undone. fatal: an undo failed too; a person must act, and the
  * operation keeps its locks until it is resumed or released.
  */
 export type OperationState =
@@ -146,6 +146,6 @@ export interface Operations {
   cancel(id: string, by: string): Promise<void>;
   /** Tries the undo of a fatal operation again, after a person has removed the cause. */
   resume(id: string, by: string): Promise<void>;
-  /** Drops the locks of a fatal operation, after a person has cleaned up. */
+  /** Drops the locks of a fatal operation, after a person has cleaned up; it counts as failed from then on. */
   release(id: string, by: string): Promise<void>;
 }

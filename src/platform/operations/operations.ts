@@ -177,6 +177,7 @@ export function makeOperations(options: OperationsOptions): DrivenOperations {
     release: (id, by) =>
       endFatal(id, by, 'operation.released', async (sql) => {
         await sql.query('delete from operation_lock where operation_id = $1', [id]);
+        await sql.query(`update operation set state = 'failed' where id = $1`, [id]);
       }),
 
     async trim(olderThanMs) {

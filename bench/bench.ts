@@ -1,0 +1,34 @@
+// What a benchmark is and what it hands back. Apart from the runner, so that benchmarks and the page share it.
+import type { Place } from './place.ts';
+
+/** One line of a benchmark's table. `reached` is undefined where nothing was asked for. */
+export interface Row {
+  what: string;
+  measured: string;
+  target?: string;
+  reached?: boolean;
+}
+
+/** What one run measured. `figures` are what the target speaks of, `peers` what was measured beside it in the same run. */
+export interface Measured {
+  figures: Record<string, number>;
+  peers: Record<string, number>;
+  rows: Row[];
+  /** Lines that say where the time goes, shown as they are. */
+  details: string[];
+}
+
+export interface Benchmark {
+  name: 'up' | 'site-create' | 'edge' | 'heal';
+  /** Runs in the bench's own deployment, which is up (for `up` itself: which is not there). */
+  run(place: Place): Promise<Measured>;
+}
+
+/** A row that compares a figure with its target: `<=` where less is better. */
+export function toRow(what: string, measured: number, unit: string, target?: { is: '<=' | '>='; value: number }): Row {
+  const text = `${measured}${unit === '' ? '' : ` ${unit}`}`;
+  if (target === undefined) return { what, measured: text };
+  const reached = target.is === '<=' ? measured <= target.value : measured >= target.value;
+  const sign = target.is === '<=' ? '≤' : '≥';
+  return { what, measured: text, target: `${sign} ${target.value}${unit === '' ? '' : ` ${unit}`}`, reached };
+}

@@ -1,0 +1,95 @@
+// Database servers, cache servers, edges and images under faults: steps twice, failures and kills everywhere.
+import { startEdgeCreate } from '../../src/edge/create.ts';
+import { storeEdgeState } from '../../src/edge/store.ts';
+import { startBake } from '../../src/images/bake.ts';
+import { listImages } from '../../src/images/store.ts';
+import { listServices, storeServiceState } from '../../src/services/store.ts';
+import { describeTrials, type Trial } from './trials.ts';
+import { tester, type World } from './world.ts';
+
+let number = 0;
+const newName = (prefix: string): string => {
+  number += 1;
+  return `${prefix}-${number}`;
+};
+
+function serviceTrials(noun: 'database' | 'cache'): Record<string, Trial> {
+  const roomOf = (world: World) => world.controller.rooms[noun === 'database' ? 'databases' : 'caches'];
+  const make = async (world: World): Promise<string> => {
+    const name = newName('extra');
+    await world.run((sql) => roomOf(world).startCreate(sql, { name, memoryMb: 256, maxSites: 5 }, tester));
+    return name;
+  };
+  return {
+    [`the creation of a ${noun} server`]: {
+      kind: `${noun}.create`,
+      async prepare(world) {
+        const wish = { name: newName('new'), memoryMb: 256, maxSites: 5 };
+        return (sql) => roomOf(world).startCreate(sql, wish, tester);
+      },
+    },
+    [`the healing of a ${noun} server`]: {
+      kind: `${noun}.create`,
+      async prepare(world) {
+        const [first] = await listServices(world.store, noun);
+        await world.fleet.instances.delete(first?.instance ?? '', { force: true });
+        const change = { from: ['ready', 'unhealthy'], to: 'unhealthy', reason: 'its container is gone' } as const;
+        await storeServiceState(world.store, noun, first?.name ?? '', change);
+        const params = { name: first?.name, heal: true };
+        return (sql, { platform }) => platform.operations.start(sql, `${noun}.create`, params, tester);
+      },
+    },
+    [`the renewal of a ${noun} server`]: {
+      kind: `${noun}.renew`,
+      async prepare(world) {
+        const [first] = await listServices(world.store, noun);
+        const isOther = ({ fingerprint }: { fingerprint: string }) => fingerprint !== first?.image;
+        if (!(await listImages(world.store, noun)).some(isOther))
+          await world.run((sql, { rooms }) => startBake(rooms.parts.images, sql, noun, tester));
+        const image = (await listImages(world.store, noun)).find(isOther)?.fingerprint ?? '';
+        return (sql) => roomOf(world).startRenew(sql, { name: first?.name ?? '', image }, tester);
+      },
+    },
+    [`the removal of a ${noun} server`]: {
+      kind: `${noun}.remove`,
+      async prepare(world) {
+        const name = await make(world);
+        return (sql) => roomOf(world).startRemove(sql, { name, deleteBackups: false }, tester);
+      },
+    },
+  };
+}
+
+describeTrials('servers under faults', { ...serviceTrials('database'), ...serviceTrials('cache') });
+
+describeTrials('edges under faults', {
+  'the creation of an edge': {
+    kind: 'edge.create',
+    async prepare() {
+      const name = newName('edge');
+      const listen = `127.0.0.1:${9000 + number}`;
+      return (sql, { rooms }) => startEdgeCreate(rooms.parts.edge, sql, { name, listen }, tester);
+    },
+  },
+  'the healing of an edge': {
+    kind: 'edge.create',
+    async prepare(world) {
+      await world.fleet.instances.delete('edge1', { force: true });
+      await storeEdgeState(world.store, 'edge1', 'unhealthy', 'its container is gone');
+      return (sql, { platform }) =>
+        platform.operations.start(sql, 'edge.create', { edge: 'edge1', heal: true }, tester);
+    },
+  },
+});
+
+const bake = (recipe: string): Trial => ({
+  kind: 'image.bake',
+  prepare:
+    async () =>
+    (sql, { rooms }) =>
+      startBake(rooms.parts.images, sql, recipe, tester),
+});
+describeTrials('images under faults', {
+  'baking a base': bake('base-trixie'),
+  'baking a layer': bake('cache'),
+});
