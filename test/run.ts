@@ -11,6 +11,7 @@ import { makeHostSteps } from '../src/cli/up/prepare-host.ts';
 import { runSteps, StepFailed } from '../src/cli/up/run-steps.ts';
 import { makeSystemClock } from '../src/lib/clock.ts';
 import { startTestPostgres } from './postgres/start.ts';
+import { endLivePlace } from './system/live-place.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
 const BIN = join(ROOT, 'node_modules/.bin');
@@ -167,11 +168,18 @@ const stages: Stage[] = [
       const display = makePlainDisplay(makeProcessTerminal(), clock);
       const host = { dataDir: '/var/lib/espalier', env: process.env, clock, morePackages: TEST_PACKAGES };
       await runSteps(makeHostSteps(host), { display, clock, signal });
-      // One file after another: they measure, and they share two cores with the engines that they test.
-      return await runNodeTests(
-        ['--test-concurrency=1', '--test-force-exit', '--test-timeout=900000', 'test/system/*.test.ts'],
-        signal,
-      );
+      // The files that need a whole deployment share one: the last of them destroys it, or we do.
+      const env = { ESPALIER_TEST_RUN: `npm-test-${process.pid}-${clock.nowMs()}` };
+      try {
+        // One file after another: they measure, and they share two cores with the engines that they test.
+        return await runNodeTests(
+          ['--test-concurrency=1', '--test-force-exit', '--test-timeout=900000', 'test/system/*.test.ts'],
+          signal,
+          env,
+        );
+      } finally {
+        await endLivePlace();
+      }
     },
   },
 ];

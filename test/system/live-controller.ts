@@ -70,6 +70,7 @@ export async function takeDaemons(place: LivePlace): Promise<LiveDaemons> {
 
 function makeLiveDaemon(spec: DaemonSpec, isAtWork: () => Promise<true | undefined>): LiveDaemon {
   let child: ChildProcess | undefined;
+  let armed = '';
   let exit: Promise<string> = Promise.resolve('not started');
 
   async function endWithin(timeoutMs: number): Promise<string> {
@@ -80,6 +81,7 @@ function makeLiveDaemon(spec: DaemonSpec, isAtWork: () => Promise<true | undefin
 
   return {
     async start({ fault = '', alone } = {}) {
+      armed = fault;
       const log = await open(logPathOf(spec), 'a', 0o600);
       const env = { PATH: process.env.PATH ?? '', HOME: '/root', ...spec.env, ESPALIER_FAULT: fault };
       // Whatever ends this test ends the child: a controller that nobody knows of would hold the data directory.
@@ -96,7 +98,7 @@ function makeLiveDaemon(spec: DaemonSpec, isAtWork: () => Promise<true | undefin
       assert.ok(how === true || fault !== '', `the ${spec.name} ended at its start: ${how}`);
     },
     async died() {
-      assert.equal(await endWithin(DIE_MS), 'SIGKILL', `the ${spec.name} reached its fault`);
+      assert.equal(await endWithin(DIE_MS), 'SIGKILL', `the ${spec.name} did not reach its fault ${armed}`);
     },
     async kill(signal = 'SIGKILL') {
       child?.kill(signal);

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { listRecipes, readBase, readLayer } from '../../src/apps/read-recipe.ts';
 import { stopDaemon } from '../../src/cli/up/daemon.ts';
@@ -90,7 +90,7 @@ async function stopDaemons(): Promise<void> {
 }
 
 /** Removes it as a person does; what was too broken for that by force. True when it went the person's way. */
-export async function destroyLivePlace(): Promise<boolean> {
+async function destroyLivePlace(): Promise<boolean> {
   const destroyed = await runEspalier(['destroy', '--confirm', NAME], {}, COMMAND_MS);
   if (destroyed.code === 0) return true;
   await stopDaemons();
@@ -99,6 +99,12 @@ export async function destroyLivePlace(): Promise<boolean> {
   await fleet.close();
   await rm(DATA_DIR, { recursive: true, force: true });
   return false;
+}
+
+/** Destroys it unless it is gone or to be kept: at the end of a run. */
+export async function endLivePlace(): Promise<void> {
+  if (keepsLivePlace() || !(await stat(DATA_DIR).catch(() => undefined))) return;
+  await destroyLivePlace();
 }
 
 /** Brings it up, or takes the one that this run has brought up already. */
@@ -121,7 +127,7 @@ export async function openLivePlace(): Promise<LivePlace> {
     espalier: (argv, env = {}) => runEspalier(argv, env, COMMAND_MS),
     async leave() {
       await fleet.close();
-      if (process.env.ESPALIER_TEST_RUN === undefined && !keepsLivePlace()) await destroyLivePlace();
+      if (process.env.ESPALIER_TEST_RUN === undefined) await endLivePlace();
     },
   };
 }
