@@ -51,7 +51,8 @@ export async function runWrk(
       ...page.hosts,
     ],
   ];
-  const { stdout } = await runCommand(argv, { timeoutMs: load.seconds * 1000 + 60_000 });
+  const { code, stdout, stderr } = await runCommand(argv, { timeoutMs: load.seconds * 1000 + 60_000 });
+  if (code !== 0) throw new Error(`${argv.join(' ')} ended with ${code}: ${stderr}${stdout.toString()}`);
   const line = stdout.toString().trim().split('\n').at(-1) ?? '';
   const told = JSON.parse(line) as Record<'requests' | 'durationUs' | 'p50Us' | 'p99Us' | 'failed', number>;
   return {
