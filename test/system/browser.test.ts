@@ -50,14 +50,14 @@ void describe('WordPress in a browser', () => {
 
   async function assertLoggedIn(): Promise<void> {
     const { page } = browser;
-    await page.goto(`${url}/wp-admin/profile.php`);
+    await browser.go(`${url}/wp-admin/profile.php`);
     assert.equal(await page.locator('#user_login').inputValue(), 'admin', page.url());
   }
 
   void it('lets its administrator in with the first password', async () => {
     const { page } = browser;
     const login = await place.api.readLogin('wordpress');
-    await page.goto(login.url);
+    await browser.go(login.url);
     await page.fill('#user_login', login.user);
     await page.fill('#user_pass', login.password);
     await page.click('#wp-submit');
@@ -67,7 +67,7 @@ void describe('WordPress in a browser', () => {
 
   void it('takes a picture by its upload form and publishes a post with it', async () => {
     const { page } = browser;
-    await page.goto(`${url}/wp-admin/media-new.php?browser-uploader`);
+    await browser.go(`${url}/wp-admin/media-new.php?browser-uploader`);
     await page.setInputFiles('#async-upload', { name: 'espalier.png', mimeType: 'image/png', buffer: picture });
     await page.click('#html-upload');
     await page.waitForURL('**/upload.php**');
@@ -85,7 +85,7 @@ void describe('WordPress in a browser', () => {
     assert.equal(post.status, 'publish');
     picturePath = new URL(post.picture).pathname;
     postPath = new URL(post.link).pathname + new URL(post.link).search;
-    await page.goto(post.link);
+    await browser.go(post.link);
     assert.equal(await page.locator('h1').first().textContent(), title);
     const width = await page
       .locator('.wp-block-image img')
@@ -129,7 +129,7 @@ void describe('MediaWiki in a browser', () => {
     const editor = await open({ hostPort, address: `${first.address}:80` });
     const login = await place.api.readLogin('mediawiki');
     const page = editor.page;
-    await page.goto(login.url);
+    await editor.go(login.url);
     await page.fill('#wpName1', login.user);
     await page.fill('#wpPassword1', login.password);
     await page.click('#wpLoginAttempt');
@@ -139,13 +139,13 @@ void describe('MediaWiki in a browser', () => {
     const greeting = page.getByRole('button', { name: 'Start editing' });
     await page.addLocatorHandler(greeting, (button) => button.click());
     const words = `Grown sideways ${process.pid}`;
-    await page.goto(`${url}/index.php?title=Espalier&action=edit`);
+    await editor.go(`${url}/index.php?title=Espalier&action=edit`);
     await page.fill('#wpTextbox1', words);
     await page.click('#wpSave');
     await page.locator('#mw-content-text').getByText(words).waitFor();
 
     const reader = await open({ hostPort, address: `${second.address}:80` });
-    await reader.page.goto(`${url}/wiki/Espalier`);
+    await reader.go(`${url}/wiki/Espalier`);
     await reader.page.locator('#mw-content-text').getByText(words).waitFor();
     const readName = (of: LiveBrowser) =>
       of.page.evaluate(() => (globalThis as unknown as MediaWikiPage).mw.config.get('wgUserName'));
@@ -153,7 +153,7 @@ void describe('MediaWiki in a browser', () => {
 
     const cookies = await editor.context.cookies();
     await reader.context.addCookies(cookies);
-    await reader.page.goto(`${url}/wiki/Espalier`);
+    await reader.go(`${url}/wiki/Espalier`);
     assert.equal(await readName(reader), login.user, 'the session is known on the second node');
 
     await editor.close();
@@ -163,7 +163,7 @@ void describe('MediaWiki in a browser', () => {
     for (const { name } of [first, second]) {
       await kill(name);
       await untilReplaced('mediawiki', name);
-      await visitor.page.goto(`${url}/wiki/Espalier`);
+      await visitor.go(`${url}/wiki/Espalier`);
       assert.equal(await readName(visitor), login.user);
       await visitor.page.locator('#mw-content-text').getByText(words).waitFor();
     }

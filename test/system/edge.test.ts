@@ -171,8 +171,8 @@ void describe('the edge', () => {
   void it("holds a site to its limits on all its hosts, and leaves the others' requests alone", async () => {
     const site = 's0limited0';
     const limited = [
-      host('slow.test', { site, requestsPerS: 20 }),
-      host('www.slow.test', { site, requestsPerS: 20 }),
+      host('slow.test', { site, requestsPerS: 2 }),
+      host('www.slow.test', { site, requestsPerS: 2 }),
       host('few.test', { connections: 3 }),
     ];
     await apply(documentOf(['n1', 'n2', 'n3'], [host('acme.test'), ...limited]));
@@ -180,12 +180,12 @@ void describe('the edge', () => {
       Array.from({ length: 80 }, (_, index) => ask({ host: index % 2 === 0 ? 'slow.test' : 'www.slow.test' })),
     );
     const passed = burst.filter((answer) => answer.status === 200).length;
-    assert.ok(passed >= 20 && passed <= 40, `${passed} of 80 passed with 20/s`);
+    assert.ok(passed >= 20 && passed <= 40, `${passed} of 80 passed with 2/s, counted over ten seconds`);
     const refused = burst.find((answer) => answer.status !== 200);
     assert.equal(refused?.status, 429);
     assert.equal(refused?.headers['retry-after'], '1');
     assert.equal((await ask()).status, 200);
-    await askUntil((answer) => answer.status === 200, { host: 'slow.test' }, 2_000);
+    await askUntil((answer) => answer.status === 200, { host: 'slow.test' }, 20_000);
 
     const together = await Promise.all(Array.from({ length: 8 }, () => ask({ host: 'few.test', path: '/slow' })));
     assert.deepEqual(together.map((answer) => answer.status).sort(), [200, 200, 200, 429, 429, 429, 429, 429]);

@@ -69,12 +69,12 @@ void describe('the controller killed at the steps of', () => {
     await place.assertAllWell(up, 'succeeded');
   });
 
-  void it('database.create and database.delete', async () => {
+  void it('database.create and database.remove', async () => {
     const created = await place.killAt(afterEach('database.create', ['place', 'volumes', 'container', 'healthy']), () =>
       place.api.begin('POST', '/v1/databases', { name: 'db2', memoryMb: 256 }),
     );
     await place.assertAllWell(created, 'succeeded');
-    const deleted = await place.killAt(afterEach('database.delete', ['close', 'container', 'volumes', 'forget']), () =>
+    const deleted = await place.killAt(afterEach('database.remove', ['close', 'container', 'volumes', 'forget']), () =>
       place.api.begin('DELETE', '/v1/databases/db2'),
     );
     await place.assertAllWell(deleted, 'succeeded');

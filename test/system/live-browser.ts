@@ -1,5 +1,6 @@
 // A headless Chromium on the live deployment's sites, as a visitor's or, with `node`, as one that reaches a single node
 // without the edge. Apart from the tests so that they read as what a person does.
+import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,6 +19,8 @@ const PAGE_MS = 60_000;
 export interface LiveBrowser {
   page: Page;
   context: BrowserContext;
+  /** Opens an address; an answer that is not a page fails, with its words. */
+  go(url: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -32,9 +35,15 @@ export async function openBrowser(via?: { hostPort: string; address: string }): 
     args: [...FLAGS, ...rules],
   });
   context.setDefaultTimeout(PAGE_MS);
+  const page = context.pages()[0] ?? (await context.newPage());
   return {
     context,
-    page: context.pages()[0] ?? (await context.newPage()),
+    page,
+    async go(url) {
+      const answer = await page.goto(url);
+      const status = answer?.status() ?? 0;
+      assert.equal(status, 200, `${url}: ${status} ${await page.title()}`);
+    },
     async close() {
       await context.close();
       await rm(folder, { recursive: true, force: true });

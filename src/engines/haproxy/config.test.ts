@@ -60,7 +60,7 @@ frontend _web
     bind 127.0.0.1:81 accept-proxy
     monitor-uri /.espalier/edge
     option idle-close-on-response
-    stick-table type string len 16 size 100k expire 10s store gpc0_rate(1s),conn_cur
+    stick-table type string len 16 size 100k expire 20s store gpc0_rate(10s),conn_cur
     http-request set-var(txn.route) req.hdr(host),host_only,lower,map_str(/etc/espalier-edge/maps/hosts.map)
     http-request return status 421 errorfile /etc/espalier-edge/errors/unknown.http unless { var(txn.route) -m found }
     http-request return status 503 errorfile /etc/espalier-edge/errors/suspended.http if { var(txn.route) -m beg suspended/ }
@@ -71,7 +71,7 @@ frontend _web
     http-request set-var(txn.requests) var(txn.route),field(4,/) unless unlimited
     http-request set-var(txn.connections) var(txn.route),field(5,/) unless unlimited
     http-request return status 429 errorfile /etc/espalier-edge/errors/too-many.http if !unlimited { var(txn.connections) -m int gt 0 } { sc0_conn_cur,sub(txn.connections) gt 0 }
-    http-request return status 429 errorfile /etc/espalier-edge/errors/too-many.http if !unlimited { var(txn.requests) -m int gt 0 } { sc0_gpc0_rate,sub(txn.requests) ge 0 }
+    http-request return status 429 errorfile /etc/espalier-edge/errors/too-many.http if !unlimited { var(txn.requests) -m int gt 0 } { sc0_gpc0_rate,div(10),sub(txn.requests) ge 0 }
     http-request sc-inc-gpc0(0) unless unlimited
     http-request del-header x-forwarded- -m beg
     http-request del-header forwarded

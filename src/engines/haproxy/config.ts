@@ -86,7 +86,10 @@ function renderForwarded(trustedProxies: readonly string[], certificates: boolea
     .join('');
 }
 
-/** The route of a request is one map value, `state/site/pool/requests per second/connections` (see hosts-map.ts). */
+/**
+ * The route of a request is one map value, `state/site/pool/requests per second/connections` (see hosts-map.ts). Requests
+ * are counted over ten seconds: one page of an administrator asks for fifty files at once, and that is no flood.
+ */
 function renderFrontend(layout: ProxyLayout, certificates: boolean): string {
   const tls = certificates
     ? `    bind :443 ssl crt ${edgeDir}/${edgeFiles.certificates}/ alpn h2,http/1.1
@@ -98,7 +101,7 @@ frontend _web
     bind 127.0.0.1:81 accept-proxy
 ${tls}    monitor-uri /.espalier/edge
     option idle-close-on-response
-    stick-table type string len 16 size 100k expire 10s store gpc0_rate(1s),conn_cur
+    stick-table type string len 16 size 100k expire 20s store gpc0_rate(10s),conn_cur
     http-request set-var(txn.route) req.hdr(host),host_only,lower,map_str(${edgeDir}/${edgeFiles.hostsMap})
     http-request return status 421 errorfile ${page('unknown')} unless { var(txn.route) -m found }
     http-request return status 503 errorfile ${page('suspended')} if { var(txn.route) -m beg suspended/ }
@@ -109,7 +112,7 @@ ${tls}    monitor-uri /.espalier/edge
     http-request set-var(txn.requests) var(txn.route),field(4,/) unless unlimited
     http-request set-var(txn.connections) var(txn.route),field(5,/) unless unlimited
     http-request return status 429 errorfile ${page('too-many')} if !unlimited { var(txn.connections) -m int gt 0 } { sc0_conn_cur,sub(txn.connections) gt 0 }
-    http-request return status 429 errorfile ${page('too-many')} if !unlimited { var(txn.requests) -m int gt 0 } { sc0_gpc0_rate,sub(txn.requests) ge 0 }
+    http-request return status 429 errorfile ${page('too-many')} if !unlimited { var(txn.requests) -m int gt 0 } { sc0_gpc0_rate,div(10),sub(txn.requests) ge 0 }
     http-request sc-inc-gpc0(0) unless unlimited
 ${renderForwarded(layout.trustedProxies, certificates)}    http-request disable-l7-retry unless { method GET HEAD OPTIONS }
     use_backend %[var(txn.route),field(3,/)]
