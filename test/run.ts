@@ -11,6 +11,7 @@ import { makeHostSteps } from '../src/cli/up/prepare-host.ts';
 import { runSteps, StepFailed } from '../src/cli/up/run-steps.ts';
 import { makeSystemClock } from '../src/lib/clock.ts';
 import { startTestPostgres } from './postgres/start.ts';
+import { isIncusRunning, quietIncus } from './quiet-incus.ts';
 import { endLivePlace } from './system/live-place.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
@@ -167,7 +168,8 @@ const stages: Stage[] = [
     async run(signal) {
       const display = makePlainDisplay(makeProcessTerminal(), clock);
       const host = { dataDir: '/var/lib/espalier', env: process.env, clock, morePackages: TEST_PACKAGES };
-      await runSteps(makeHostSteps(host), { display, clock, signal });
+      const wasRunning = await isIncusRunning();
+      await runSteps(makeHostSteps(host), { display, clock, signal }).finally(() => display.close());
       // The files that need a whole deployment share one: the last of them destroys it, or we do.
       const env = { ESPALIER_TEST_RUN: `npm-test-${process.pid}-${clock.nowMs()}` };
       try {
@@ -179,6 +181,7 @@ const stages: Stage[] = [
         );
       } finally {
         await endLivePlace();
+        if (!wasRunning) await quietIncus();
       }
     },
   },
@@ -227,5 +230,6 @@ if (import.meta.main) {
   process.stdout.write(`\nstage       duration   passed   failed  skipped\n${table.join('\n')}\n`);
   if (interrupt.signal.aborted) sum = { ...sum, failed: sum.failed + 1 };
   process.stdout.write(`\n${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped\n`);
-  process.exitCode = sum.failed === 0 ? 0 : 1;
+  // Said outright: a timer that somebody forgot must not keep a run that is over.
+  process.exit(sum.failed === 0 ? 0 : 1);
 }
