@@ -23,6 +23,7 @@ import { makeOperations } from '../../src/platform/operations/operations.ts';
 import { openSecrets } from '../../src/platform/secrets.ts';
 import type { Sql, Store } from '../../src/platform/store.ts';
 import { storeHeartbeat, storeServer } from '../../src/servers/store.ts';
+import { holdPlace } from './hold-place.ts';
 
 export interface DataPlace {
   fleet: Fleet;
@@ -50,6 +51,7 @@ const gigabyte = 2 ** 30;
 export async function makeDataPlace(): Promise<DataPlace> {
   const scratchDir = await mkdtemp(join(tmpdir(), 'espalier-data-'));
   const fleet = makeIncusFleet({ place: { project: name, network: name, storagePool: name } });
+  await holdPlace(name);
   await fleet.tearDown();
   const { cidr } = await fleet.setUp({ driver: 'btrfs', sizeGib: 8, cidr: '10.87.105.1/24' });
   const clock = makeSystemClock();

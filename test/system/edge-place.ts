@@ -15,6 +15,7 @@ import { makeIncusFleet } from '../../src/engines/incus/fleet.ts';
 import { renderMetadata } from '../../src/images/make-base.ts';
 import { type Clock, makeSystemClock } from '../../src/lib/clock.ts';
 import { makeSilentLogger } from '../../src/lib/log.ts';
+import { holdPlace } from './hold-place.ts';
 
 const NAME = 'esp-test-edge';
 const ROOT = join(import.meta.dirname, '../..');
@@ -95,6 +96,7 @@ export async function makeEdgePlace(nodes: readonly string[]): Promise<EdgePlace
   const folder = await mkdtemp(join(tmpdir(), 'espalier-edge-'));
   const dir = join(folder, 'edge');
   const fleet = makeIncusFleet({ place: { project: NAME, network: NAME, storagePool: NAME } });
+  await holdPlace(NAME);
   await fleet.tearDown();
   await fleet.setUp({ driver: 'btrfs', sizeGib: 4, cidr: '10.87.114.1/24' });
   await makeImage(fleet, folder);

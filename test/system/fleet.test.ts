@@ -9,11 +9,13 @@ import { testFleet } from '../../src/engines/fleet-conformance.ts';
 import { makeIncusClient, toPath } from '../../src/engines/incus/client.ts';
 import { INCUS_SOCKET, makeIncusFleet } from '../../src/engines/incus/fleet.ts';
 import { Problem } from '../../src/lib/errors.ts';
+import { holdPlace } from './hold-place.ts';
 import { makeTinyImage, WAIT_UNTIL_UP } from './tiny-image.ts';
 
 const PLACE = { project: 'esp-test-fleet', network: 'esp-test-fleet', storagePool: 'esp-test-fleet' };
 const SETUP = { driver: 'btrfs', sizeGib: 4, cidr: '10.87.101.1/24' };
 
+await holdPlace(PLACE.project);
 const folder = await mkdtemp(join(tmpdir(), 'espalier-fleet-'));
 const image = { unified: await makeTinyImage(folder) };
 after(() => rm(folder, { recursive: true }));

@@ -15,6 +15,7 @@ import { makeIncusFleet } from '../../src/engines/incus/fleet.ts';
 import { makeSystemClock } from '../../src/lib/clock.ts';
 import { defaultDataDir, toFleetPlace } from '../../src/lib/deployment.ts';
 import { readMigrations } from '../../src/platform/migrate.ts';
+import { holdPlace } from './hold-place.ts';
 import { type LiveApi, makeLiveApi } from './live-api.ts';
 
 const NAME = 'esptest';
@@ -109,6 +110,7 @@ export async function endLivePlace(): Promise<void> {
 
 /** Brings it up, or takes the one that this run has brought up already. */
 export async function openLivePlace(): Promise<LivePlace> {
+  await holdPlace(NAME);
   const run = process.env.ESPALIER_TEST_RUN ?? `alone-${process.pid}`;
   const sources = await hashSources();
   const stamp = await readFile(STAMP, 'utf8')
