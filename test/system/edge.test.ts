@@ -12,6 +12,7 @@ import { makeSystemClock } from '../../src/lib/clock.ts';
 import { Problem } from '../../src/lib/errors.ts';
 import { type EdgeDocument, type EdgeHost, edgeDocument } from '../../src/protocol/edge-document.ts';
 import { ask, askUntil, DOOR_PORT, EDGE, type EdgePlace, makeEdgePlace, nodeAddress, startLoad } from './edge-place.ts';
+import { until } from './live-http.ts';
 
 const host = (name: string, more: Partial<EdgeHost> = {}) => ({
   ...{ host: name, site: `s${name.replace(/\W/g, '').padEnd(9, '0').slice(0, 9)}`, pool: 'shared' },
@@ -51,6 +52,17 @@ void describe('the edge', () => {
     socket.end(`${line}\n`);
     await new Promise((resolve) => socket.resume().once('close', resolve));
   };
+
+  /** A worker serves a little before the master that loads what is new answers. */
+  const untilMasterAnswers = () =>
+    until('the master process to answer', 20_000, async () => {
+      const socket = connect(join(place.dir, 'master.sock'));
+      const { promise, resolve } = Promise.withResolvers<true | undefined>();
+      socket.once('connect', () => resolve(true)).once('error', () => resolve(undefined));
+      const answers = await promise;
+      socket.destroy();
+      return answers;
+    });
 
   before(async () => {
     place = await makeEdgePlace(['n1', 'n2', 'n3']);
@@ -282,6 +294,7 @@ void describe('the edge', () => {
     await apply(documentOf(['n1', 'n2', '~n3'], [host('acme.test'), host('late.test')]));
     await place.fleet.instances.restart('edge', { force: true });
     const tookMs = await askUntil((answer) => answer.status === 200, { host: 'late.test' });
+    await untilMasterAnswers();
     assert.ok(tookMs < 20_000);
     const answers = await Promise.all(Array.from({ length: 30 }, () => ask()));
     assert.ok(
@@ -305,6 +318,7 @@ void describe('the edge', () => {
     );
     await place.exec('edge', 'systemctl', 'start', 'espalier-edge');
     await askUntil((answer) => answer.status === 200, { host: 'meanwhile.test' });
+    await untilMasterAnswers();
   });
 
   void it('keeps on applying the last document while nobody asks', async () => {
@@ -342,6 +356,7 @@ void describe('the edge', () => {
     await writeFile(join(place.dir, 'haproxy.cfg'), 'nonsense\n');
     await place.fleet.instances.restart('edge', { force: true });
     await askUntil((answer) => answer.status === 200);
+    await untilMasterAnswers();
     assert.equal((await apply(documentOf(['n1', 'n2'], [host('acme.test')], ['another']))).reloaded, true);
     assert.equal((await ask()).status, 200);
   });
