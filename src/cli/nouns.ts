@@ -37,6 +37,18 @@ const about: Column<Row> = {
   },
 };
 
+/** Runs in a list: of all tasks, or the history of one. */
+export const runColumns = (nowMs: number): Column<Row>[] => [
+  ...[field('id'), field('task'), field('state'), field('due', 'dueAt'), field('attempt'), field('server')],
+  { title: 'took', cell: ({ startedAt, endedAt }) => renderTook(startedAt, endedAt ?? nowMs) },
+  field('reason'),
+];
+
+function renderTook(from: unknown, to: unknown): string {
+  if (typeof from !== 'string' || (typeof to !== 'string' && typeof to !== 'number')) return '';
+  return `${((new Date(to).getTime() - new Date(from).getTime()) / 1000).toFixed(1)}s`;
+}
+
 export const nouns: readonly Noun[] = [
   {
     noun: 'site',
@@ -109,6 +121,24 @@ export const nouns: readonly Noun[] = [
     key: 'name',
     listOnly: true,
     columns: () => [field('name'), field('state'), field('server'), field('address'), field('listen'), field('reason')],
+  },
+  {
+    noun: 'task',
+    summary: "Tasks: sites' scheduled commands",
+    path: '/v1/tasks',
+    key: 'name',
+    filters: ['site', 'name', 'class', 'attention', 'paused'],
+    columns: () => [
+      ...[field('name'), field('state'), field('schedule'), field('class'), field('next', 'nextAt')],
+      { title: 'attention', cell: (row) => toCell((row.attention as { sentence: string } | null)?.sentence) },
+    ],
+  },
+  {
+    noun: 'run',
+    summary: 'Runs of tasks that wait or live; of ended ones see `task history`',
+    path: '/v1/runs',
+    key: 'id',
+    columns: (nowMs) => [...runColumns(nowMs)],
   },
   {
     noun: 'operation',

@@ -11,6 +11,7 @@ import {
   addPoolVerbs,
   addServiceVerbs,
   addSiteVerbs,
+  addTaskVerbs,
   addTokenVerbs,
   positive,
   type Run,
@@ -66,6 +67,7 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   addPoolVerbs(group('pool'), group('node'), group('image'), run);
   addServiceVerbs(group('database'), run);
   addServiceVerbs(group('cache'), run);
+  addTaskVerbs(group('task'), run);
   addOperationVerbs(group('operation'), group('event'), run);
   addTokenVerbs(group('token'), run);
   addHelpers(root, run);

@@ -122,6 +122,7 @@ export async function startSiteCreate(parts: SiteParts, sql: Sql, wish: NewSite,
     placement: choice.reason,
   };
   await insertSite(sql, row, wish.hosts);
+  await parts.tasks.created(sql, row);
   await parts.secrets.put(sql, `${secretsOf(id)}database-password`, makePassword(24));
   await parts.secrets.put(sql, `${secretsOf(id)}cache-password`, makePassword(24));
   await parts.secrets.put(sql, `${secretsOf(id)}admin-password`, makePassword(12));
