@@ -51,6 +51,7 @@ import { readAlertChannels } from './sequencer/alert-channels.ts';
 import { CHOOSE_LOOP, makeSequencerLoops } from './sequencer/loops.ts';
 import { taskSubject } from './sequencer/parts.ts';
 import { makeSequencerRoutes } from './sequencer/routes.ts';
+import { countRunsOn } from './sequencer/run-store.ts';
 import { makeSequencer, type Sequencer } from './sequencer/sequencer.ts';
 import { DEFAULT_SETTINGS } from './sequencer/settings.ts';
 import { addMissingTasks, makeSiteTasks } from './sequencer/site-tasks.ts';
@@ -174,6 +175,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     ...common,
     syncEdges,
     wakeHeal,
+    countRuns: (sql, node) => countRunsOn(sql, node),
     countSites: async (sql, pool) => (await countSitesByPool(sql)).get(pool) ?? 0,
     async readFingerprint(sql: Sql, app: string, number: number) {
       const image = await readImage(sql, app, number);
@@ -325,7 +327,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
         const [nodes, edges] = [await listNodes(store, { server }), await listEdges(store)];
         return {
           server,
-          nodes: nodes.flatMap(({ name, pool, address, state: nodeState }) =>
+          nodes: nodes.flatMap(({ name, sitesOf: pool, address, state: nodeState }) =>
             address === null ? [] : [{ name, pool, address, wanted: nodeState !== 'draining' }],
           ),
           trustedProxies: edges.flatMap((one) => (one.address === null ? [] : [`${one.address}/32`])),

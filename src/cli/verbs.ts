@@ -70,20 +70,36 @@ export function addSiteVerbs(site: Command, run: Run): void {
     );
 }
 
+interface NewPoolOptions {
+  app?: string;
+  role?: string;
+  for?: string;
+  size?: number;
+  maxSites?: number;
+  nodeMemory?: number;
+}
+
 /** Pools, their nodes, and the images they are made from. */
 export function addPoolVerbs(pool: Command, node: Command, image: Command, run: Run): void {
   pool
     .command('create')
     .description('create a pool from the newest image of an app')
     .argument('<name>')
-    .requiredOption('--app <app>', 'which app')
+    .option('--app <app>', 'which app')
+    .addOption(
+      new Option(
+        '--role <role>',
+        'worker: runs the tasks of another pool and takes no visitors; default: serving',
+      ).choices(['serving', 'worker']),
+    )
+    .option('--for <pool>', 'of workers: whose tasks (default: the only pool of the app)')
     .option('--size <nodes>', 'how many nodes', positive)
     .option('--max-sites <n>', 'how many sites may live on it', positive)
     .option('--node-memory <MiB>', 'what a node is expected to use, for placement', positive)
     .action(
-      run<{ app: string; size?: number; maxSites?: number; nodeMemory?: number }>((cli, options, [name]) => {
-        const { app, size, maxSites, nodeMemory } = options;
-        const body = { name, app, size, maxSites, nodeMemoryMb: nodeMemory };
+      run<NewPoolOptions>((cli, options, [name]) => {
+        const { app, role, for: worksFor, size, maxSites, nodeMemory } = options;
+        const body = { name, app, role, worksFor, size, maxSites, nodeMemoryMb: nodeMemory };
         return runChange(cli, { method: 'POST', path: '/v1/pools', body });
       }),
     );

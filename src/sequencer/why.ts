@@ -56,7 +56,15 @@ async function explainPresent(parts: WhyParts, run: PresentRun): Promise<string>
     return `run ${run.id} waits: its site has ${site?.open ?? 0} of the ${site?.most ?? settings.siteMost} runs that it may have at once`;
   }
   const nodes = (await listRunNodes(store)).get(run.pool);
-  if (nodes === undefined) return `run ${run.id} waits: the pool ${run.pool} has no ready node on a ready server`;
+  if (nodes === undefined) {
+    const [workers] = await store.query<{ name: string }>(
+      `SELECT name FROM pool WHERE works_for = $1 AND state = 'ready'`,
+      [run.pool],
+    );
+    const whose =
+      workers === undefined ? `the pool ${run.pool} has` : `the workers of ${run.pool} (${workers.name}) have`;
+    return `run ${run.id} waits: ${whose} no ready node on a ready server`;
+  }
   const fresh = ledger.fresh(settings.freshMs).filter((one) => nodes.has(one.server));
   const silent = [...nodes.keys()].filter((name) => !fresh.some((one) => one.server === name));
   const reasons = [
