@@ -17,6 +17,13 @@ export function positive(text: string): number {
   return value;
 }
 
+/** Parses a number above 0. */
+function aboveZero(text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new InvalidArgumentError('It must be a number above 0.');
+  return value;
+}
+
 const natural = (text: string): number => (text === '0' ? 0 : positive(text));
 const collect = (value: string, before: string[] = []): string[] => [...before, value];
 const enc = encodeURIComponent;
@@ -282,6 +289,25 @@ export function addTaskVerbs(task: Command, run: Run): void {
     .action(
       run<{ run?: number; follow?: true }>(async (cli, options, [name = '']) =>
         (await load()).runTaskLogs(cli, name, options),
+      ),
+    );
+}
+
+/** set. */
+export function addShareVerbs(share: Command, run: Run): void {
+  share
+    .command('set')
+    .description("change how many runs a site's tasks may have at once, and their weight")
+    .argument('<site>')
+    .option('--runs <n>', 'at once; 0: as many as any site', natural)
+    .option('--weight <n>', 'one with 2 gets twice what one with 1 gets, when both are busy', aboveZero)
+    .action(
+      run<{ runs?: number; weight?: number }>((cli, { runs, weight }, [site = '']) =>
+        runChange(cli, {
+          method: 'PATCH',
+          path: `/v1/shares/${enc(site)}`,
+          body: { mostRuns: runs === 0 ? null : runs, weight },
+        }),
       ),
     );
 }

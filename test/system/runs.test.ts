@@ -297,7 +297,7 @@ void describe('runs in a real node', () => {
       const order = await beginLiving();
       await place.fleet.instances.stop('n1', { force: true });
       const { result } = await place.controller.ended(order.id);
-      assert.deepEqual([result.cause, result.tail], ['killed', 'Its node was stopped.']);
+      assert.deepEqual([result.cause, result.tail], ['killed', 'its node was stopped\n']);
       await place.startNode('n1');
       assert.equal((await run(['true'])).cause, 'exit');
     });
