@@ -98,7 +98,7 @@ export async function playController(socket: string): Promise<PlayedController> 
         },
         'config.server': async () => ({
           server: 'test',
-          nodes: NODES.map((name, index) => ({ name, pool: 'runs', address: addressOf(index), wanted: false })),
+          nodes: NODES.map((name, index) => ({ name, pool: 'runs', address: addressOf(index), wanted: true })),
           trustedProxies: [],
           edges: [],
         }),
