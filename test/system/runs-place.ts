@@ -161,7 +161,7 @@ export async function playController(socket: string): Promise<PlayedController> 
   return played;
 }
 
-const addressOf = (index: number) => `10.87.112.${21 + index}`;
+export const addressOf = (index: number) => `10.87.112.${21 + index}`;
 
 function toDocument(site: string, uid: number): SiteDocument {
   const host = `${site}.test`;
