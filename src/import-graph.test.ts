@@ -21,8 +21,9 @@ const LAYERS: Record<string, readonly string[]> = {
   pools: ['images'],
   sites: ['pools', 'databases', 'caches'],
   edge: ['sites', 'services'],
+  sequencer: ['sites'],
   deployment: ['edge'],
-  api: ['deployment'],
+  api: ['deployment', 'sequencer'],
   // With a simulated fleet the controller plays the agents too.
   main: ['api', 'agent'],
 };

@@ -47,6 +47,18 @@ import { makePoolRoutes } from './pools/routes.ts';
 import { makePoolScale } from './pools/scale.ts';
 import { listNodes } from './pools/store.ts';
 import type { AgentPort } from './protocol/agent-port.ts';
+import { readAlertChannels } from './sequencer/alert-channels.ts';
+import { makeTaskChecks } from './sequencer/doctor.ts';
+import { makeFleetRoutes } from './sequencer/fleet-routes.ts';
+import { CHOOSE_LOOP, makeSequencerLoops } from './sequencer/loops.ts';
+import { taskSubject } from './sequencer/parts.ts';
+import { makeTaskRoutes } from './sequencer/routes.ts';
+import { countRunsOn } from './sequencer/run-store.ts';
+import { makeSequencer, type Sequencer } from './sequencer/sequencer.ts';
+import { DEFAULT_SETTINGS } from './sequencer/settings.ts';
+import { addMissingTasks, makeSiteTasks } from './sequencer/site-tasks.ts';
+import { readTask } from './sequencer/task-store.ts';
+import { makeDatabaseTime } from './sequencer/time.ts';
 import { accountHostOf } from './servers/addresses.ts';
 import { noteHeartbeat, welcomeAgent } from './servers/meet-agents.ts';
 import { makeServerRoutes } from './servers/routes.ts';
@@ -67,6 +79,7 @@ export interface Rooms {
   parts: { images: ImageParts; pools: PoolParts; sites: SiteParts; edge: EdgeParts; deployment: DeploymentParts };
   databases: Databases;
   caches: Caches;
+  sequencer: Sequencer;
   /** The twins of the agents, when the engines are simulated. */
   simulatedAgents: SimulatedAgents | undefined;
   acceptAgent(socket: WebSocket): void;
@@ -125,7 +138,10 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     ? undefined
     : makeAgents({
         answers: makeAnswers(),
-        onGone: (server) => log.warn({ server }, 'an agent went away'),
+        onGone: (server) => {
+          sequencer.forget(server);
+          log.warn({ server }, 'an agent went away');
+        },
         log,
       });
   const simulatedAgents = engines.simulated
@@ -138,6 +154,13 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     : undefined;
   const agents = (channel ?? simulatedAgents) as AgentPort;
 
+  const sequencer = makeSequencer({
+    ...{ store, events, agents, clock, log },
+    time: makeDatabaseTime(),
+    random: Math.random,
+    settings: DEFAULT_SETTINGS,
+    wake: () => loops.wake(CHOOSE_LOOP),
+  });
   const common = { store, operations, events, fleet, agents, clock, readCidr };
   const syncEdges = makeEdgeSync(store, agents);
   const images: ImageParts = {
@@ -154,6 +177,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     ...common,
     syncEdges,
     wakeHeal,
+    countRuns: (sql, node) => countRunsOn(sql, node),
     countSites: async (sql, pool) => (await countSitesByPool(sql)).get(pool) ?? 0,
     async readFingerprint(sql: Sql, app: string, number: number) {
       const image = await readImage(sql, app, number);
@@ -181,6 +205,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     countSites: (sql) => countSitesByService(sql, 'cache'),
   });
   const appRecipe = (app: string) => shelf.recipes.find((one) => one.kind === 'app' && one.value.name === app)?.value;
+  const readTasks = (app: string) => appRecipe(app)?.tasks ?? [];
   const sites: SiteParts = {
     store,
     operations,
@@ -189,6 +214,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     databases,
     caches,
     pools,
+    tasks: makeSiteTasks(sequencer.parts, readTasks),
     readRecipe: appRecipe,
     appNames: () => shelf.recipes.filter((one) => one.kind === 'app').map((one) => one.value.name),
     readAllowedFrom: async () => accountHostOf(await readCidr()),
@@ -270,28 +296,41 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   for (const { watch } of [databases, caches])
     loops.add({ ...watch, runOnce: whenUp((signal) => watch.runOnce(signal)) });
 
+  const channels = readAlertChannels(deployment, options.environment);
+  const sequencerLoops = makeSequencerLoops({
+    sequencer,
+    channels,
+    addMissingTasks: () => addMissingTasks(sequencer.parts, sites.appNames(), readTasks),
+    whenUp,
+  });
+  for (const loop of sequencerLoops) loops.add(loop);
+
   function makeAnswers(): AgentAnswers {
     return {
       async hello(server, params) {
+        sequencer.forget(server);
         await welcomeAgent(store, events, { ...params, server });
         return { accepted: true };
       },
-      async heartbeat(server, { load, nodes }) {
-        await noteHeartbeat(store, server, load);
-        const reports = mayNodesRest() ? nodes.filter(({ healthy }) => healthy) : nodes;
+      async heartbeat(server, beat) {
+        // The leases first: nothing that others wait for may hold up their renewal.
+        const answer = await sequencer.heartbeat(server, beat);
+        await noteHeartbeat(store, server, beat.load);
+        const reports = mayNodesRest() ? beat.nodes.filter(({ healthy }) => healthy) : beat.nodes;
         if (await noteNodeReports(pools, server, reports)) {
           wakeHeal();
-          await syncEdges(AbortSignal.timeout(10_000)).catch((thrown: unknown) =>
+          syncEdges(AbortSignal.timeout(10_000)).catch((thrown: unknown) =>
             log.warn({ err: thrown }, 'edges not synced'),
           );
         }
-        return null;
+        return answer;
       },
+      'runs.report': (server, report) => sequencer.report(server, report),
       'config.server': async (server) => {
         const [nodes, edges] = [await listNodes(store, { server }), await listEdges(store)];
         return {
           server,
-          nodes: nodes.flatMap(({ name, pool, address, state: nodeState }) =>
+          nodes: nodes.flatMap(({ name, sitesOf: pool, address, state: nodeState }) =>
             address === null ? [] : [{ name, pool, address, wanted: nodeState !== 'draining' }],
           ),
           trustedProxies: edges.flatMap((one) => (one.address === null ? [] : [`${one.address}/32`])),
@@ -312,20 +351,25 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       makeDatabaseRoutes({ store, databases }),
       makeCacheRoutes({ store, caches }),
       makeSiteRoutes(sites),
+      makeTaskRoutes(sequencer),
+      makeFleetRoutes(sequencer),
       makeDeploymentRoutes(whole),
     ],
-    checks: makeDoctorChecks(whole),
+    checks: [...makeDoctorChecks(whole), ...makeTaskChecks(store, channels)],
     parts: { images, pools, sites, edge, deployment: whole },
     databases,
     caches,
+    sequencer,
     simulatedAgents,
     acceptAgent: (socket) => channel?.accept(socket),
     async subjectOf(noun, name) {
+      if (noun === 'task') return taskSubject((await readTask(store, name))?.id ?? name);
       if (noun !== 'site') return `${noun}:${name}`;
       return `site:${(await readSite(store, name))?.id ?? name}`;
     },
     async close() {
       channel?.close();
+      await sequencer.idle();
       await Promise.all([databases.close(), caches.close()]);
       await fleet.close();
     },
@@ -337,6 +381,8 @@ function bindAnswers(answers: AgentAnswers, server: string) {
     hello: (params: Parameters<AgentAnswers['hello']>[1], signal: AbortSignal) => answers.hello(server, params, signal),
     heartbeat: (params: Parameters<AgentAnswers['heartbeat']>[1], signal: AbortSignal) =>
       answers.heartbeat(server, params, signal),
+    'runs.report': (params: Parameters<AgentAnswers['runs.report']>[1], signal: AbortSignal) =>
+      answers['runs.report'](server, params, signal),
     'config.server': (params: object, signal: AbortSignal) => answers['config.server'](server, params as never, signal),
     'config.pool': (params: { pool: string; since: number }, signal: AbortSignal) =>
       answers['config.pool'](server, params, signal),

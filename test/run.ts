@@ -1,5 +1,5 @@
-// `npm test`: everything that must hold, in three stages: check, unit tests (with a PostgreSQL of their own), system
-// tests on the real engines. `npm test -- unit` runs one stage. Ends with a table and `N passed, N failed`.
+// `npm test`: everything that must hold, in four stages: check, unit tests (with a PostgreSQL of their own), the
+// simulation's seeds, system tests on the real engines. `npm test -- unit` runs one stage. Ends with a table and `N passed, N failed`.
 import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -21,7 +21,7 @@ const clock = makeSystemClock();
 /** What the system tests call beyond what Espalier itself needs: the browser. */
 const TEST_PACKAGES = ['chromium'];
 /** The aim is 30 minutes for all of it on two quiet cores; a busy machine gets more, and a stage that hangs is seen. */
-const BOUNDS_MS = { check: 300_000, unit: 600_000, system: 2_700_000 };
+const BOUNDS_MS = { check: 300_000, unit: 900_000, seeds: 900_000, system: 2_700_000 };
 
 interface Outcome {
   passed: number;
@@ -161,6 +161,12 @@ const stages: Stage[] = [
         await postgres.stop();
       }
     },
+  },
+  {
+    name: 'seeds',
+    title: 'The sequencer simulated, by seed',
+    // Alone, since it takes every core.
+    run: (signal) => runNodeTests(['--test-timeout=600000', 'test/simulation/*.test.ts'], signal),
   },
   {
     name: 'system',

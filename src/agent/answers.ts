@@ -7,6 +7,7 @@ import type { EdgeFollower } from './follow-edges.ts';
 import type { PoolFollower } from './follow-pools.ts';
 import type { ServerFollower } from './follow-server.ts';
 import { probe } from './probe.ts';
+import type { Runs } from './runs/runs.ts';
 
 const PROBE_TIMEOUT_MS = 10_000;
 /** What a site's command may say, of each stream. */
@@ -21,8 +22,9 @@ export function makeAgentAnswers(parts: {
   pools: PoolFollower;
   edges: EdgeFollower;
   server: ServerFollower;
+  runs: Runs;
 }): Answers<AgentContract> {
-  const { fleet, pools, edges, server } = parts;
+  const { fleet, pools, edges, server, runs } = parts;
   const assertSite = (site: string) => {
     if (!SITE_ID.test(site)) throw commonProblems.make('invalid-input', { where: 'site', why: 'it is not a site id' });
   };
@@ -58,6 +60,12 @@ export function makeAgentAnswers(parts: {
         throw commonProblems.make('internal', { what: `rm ended with ${code}: ${stderr.trim().slice(-300)}` });
       return null;
     },
+    'runs.start': (order) => runs.start(order),
+    'runs.cancel': async ({ ids }) => {
+      runs.cancel(ids);
+      return null;
+    },
+    'runs.follow': (about, signal) => runs.follow(about, signal),
     'server.sync': async () => {
       await server.sync();
       return null;

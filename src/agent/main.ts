@@ -1,6 +1,8 @@
 // The agent's program: builds its parts and runs until it is told to stop. One on each server.
 //   node src/agent/main.ts --deployment NAME --data-dir DIR [--controller SOCKET] [--server NAME] [--incus-socket PATH]
+//     [--run-slots NUMBER]
 import { mkdir } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { INCUS_SOCKET, makeIncusFleet } from '../engines/incus/fleet.ts';
@@ -8,19 +10,32 @@ import { makeSystemClock } from '../lib/clock.ts';
 import { toFleetPlace } from '../lib/deployment.ts';
 import { makeLogger } from '../lib/log.ts';
 import { VERSION } from '../lib/version.ts';
-import { PROTOCOL_VERSION } from '../protocol/contract.ts';
+import { type NodeReport, PROTOCOL_VERSION } from '../protocol/contract.ts';
 import { makeAgentAnswers } from './answers.ts';
 import { makeConnection } from './connection.ts';
 import { makeEdgeFollower } from './follow-edges.ts';
 import { makePoolFollower } from './follow-pools.ts';
 import { makeServerFollower } from './follow-server.ts';
 import { readLoad } from './load.ts';
+import { hasUnifiedControllers } from './runs/cgroups.ts';
+import { openJournal } from './runs/journal.ts';
+import { makeRuns } from './runs/runs.ts';
+import { startWatcher } from './runs/watcher.ts';
 import { makeNodeWatch } from './watch-nodes.ts';
 
 /** Heartbeats and probes come this often. */
 const HEARTBEAT_MS = 1_000;
+/** A heartbeat that is not answered by now is given up, so that the next may renew the leases in time. */
+const HEARTBEAT_TIMEOUT_MS = 3_000;
+/** How many runs a core takes at once: most of a task's time it waits for its database. */
+const SLOTS_PER_CORE = 8;
 /** Without any word from the controller, everything is looked at again this often. */
 const RESYNC_MS = 30_000;
+
+function readCount(text: string): number {
+  if (!/^\d{1,5}$/.test(text)) throw new Error(`--run-slots takes a number, not "${text}"`);
+  return Number(text);
+}
 
 async function run(): Promise<void> {
   const { values } = parseArgs({
@@ -30,6 +45,7 @@ async function run(): Promise<void> {
       controller: { type: 'string' },
       server: { type: 'string' },
       'incus-socket': { type: 'string', default: INCUS_SOCKET },
+      'run-slots': { type: 'string', default: String(SLOTS_PER_CORE * availableParallelism()) },
     },
   });
   const dataDir = join(values['data-dir'], 'agent');
@@ -55,6 +71,19 @@ async function run(): Promise<void> {
       edges.setEdges(document.edges);
     },
   });
+  await mkdir(dataDir, { recursive: true, mode: 0o711 });
+  const watcher = startWatcher({ onKilled: (id) => runs.leaseEnded(id), log });
+  const runs = makeRuns({
+    journal: await openJournal(join(dataDir, 'runs', 'journal')),
+    ...{ watcher, fleet, controller, clock, log },
+    nodes: () =>
+      follower
+        .current()
+        ?.nodes.filter(({ wanted }) => wanted)
+        .map(({ name }) => name) ?? [],
+    slots: readCount(values['run-slots']),
+    countsOom: hasUnifiedControllers(),
+  });
   const resync = async (): Promise<void> => {
     try {
       await follower.sync();
@@ -65,16 +94,30 @@ async function run(): Promise<void> {
         log.warn({ err: thrown }, 'not everything could be brought up to date');
     }
   };
+  // Apart from the heartbeats, but for the first: a node that does not answer must not hold up the leases of runs.
+  let nodes: NodeReport[] | undefined;
+  const beat = async (): Promise<void> => {
+    const load = await readLoad(dataDir, clock);
+    nodes ??= await watch.probeAll(stop.signal);
+    const peer = connection.controller();
+    if (peer === undefined) return;
+    const sent = runs.beat();
+    const bound = { timeoutMs: HEARTBEAT_TIMEOUT_MS, signal: stop.signal };
+    runs.renewed(sent, await peer.call('heartbeat', { load, nodes, ...sent }, bound));
+  };
   const connection = makeConnection({
     url: `ws+unix://${socket}:/v1/agent`,
     hello: { server, protocol: PROTOCOL_VERSION, version: VERSION, address: '127.0.0.1' },
-    answers: makeAgentAnswers({ fleet, pools, edges, server: follower }),
-    onHello: () => void resync(),
+    answers: makeAgentAnswers({ fleet, pools, edges, server: follower, runs }),
+    onHello: () => {
+      void resync();
+      // The leases of adopted runs do not wait for the next second.
+      void beat().catch((thrown: unknown) => log.debug({ err: thrown }, 'a heartbeat failed'));
+    },
     clock,
     log,
   });
 
-  await mkdir(dataDir, { recursive: true, mode: 0o711 });
   await follower.load();
   log.info({ server, dataDir }, 'the agent runs');
   /** Does something again and again until the agent stops; what fails is said and tried again. */
@@ -86,13 +129,14 @@ async function run(): Promise<void> {
   };
   await Promise.all([
     connection.run(stop.signal),
-    every(HEARTBEAT_MS, 'a heartbeat', async () => {
-      const [load, nodes] = await Promise.all([readLoad(dataDir, clock), watch.probeAll(stop.signal)]);
-      const bound = { timeoutMs: HEARTBEAT_MS * 5, signal: stop.signal };
-      await connection.controller()?.call('heartbeat', { load, nodes }, bound);
+    runs.run(stop.signal),
+    every(HEARTBEAT_MS, 'a look at the nodes', async () => {
+      nodes = await watch.probeAll(stop.signal);
     }),
+    every(HEARTBEAT_MS, 'a heartbeat', beat),
     every(RESYNC_MS, 'a look at everything', resync),
   ]);
+  await watcher.close();
   await fleet.close();
   log.info({}, 'the agent has stopped');
 }

@@ -1,5 +1,6 @@
 // The agents' simulated twin: every server of a simulated fleet has one, in the controller's own process. It reads the
 // same documents as the real one and answers the same calls; what it would do in a node it only remembers.
+import { randomUUID } from 'node:crypto';
 import type { Fleet } from '../engines/fleet.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
@@ -13,6 +14,7 @@ import type { EdgeDocument } from '../protocol/edge-document.ts';
 import type { Answers, ParamsOf, ResultOf } from '../protocol/peer.ts';
 import { protocolProblems } from '../protocol/problems.ts';
 import type { SiteDocument } from '../protocol/site-document.ts';
+import { makeSimulatedRuns, type SimulatedRuns } from './simulated-runs.ts';
 
 /** What the controller answers to the agent of one server. */
 export type AskController = (server: string) => Answers<ControllerContract>;
@@ -73,6 +75,13 @@ export function makeSimulatedAgents(parts: {
   const turns = new Map<string, Promise<unknown>>();
   const healthySince = new Map<string, number>();
   let respond: Parameters<SimulatedAgents['setExec']>[0] = () => ({ code: 0, stdout: '', stderr: '' });
+
+  const runs = new Map<string, SimulatedRuns>();
+  function runsOn(server: string): SimulatedRuns {
+    const known = runs.get(server) ?? makeSimulatedRuns(clock);
+    runs.set(server, known);
+    return known;
+  }
 
   async function isRunning(node: string): Promise<boolean> {
     return (await fleet.instances.read(node).catch(() => undefined))?.status === 'running';
@@ -153,6 +162,9 @@ export function makeSimulatedAgents(parts: {
       memory.content.delete(`${pool}/${site}`);
       return null;
     },
+    'runs.start': (order, signal) => runsOn(server)['runs.start'](order, signal),
+    'runs.cancel': (which, signal) => runsOn(server)['runs.cancel'](which, signal),
+    'runs.follow': (from, signal) => runsOn(server)['runs.follow'](from, signal),
     'server.sync': async (_, signal) => {
       await follow(server, signal);
       return null;
@@ -201,7 +213,10 @@ export function makeSimulatedAgents(parts: {
         diskFreeBytes: member.diskFreeBytes,
         clockMs: clock.nowMs(),
       };
-      await ask(member.name).heartbeat({ load, nodes }, signal);
+      const own = runsOn(member.name);
+      await ask(member.name).heartbeat({ load, nodes, beat: randomUUID(), ...own.state() }, signal);
+      const ended = own.ended();
+      if (ended.length > 0) own.accepted((await ask(member.name)['runs.report']({ ended }, signal)).accepted);
     }
   }
 

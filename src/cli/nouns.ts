@@ -28,6 +28,11 @@ const age = (nowMs: number, name = 'createdAt'): Column<Row> => ({
   title: 'age',
   cell: (row) => renderAge(row[name] as string | null, nowMs),
 });
+/** A time to the second. */
+const time = (title: string, name = title): Column<Row> => ({
+  title,
+  cell: (row) => toCell(row[name]).replace(/\.\d+Z$/, 'Z'),
+});
 /** What an operation waits for, or why it failed. */
 const about: Column<Row> = {
   title: 'about',
@@ -36,6 +41,18 @@ const about: Column<Row> = {
     return waiting === null ? (problem?.detail ?? '') : `waiting: ${waiting.problem.detail}`;
   },
 };
+
+/** Runs in a list: of all tasks, or the history of one. */
+export const runColumns = (nowMs: number): Column<Row>[] => [
+  ...[field('id'), field('task'), field('state'), time('due', 'dueAt'), field('attempt'), field('node')],
+  { title: 'took', cell: ({ startedAt, endedAt }) => renderTook(startedAt, endedAt ?? nowMs) },
+  field('reason'),
+];
+
+function renderTook(from: unknown, to: unknown): string {
+  if (typeof from !== 'string' || (typeof to !== 'string' && typeof to !== 'number')) return '';
+  return `${((new Date(to).getTime() - new Date(from).getTime()) / 1000).toFixed(1)}s`;
+}
 
 export const nouns: readonly Noun[] = [
   {
@@ -52,7 +69,7 @@ export const nouns: readonly Noun[] = [
     path: '/v1/pools',
     key: 'name',
     columns: (nowMs) => [
-      ...[field('name'), field('state'), field('app'), field('image', 'imageNumber')],
+      ...[field('name'), field('state'), field('app'), field('role'), field('image', 'imageNumber')],
       ...[field('wanted'), field('ready'), field('sites'), age(nowMs)],
     ],
   },
@@ -109,6 +126,43 @@ export const nouns: readonly Noun[] = [
     key: 'name',
     listOnly: true,
     columns: () => [field('name'), field('state'), field('server'), field('address'), field('listen'), field('reason')],
+  },
+  {
+    noun: 'task',
+    summary: "Tasks: sites' scheduled commands",
+    path: '/v1/tasks',
+    key: 'name',
+    filters: ['site', 'name', 'class', 'attention', 'paused'],
+    columns: () => [
+      ...[field('name'), field('state'), field('schedule'), field('class'), time('next', 'nextAt')],
+      { title: 'attention', cell: (row) => toCell((row.attention as { sentence: string } | null)?.sentence) },
+    ],
+  },
+  {
+    noun: 'run',
+    summary: 'Runs of tasks that wait or live; of ended ones see `task history`',
+    path: '/v1/runs',
+    key: 'id',
+    columns: (nowMs) => [...runColumns(nowMs)],
+  },
+  {
+    noun: 'alert',
+    summary: 'Alerts: what people should know, told once for each cause',
+    path: '/v1/alerts',
+    key: 'id',
+    queries: { open: 'true: those that are not over' },
+    listOnly: true,
+    columns: (nowMs) => [
+      ...[field('id'), age(nowMs, 'raisedAt'), field('sentence')],
+      ...[field('told by', 'toldBy'), time('over', 'overAt')],
+    ],
+  },
+  {
+    noun: 'share',
+    summary: "Shares: how many runs a site's tasks may have at once, and their weight",
+    path: '/v1/shares',
+    key: 'site',
+    columns: () => [field('site'), field('runs', 'mostRuns'), field('weight'), field('open'), field('waiting')],
   },
   {
     noun: 'operation',

@@ -10,7 +10,9 @@ import {
   addOperationVerbs,
   addPoolVerbs,
   addServiceVerbs,
+  addShareVerbs,
   addSiteVerbs,
+  addTaskVerbs,
   addTokenVerbs,
   positive,
   type Run,
@@ -66,6 +68,8 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   addPoolVerbs(group('pool'), group('node'), group('image'), run);
   addServiceVerbs(group('database'), run);
   addServiceVerbs(group('cache'), run);
+  addTaskVerbs(group('task'), run);
+  addShareVerbs(group('share'), run);
   addOperationVerbs(group('operation'), group('event'), run);
   addTokenVerbs(group('token'), run);
   addHelpers(root, run);

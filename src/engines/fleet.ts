@@ -170,6 +170,8 @@ export interface InstanceState {
   /** CPU time used since its start, in seconds. */
   cpuS: number;
   processes: number;
+  /** Its first process, as the server that carries it numbers processes; 0 when it does not run, or is simulated. */
+  pid: number;
 }
 
 export interface InstanceFilter {

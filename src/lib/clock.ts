@@ -1,7 +1,10 @@
 // The clock that everything takes as a parameter, so that tests decide what time it is.
 // Apart from the log and the store, because it imports nothing and everything may import it.
 
-/** A source of time. `nowMs` is wall time (Unix epoch, milliseconds); `monotonicMs` never jumps. */
+/**
+ * A source of time. `nowMs` is wall time (Unix epoch, milliseconds). `monotonicMs` never jumps: the kernel's
+ * CLOCK_MONOTONIC, the same in all threads, processes and containers of a machine.
+ */
 export interface Clock {
   nowMs(): number;
   monotonicMs(): number;
@@ -13,7 +16,7 @@ export interface Clock {
 export function makeSystemClock(): Clock {
   return {
     nowMs: () => Date.now(),
-    monotonicMs: () => performance.now(),
+    monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
     wait: (durationMs, signal) =>
       new Promise((resolve, reject) => {
         if (signal?.aborted) {

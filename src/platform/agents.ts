@@ -52,6 +52,7 @@ export function makeAgents(parts: { answers: AgentAnswers; onGone: (server: stri
           return answer;
         },
         heartbeat: async (params, signal) => answers.heartbeat(named(), params, signal),
+        'runs.report': async (params, signal) => answers['runs.report'](named(), params, signal),
         'config.server': async (params, signal) => answers['config.server'](named(), params, signal),
         'config.pool': async (params, signal) => answers['config.pool'](named(), params, signal),
         'config.edge': async (params, signal) => answers['config.edge'](named(), params, signal),

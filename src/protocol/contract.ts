@@ -53,6 +53,51 @@ export const loadSchema = z.object({
 });
 export type ServerLoad = z.infer<typeof loadSchema>;
 
+/** Room for runs on a server. The agent decides how many it takes at once; `free` is what is left of `total`. */
+export const slotsSchema = z.object({ free: z.int().min(0), total: z.int().min(0) });
+export type RunSlots = z.infer<typeof slotsSchema>;
+
+/** A run as both programs name it. The epoch is new for each lease: a message with an older one changes nothing. */
+export const heldRunSchema = z.object({ id: z.int(), epoch: z.int() });
+export type HeldRun = z.infer<typeof heldRunSchema>;
+
+/** A run to be started now, in a node of this server. */
+export const runOrderSchema = heldRunSchema.extend({
+  task: z.string(),
+  node: z.string(),
+  site: z.string(),
+  /** Of the site's Unix user in the node. */
+  uid: z.int(),
+  argv: z.array(z.string()).min(1),
+  /** The run is killed after this; `timeout` is then its cause. */
+  timeoutS: z.number().positive(),
+  /** Null: the node's own default. */
+  limits: z.object({ cpuPercent: z.int().positive().nullable(), memoryMb: z.int().positive().nullable() }),
+  /** At most one run of a key lives; the unit in the node is named after it. */
+  overlapKey: z.string().min(1),
+});
+export type RunOrder = z.infer<typeof runOrderSchema>;
+
+/** How a run ended. Times are the server's wall clock and are only shown; decisions use the database's clock. */
+export const runResultSchema = z.object({
+  /**
+   * exit: by itself, see `code`. timeout: `timeoutS` was over. oom: out of memory. killed: by `runs.cancel`, or by a
+   * signal from elsewhere. could-not-start: there never was a process. lease: killed because its lease was not renewed.
+   */
+  cause: z.enum(['exit', 'timeout', 'oom', 'killed', 'could-not-start', 'lease']),
+  /** Exit code; null when there is none. */
+  code: z.int().nullable(),
+  /** `SIGKILL` …; null when it ended by itself. */
+  signal: z.string().nullable(),
+  cpuS: z.number().min(0).nullable(),
+  peakMemoryBytes: z.number().min(0).nullable(),
+  startedAt: z.iso.datetime().nullable(),
+  endedAt: z.iso.datetime(),
+  /** The end of its output, both streams as they came, at most 16 KiB. For could-not-start: why. */
+  tail: z.string(),
+});
+export type RunResult = z.infer<typeof runResultSchema>;
+
 const nothing = z.null();
 const execResultSchema = z.object({ code: z.number(), stdout: z.string(), stderr: z.string() });
 export type ExecResult = z.infer<typeof execResultSchema>;
@@ -95,6 +140,33 @@ export const agentContract = {
   'site.remove-content': { params: z.object({ node: z.string(), site: z.string() }), result: nothing },
   /** The agent looks at its server document again (nodes came or went). */
   'server.sync': { params: z.object({}), result: nothing },
+  /**
+   * Starts runs; answers when each is started or refused. A run that is started is in every heartbeat until its end is
+   * accepted. Asked again for a run that it has (same id and epoch) the agent answers `started`.
+   *
+   * A lease holds for `leaseMs` from the moment at which the agent SENT the heartbeat named by `beat` (by its monotonic
+   * clock), and again from the sending of each later heartbeat that renewed it. The controller had that heartbeat before
+   * it gave the lease, so however long this order was under way, the lease at the agent ends before the controller's.
+   * An order whose beat the agent does not know (it restarted), or whose lease is over by now, is refused whole.
+   */
+  'runs.start': {
+    params: z.object({ beat: z.string(), leaseMs: z.int().positive(), runs: z.array(runOrderSchema) }),
+    result: z.object({
+      started: z.array(z.int()),
+      /** Nothing was started, and nothing is reported later: the controller puts the run back or ends it. */
+      refused: z.array(z.object({ id: z.int(), why: z.string() })),
+    }),
+  },
+  /** Kills runs; their ends come by `runs.report` with the cause `killed`. Ids that are unknown here are ignored. */
+  'runs.cancel': { params: z.object({ ids: z.array(z.int()) }), result: nothing },
+  /**
+   * The output of a run from a byte offset on, at most 64 KiB. Without new output it waits up to `waitMs`. `offset` is
+   * where to go on; `ended`: there will be no more. Output that is no longer kept is left out (`offset` jumps).
+   */
+  'runs.follow': {
+    params: z.object({ id: z.int(), offset: z.int().min(0), waitMs: z.int().min(0).max(30_000) }),
+    result: z.object({ text: z.string(), offset: z.int(), ended: z.boolean() }),
+  },
 };
 export type AgentContract = typeof agentContract;
 
@@ -105,8 +177,26 @@ export const controllerContract = {
     result: z.object({ accepted: z.literal(true) }),
   },
   heartbeat: {
-    params: z.object({ load: loadSchema, nodes: z.array(nodeReportSchema) }),
-    result: nothing,
+    params: z.object({
+      load: loadSchema,
+      nodes: z.array(nodeReportSchema),
+      /** Names this heartbeat, never used twice, not by a later process either; `runs.start` refers to it. */
+      beat: z.string(),
+      slots: slotsSchema,
+      /** Everything that runs here and whose end is not yet accepted: their leases are renewed. */
+      runs: z.array(heldRunSchema),
+    }),
+    /**
+     * `lost`: runs whose leases were not renewed and that must be killed now. The leases of the others hold for `leaseMs`
+     * from the sending of this heartbeat. A heartbeat that failed or was not answered renewed nothing.
+     */
+    result: z.object({ lost: z.array(z.int()), leaseMs: z.int().positive() }),
+  },
+  /** Ends of runs. Kept on the agent's disk and sent again until they are in `accepted`. */
+  'runs.report': {
+    params: z.object({ ended: z.array(heldRunSchema.extend({ result: runResultSchema })) }),
+    /** Taken note of, also when stale: they need not be sent again. */
+    result: z.object({ accepted: z.array(z.int()) }),
   },
   'config.server': { params: z.object({}), result: serverDocumentSchema },
   /** Sites of a pool whose document is newer than `since`; `complete`: these are all there are. */

@@ -156,6 +156,7 @@ export function makeSiteCreate(parts: SiteParts): OperationKind<Params> {
             // The site's own version stays: its nodes have its configuration, and PHP need not start again.
             await storeSiteState(sql, id, 'ready', 'it is served', site.configVersion);
             if (site.state === 'ready') return;
+            await parts.tasks.opened(sql, id);
             await events.append(sql, {
               kind: 'site.created',
               subject: siteLock(id),

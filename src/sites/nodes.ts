@@ -23,14 +23,21 @@ export async function readServingNodes(parts: SiteParts, pool: string): Promise<
   return [first, ...rest];
 }
 
-/** Stores a site's new state and brings nodes and edges to it. `first`: who hears first, so that visitors never see a gap. */
+/**
+ * Stores a site's new state and brings nodes, edges and its tasks to it. `first`: who hears first, so that visitors never
+ * see a gap.
+ */
 export async function enterState(
   parts: SiteParts,
   site: SiteRow,
   change: { state: SiteState; reason: string; first: 'nodes' | 'edges' },
   signal: AbortSignal,
 ): Promise<void> {
-  await changeConfig(parts.store, (sql, version) => storeSiteState(sql, site.id, change.state, change.reason, version));
+  await changeConfig(parts.store, async (sql, version) => {
+    await storeSiteState(sql, site.id, change.state, change.reason, version);
+    if (change.state === 'ready') await parts.tasks.opened(sql, site.id);
+  });
+  if (change.state !== 'ready') await parts.tasks.closed(site.id, signal);
   const toNodes = () => syncPool(parts.pools, site.pool, signal);
   const toEdges = () => parts.pools.syncEdges(signal);
   if (change.first === 'nodes') {

@@ -34,6 +34,16 @@ export interface SiteCaches {
   removeSite(server: string, site: { name: string; prefix: string }, signal: AbortSignal): Promise<void>;
 }
 
+/** What becomes of a site's tasks when it comes, opens and closes. */
+export interface SiteTasks {
+  /** A site was stored: its recipe's tasks with it, closed. */
+  created(sql: Sql, site: { id: string; app: string }): Promise<void>;
+  /** It is ready. */
+  opened(sql: Sql, site: string): Promise<void>;
+  /** It is not ready any more; resolves when nothing of its tasks runs or can start. */
+  closed(site: string, signal: AbortSignal): Promise<void>;
+}
+
 export interface SiteParts {
   store: Store;
   operations: Operations;
@@ -41,6 +51,7 @@ export interface SiteParts {
   secrets: Secrets;
   databases: SiteDatabases;
   caches: SiteCaches;
+  tasks: SiteTasks;
   /** The pools room's own parts: sites exec in its nodes and sync its configuration. */
   pools: PoolParts;
   /** The recipe of an app, by name. */

@@ -62,6 +62,7 @@ void describe('answers of Incus', () => {
       memory: { usage: 1000 },
       cpu: { usage: 2_500_000_000 },
       processes: 7,
+      pid: 4711,
       network: {
         lo: { addresses: [{ family: 'inet', scope: 'local', address: '127.0.0.1' }] },
         eth0: {
@@ -72,13 +73,15 @@ void describe('answers of Incus', () => {
         },
       },
     });
-    assert.deepEqual(state, { status: 'running', addresses: ['10.0.0.2'], memoryBytes: 1000, cpuS: 2.5, processes: 7 });
+    const figures = { memoryBytes: 1000, cpuS: 2.5, processes: 7, pid: 4711 };
+    assert.deepEqual(state, { status: 'running', addresses: ['10.0.0.2'], ...figures });
     assert.deepEqual(toInstanceState({ status: 'Stopped', processes: -1, network: null }), {
       status: 'stopped',
       addresses: [],
       memoryBytes: 0,
       cpuS: 0,
       processes: 0,
+      pid: 0,
     });
   });
 

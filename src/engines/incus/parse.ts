@@ -104,6 +104,7 @@ export function toInstanceState(wire: WireInstanceState): InstanceState {
     memoryBytes: wire.memory?.usage ?? 0,
     cpuS: Math.max(0, wire.cpu?.usage ?? 0) / 1e9,
     processes: Math.max(0, wire.processes),
+    pid: Math.max(0, wire.pid ?? 0),
   };
 }
 

@@ -40,6 +40,7 @@ export interface WireInstanceState {
   memory?: { usage: number };
   cpu?: { usage: number };
   processes: number;
+  pid?: number;
   network: Record<string, { addresses: { family: string; scope: string; address: string }[] }> | null;
 }
 

@@ -274,9 +274,9 @@ function toChanged(
 
 function toState(instance: SimulatedInstance): InstanceState {
   if (instance.status !== 'running') {
-    return { status: instance.status, addresses: [], memoryBytes: 0, cpuS: 0, processes: 0 };
+    return { status: instance.status, addresses: [], memoryBytes: 0, cpuS: 0, processes: 0, pid: 0 };
   }
-  return { status: 'running', addresses: [...instance.addresses], ...instance.load };
+  return { status: 'running', addresses: [...instance.addresses], ...instance.load, pid: 0 };
 }
 
 /** Of one on a server that is cut off, the engine knows all but its state. */

@@ -1,0 +1,115 @@
+// Sites first: of each site a few runs at a time are open, that is, in the order of service, each with a place in it
+// by what its site has had so far. The rest wait outside, so that a site with ten thousand of them is no longer to scan
+// than one with ten. Apart from choosing, which takes the open ones in their order and puts them on servers.
+//
+// The order is start-time fair queuing (Goyal, Vin, Cheng 1996) in worker-seconds: a run's tag is where its site's service
+// has got to (`finish`), or the virtual time now if that is later, and beyond that the expected cost of the site's own runs that
+// are open and go before it: more urgent ones, and earlier ones of its class. When a run is leased its site moves on by its
+// expected cost over the site's weight (choose.ts); when it has ended, by what it really took beyond that (end.ts). It gives each
+// busy site its share within the cost of the runs that it may have open, as deficit round robin does, but the next run is one look
+// into an index and not a tour of the sites.
+import type { Sql } from '../platform/store.ts';
+import { type SequencerSettings, YIELDS } from './settings.ts';
+import type { TimeSource } from './time.ts';
+import { NOW } from './time.ts';
+
+const VIRTUAL_YIELD = `(CASE picked.class ${Object.entries(YIELDS)
+  .map(([name, { virtualS }]) => `WHEN '${name}' THEN ${virtualS}`)
+  .join(' ')} END)::float8`;
+
+const renderOrder = (column: string): string =>
+  `(CASE ${column} ${Object.keys(YIELDS)
+    .map((name, order) => `WHEN '${name}' THEN ${order}`)
+    .join(' ')} END)`;
+
+/** Seconds that a class waits longer within its site, as an SQL expression over a column. */
+export const renderWaitS = (column: string): string =>
+  `(CASE ${column} ${Object.entries(YIELDS)
+    .map(([name, { waitS }]) => `WHEN '${name}' THEN ${waitS}`)
+    .join(' ')} END)`;
+
+/** Opens what has room, of these sites. In the caller's transaction, which then holds these sites' rows. Returns how many. */
+export async function admit(
+  sql: Sql,
+  time: TimeSource,
+  sites: readonly string[],
+  settings: Pick<SequencerSettings, 'siteMost'>,
+): Promise<number> {
+  if (sites.length === 0) return 0;
+  const asked = [...new Set(sites)].sort();
+  // Statements of their own: what follows must see what others committed while these waited for their locks.
+  const lock = () => sql.query('SELECT site FROM site_share WHERE site = ANY($1) ORDER BY site FOR UPDATE', [asked]);
+  if ((await lock()).length < asked.length) {
+    await sql.query(
+      'INSERT INTO site_share (site) SELECT id FROM site WHERE id = ANY($1) ORDER BY id ON CONFLICT DO NOTHING',
+      [asked],
+    );
+    await lock();
+  }
+  const rows = await sql.query(
+    `WITH room AS (
+       SELECT share.site, share.weight,
+         greatest(share.finish, (SELECT virtual_time FROM fleet_state)) AS start,
+         coalesce(share.most, $3) - (SELECT count(*) FROM run WHERE run.site = share.site AND open) AS free
+       FROM site_share AS share WHERE share.site = ANY($2)
+     ), candidate AS (
+       SELECT next.*, room.weight, room.start FROM room CROSS JOIN LATERAL (
+         SELECT id, site, class, cost_s, turn, overlap_key FROM run
+         WHERE run.site = room.site AND NOT open AND not_before <= ${NOW}
+           -- One look into an index for each; as NOT EXISTS it would be joined with all that is open, once for each site.
+           AND (SELECT true FROM run AS other WHERE other.overlap_key = run.overlap_key AND other.open LIMIT 1) IS NULL
+         ORDER BY turn, id LIMIT greatest(room.free, 0)
+       ) AS next
+     ), picked AS (
+       SELECT DISTINCT ON (overlap_key) * FROM candidate ORDER BY overlap_key, turn, id
+     ), placed AS (
+       SELECT picked.id, ${VIRTUAL_YIELD} AS yields, picked.start + (
+           (SELECT coalesce(sum(cost_s), 0) FROM run AS own WHERE own.site = picked.site AND own.open AND own.state = 'queued'
+              AND ${renderOrder('own.class')} <= ${renderOrder('picked.class')})
+           + coalesce(sum(picked.cost_s) OVER (PARTITION BY picked.site
+               ORDER BY ${renderOrder('picked.class')}, picked.turn, picked.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
+         ) / picked.weight AS tag
+       FROM picked
+     )
+     UPDATE run SET open = true, tag = placed.tag, rank = placed.tag + placed.yields
+     FROM placed WHERE run.id = placed.id AND NOT run.open RETURNING run.id`,
+    [time.at(), asked, settings.siteMost],
+  );
+  return rows.length;
+}
+
+/** Sites that have room and a run waiting whose time has come: a few index probes for each site with waiting runs. */
+export async function listWaitingSites(
+  sql: Sql,
+  time: TimeSource,
+  settings: Pick<SequencerSettings, 'siteMost'>,
+): Promise<string[]> {
+  const rows = await sql.query<{ site: string }>(
+    `WITH RECURSIVE waiting AS (
+       (SELECT site FROM run WHERE NOT open ORDER BY site LIMIT 1)
+       UNION ALL
+       SELECT (SELECT site FROM run WHERE NOT open AND run.site > waiting.site ORDER BY site LIMIT 1)
+       FROM waiting WHERE waiting.site IS NOT NULL
+     ) SELECT site FROM waiting
+     WHERE site IS NOT NULL AND EXISTS (SELECT FROM run WHERE run.site = waiting.site AND NOT open AND not_before <= ${NOW})
+       AND (SELECT count(*) FROM run WHERE run.site = waiting.site AND open)
+         < coalesce((SELECT most FROM site_share WHERE site_share.site = waiting.site), $2)`,
+    [time.at(), settings.siteMost],
+  );
+  return rows.map((row) => row.site);
+}
+
+/** Opens whatever has room anywhere: what an end elsewhere, a backoff that is over or a killed controller left waiting. */
+export async function admitWaiting(parts: {
+  store: { transaction: <T>(work: (sql: Sql) => Promise<T>, isolation: 'read committed') => Promise<T> } & Sql;
+  time: TimeSource;
+  settings: SequencerSettings;
+}): Promise<number> {
+  const sites = await listWaitingSites(parts.store, parts.time, parts.settings);
+  let opened = 0;
+  for (let from = 0; from < sites.length; from += parts.settings.batch) {
+    const some = sites.slice(from, from + parts.settings.batch);
+    opened += await parts.store.transaction((sql) => admit(sql, parts.time, some, parts.settings), 'read committed');
+  }
+  return opened;
+}

@@ -1,0 +1,49 @@
+// Takes back what nobody renews. Wrong is a leased or running row whose lease has not been renewed for a lease and its grace, so
+// that the process has been killed on its server by then.
+//
+// How long that is, the controller measures itself: it looks at the leases each second and notes when, by its own monotonic clock,
+// it first saw each in its present state. So a database whose clock jumps ahead takes nothing from a run that lives, and one whose
+// clock jumps back keeps nothing that is dead. A controller that has just started waits for one lease and grace anew.
+import type { Clock } from '../lib/clock.ts';
+import { recordEnds } from './end.ts';
+import type { SequencerParts } from './parts.ts';
+
+interface Seen {
+  epoch: number;
+  leaseUntil: string;
+  sinceMs: number;
+}
+
+/** Makes the look: each call ends as lost what was not renewed for long enough; the task says whether it is tried again. */
+export function makeReclaim(parts: SequencerParts & { clock: Clock }): () => Promise<{ live: number; lost: number }> {
+  const { store, settings, clock } = parts;
+  let seen = new Map<number, Seen>();
+  const result = {
+    ...{ cause: 'reclaimed' as const, code: null, signal: null, cpuS: null, peakMemoryBytes: null },
+    ...{ startedAt: null, endedAt: null, tail: '' },
+  };
+  return async () => {
+    const rows = await store.query<{ id: number; epoch: number; leaseUntil: string }>(
+      `SELECT id, epoch, lease_until AS "leaseUntil" FROM run WHERE open AND state <> 'queued'`,
+    );
+    // After the answer: the leases are at least as old as that.
+    const nowMs = clock.monotonicMs();
+    const before = seen;
+    seen = new Map(
+      rows.map(({ id, epoch, leaseUntil }) => {
+        const known = before.get(id);
+        const same = known?.epoch === epoch && known.leaseUntil === leaseUntil;
+        return [id, { epoch, leaseUntil, sinceMs: same ? known.sinceMs : nowMs }];
+      }),
+    );
+    const over = [...seen].filter(([, { sinceMs }]) => nowMs - sinceMs >= settings.leaseMs + settings.graceMs);
+    let lost = 0;
+    for (let from = 0; from < over.length; from += settings.batch) {
+      const ends = over
+        .slice(from, from + settings.batch)
+        .map(([id, { epoch, leaseUntil }]) => ({ id, epoch, leaseUntil, result }));
+      lost += (await recordEnds(parts, ends)).ended;
+    }
+    return { live: rows.length, lost };
+  };
+}
