@@ -2,7 +2,7 @@
 // disk and removed with it. Apart so that all are measured on the very same ones.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -87,15 +87,26 @@ async function untilListening(port: number, child: ChildProcess): Promise<void> 
 export async function startServices(): Promise<Services> {
   const postgres = await startTestPostgres(ON_DISK, DURABLE);
   const cache = await findCache();
-  const { stdout } = await run(cache.program, ['--version'], { argv0: cache.argv0 });
   const dir = await mkdtemp(join(ON_DISK, 'espalier-bench-cache-'));
   const redisPort = await freePort();
-  const settings = ['--appendonly', 'yes', '--appendfsync', 'everysec', '--save', '', '--maxmemory-policy', 'noeviction'];
+  const settings = [
+    '--appendonly',
+    'yes',
+    '--appendfsync',
+    'everysec',
+    '--save',
+    '',
+    '--maxmemory-policy',
+    'noeviction',
+  ];
   // As for PostgreSQL: its parent is a shell that ends it when the pipe from this process closes.
-  const script = 'program=$1; shift; "$program" "$@" & server=$!; read -r _; kill -TERM $server; wait $server; rm -rf "$CACHE_DIR"';
+  const script =
+    'program=$1; shift; "$program" "$@" & server=$!; read -r _; kill -TERM $server; wait $server; rm -rf "$CACHE_DIR"';
   const argv = ['--bind', '127.0.0.1', '--port', String(redisPort), '--dir', dir, ...settings];
   const link = join(dir, cache.argv0);
-  await run('ln', ['-s', cache.program, link]);
+  // What it is goes by the name it is called by.
+  await symlink(cache.program, link);
+  const { stdout } = await run(link, ['--version']);
   const child = spawn('sh', ['-c', script, 'sh', link, ...argv], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,

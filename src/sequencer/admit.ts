@@ -9,11 +9,11 @@
 // busy site its share within the cost of the runs that it may have open, as deficit round robin does, but the next run is one look
 // into an index and not a tour of the sites.
 import type { Sql } from '../platform/store.ts';
-import { type SequencerSettings, YIELDS } from './settings.ts';
+import { type SequencerSettings, type TaskClass, YIELDS } from './settings.ts';
 import type { TimeSource } from './time.ts';
 import { NOW } from './time.ts';
 
-const VIRTUAL_YIELD = `(CASE picked.class ${Object.entries(YIELDS)
+const VIRTUAL_YIELD = `(CASE class ${Object.entries(YIELDS)
   .map(([name, { virtualS }]) => `WHEN '${name}' THEN ${virtualS}`)
   .join(' ')} END)::float8`;
 
@@ -21,6 +21,12 @@ const renderOrder = (column: string): string =>
   `(CASE ${column} ${Object.keys(YIELDS)
     .map((name, order) => `WHEN '${name}' THEN ${order}`)
     .join(' ')} END)`;
+
+/** What a site's open runs that go before one of this class are expected to cost, worker-seconds. */
+const renderAhead = (name: TaskClass): string => {
+  const before = Object.keys(YIELDS).slice(0, Object.keys(YIELDS).indexOf(name) + 1);
+  return `coalesce(sum(cost_s) FILTER (WHERE state = 'queued' AND class IN (${before.map((one) => `'${one}'`).join(', ')})), 0)`;
+};
 
 /** Seconds that a class waits longer within its site, as an SQL expression over a column. */
 export const renderWaitS = (column: string): string =>
@@ -47,28 +53,26 @@ export async function admit(
     await lock();
   }
   const rows = await sql.query(
-    `WITH room AS (
-       SELECT share.site, share.weight,
-         greatest(share.finish, (SELECT virtual_time FROM fleet_state)) AS start,
-         coalesce(share.most, $3) - (SELECT count(*) FROM run WHERE run.site = share.site AND open) AS free
-       FROM site_share AS share WHERE share.site = ANY($2)
-     ), candidate AS (
-       SELECT next.*, room.weight, room.start FROM room CROSS JOIN LATERAL (
+    `WITH candidate AS (
+       -- Looks into indexes, one for each site and one for each run: joins would depend on statistics, which a queue outruns.
+       SELECT next.*, share.weight, held.*, greatest(share.finish, (SELECT virtual_time FROM fleet_state)) AS start
+       FROM site_share AS share CROSS JOIN LATERAL (
+         SELECT count(*) AS runs, ${renderAhead('urgent')} AS urgent, ${renderAhead('normal')} AS normal, ${renderAhead('bulk')} AS bulk
+         FROM run WHERE run.site = share.site AND open
+       ) AS held CROSS JOIN LATERAL (
          SELECT id, site, class, cost_s, turn, overlap_key FROM run
-         WHERE run.site = room.site AND NOT open AND not_before <= ${NOW}
-           -- One look into an index for each; as NOT EXISTS it would be joined with all that is open, once for each site.
+         WHERE run.site = share.site AND NOT open AND not_before <= ${NOW}
            AND (SELECT true FROM run AS other WHERE other.overlap_key = run.overlap_key AND other.open LIMIT 1) IS NULL
-         ORDER BY turn, id LIMIT greatest(room.free, 0)
-       ) AS next
+         ORDER BY turn, id LIMIT greatest(coalesce(share.most, $3) - held.runs, 0)
+       ) AS next WHERE share.site = ANY($2)
      ), picked AS (
        SELECT DISTINCT ON (overlap_key) * FROM candidate ORDER BY overlap_key, turn, id
      ), placed AS (
-       SELECT picked.id, ${VIRTUAL_YIELD} AS yields, picked.start + (
-           (SELECT coalesce(sum(cost_s), 0) FROM run AS own WHERE own.site = picked.site AND own.open AND own.state = 'queued'
-              AND ${renderOrder('own.class')} <= ${renderOrder('picked.class')})
-           + coalesce(sum(picked.cost_s) OVER (PARTITION BY picked.site
-               ORDER BY ${renderOrder('picked.class')}, picked.turn, picked.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
-         ) / picked.weight AS tag
+       SELECT id, ${VIRTUAL_YIELD} AS yields, start + (
+           CASE class WHEN 'urgent' THEN urgent WHEN 'normal' THEN normal ELSE bulk END
+           + coalesce(sum(cost_s) OVER (PARTITION BY site
+               ORDER BY ${renderOrder('class')}, turn, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
+         ) / weight AS tag
        FROM picked
      )
      UPDATE run SET open = true, tag = placed.tag, rank = placed.tag + placed.yields

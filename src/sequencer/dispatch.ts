@@ -1,5 +1,6 @@
-// Tells the agents which runs are theirs, and stores what they answer: started, or refused and so back in the order. An order
-// that is not answered changes nothing: if it arrived, the next heartbeat names the run; if not, its lease ends.
+// Tells the agents which runs are theirs. What they refuse goes back in the order; what they started the next heartbeat names, which
+// renews its lease and makes it `running`: a run that is over by then costs no write for that. An order that is not answered
+// changes nothing: if it arrived, the heartbeat names the run; if not, its lease ends.
 import { toJsonValue } from '../platform/store.ts';
 import type { Lease } from './choose.ts';
 import { recordEnds } from './end.ts';
@@ -38,9 +39,6 @@ async function startOn(parts: SequencerParts & { ledger: Ledger }, leases: reado
     const answer = await agents.call(server, 'runs.start', order, { timeoutMs: START_TIMEOUT_MS });
     const epochs = new Map(leases.map((lease) => [lease.id, lease.epoch]));
     const toHeld = (id: number) => ({ id, epoch: epochs.get(id) ?? 0 });
-    const cancelled = await noteStarted(parts, answer.started.map(toHeld));
-    if (cancelled.length > 0)
-      await agents.call(server, 'runs.cancel', { ids: cancelled }, { timeoutMs: START_TIMEOUT_MS });
     if (answer.refused.length > 0) {
       ledger.gave(server, -answer.refused.length);
       await putBack(
@@ -54,19 +52,6 @@ async function startOn(parts: SequencerParts & { ledger: Ledger }, leases: reado
   } finally {
     ledger.underWay(server, -leases.length);
   }
-}
-
-/** Stores that runs have started. Returns those that somebody has cancelled meanwhile. */
-async function noteStarted(parts: SequencerParts, runs: readonly { id: number; epoch: number }[]): Promise<number[]> {
-  if (runs.length === 0) return [];
-  const rows = await parts.store.query<{ id: number; cancelled: boolean }>(
-    `UPDATE run SET state = 'running', started_at = ${NOW}
-     FROM jsonb_to_recordset($2::jsonb) AS held (id bigint, epoch bigint)
-     WHERE run.id = held.id AND run.epoch = held.epoch AND run.state = 'leased'
-     RETURNING run.id, run.cancelled_by IS NOT NULL AS cancelled`,
-    [parts.time.at(), toJsonValue(runs)],
-  );
-  return rows.filter((row) => row.cancelled).map((row) => row.id);
 }
 
 /** Refused runs wait a little and go back to their site's queue; after many refusals they have failed. */

@@ -112,8 +112,11 @@ function claimDue(sql: Sql, { time, settings }: SequencerParts): Promise<DueTask
        ${NOW} AS "nowAt", (SELECT brownout FROM fleet_state) AS brownout,
        pending.id AS pending, pending.why AS "pendingWhy", live.id AS live
      FROM task
-     LEFT JOIN run AS pending ON pending.task = task.id AND pending.state = 'queued'
-     LEFT JOIN LATERAL (SELECT id FROM run WHERE run.overlap_key = task.overlap_key AND run.open AND run.state <> 'queued') AS live ON true
+     -- Two looks into indexes for each; as joins they would depend on statistics, which a queue outruns.
+     LEFT JOIN LATERAL (SELECT id, why FROM run WHERE run.task = task.id AND run.state = 'queued' LIMIT 1) AS pending ON true
+     LEFT JOIN LATERAL (
+       SELECT id FROM run WHERE run.overlap_key = task.overlap_key AND run.open AND run.state <> 'queued' LIMIT 1
+     ) AS live ON true
      WHERE task.next_at <= ${NOW}
        -- What makes up for every missed tick waits until it can.
        AND (task.missed <> 'all' OR (pending.id IS NULL AND (live.id IS NULL OR task.when_due_running = 'queue')))
