@@ -3,13 +3,12 @@
 // than one with ten. Apart from choosing, which takes the open ones in their order and puts them on servers.
 //
 // The order is start-time fair queuing (Goyal, Vin, Cheng 1996) in worker-seconds: a run's tag is where its site's service
-// has got to (`finish`), or the virtual time now if that is later, and beyond that the expected cost of the site's own runs that
-// are open and go before it: more urgent ones, and earlier ones of its class. When a run is leased its site moves on by its
-// expected cost over the site's weight (choose.ts); when it has ended, by what it really took beyond that (end.ts). It gives each
-// busy site its share within the cost of the runs that it may have open, as deficit round robin does, but the next run is one look
-// into an index and not a tour of the sites.
+// has got to (`finish`), or the virtual time now if that is later. Opening it moves its site on by its expected cost over the
+// site's weight; when it has ended, by what it really took beyond that (end.ts); when it went back, by as much again (dispatch.ts).
+// It gives each busy site its share within the cost of the runs that it may have open, as deficit round robin does, but the next
+// run is one look into an index and not a tour of the sites.
 import type { Sql } from '../platform/store.ts';
-import { type SequencerSettings, type TaskClass, YIELDS } from './settings.ts';
+import { type SequencerSettings, YIELDS } from './settings.ts';
 import type { TimeSource } from './time.ts';
 import { NOW } from './time.ts';
 
@@ -21,12 +20,6 @@ const renderOrder = (column: string): string =>
   `(CASE ${column} ${Object.keys(YIELDS)
     .map((name, order) => `WHEN '${name}' THEN ${order}`)
     .join(' ')} END)`;
-
-/** What a site's open runs that go before one of this class are expected to cost, worker-seconds. */
-const renderAhead = (name: TaskClass): string => {
-  const before = Object.keys(YIELDS).slice(0, Object.keys(YIELDS).indexOf(name) + 1);
-  return `coalesce(sum(cost_s) FILTER (WHERE state = 'queued' AND class IN (${before.map((one) => `'${one}'`).join(', ')})), 0)`;
-};
 
 /** Seconds that a class waits longer within its site, as an SQL expression over a column. */
 export const renderWaitS = (column: string): string =>
@@ -55,12 +48,11 @@ export async function admit(
   const rows = await sql.query(
     `WITH candidate AS (
        -- Looks into indexes, one for each site and one for each run: joins would depend on statistics, which a queue outruns.
-       SELECT next.*, share.weight, held.*, greatest(share.finish, (SELECT virtual_time FROM fleet_state)) AS start
+       SELECT next.*, share.weight, greatest(share.finish, (SELECT virtual_time FROM fleet_state)) AS start
        FROM site_share AS share CROSS JOIN LATERAL (
-         SELECT count(*) AS runs, ${renderAhead('urgent')} AS urgent, ${renderAhead('normal')} AS normal, ${renderAhead('bulk')} AS bulk
-         FROM run WHERE run.site = share.site AND open
+         SELECT count(*) AS runs FROM run WHERE run.site = share.site AND open
        ) AS held CROSS JOIN LATERAL (
-         SELECT id, site, class, cost_s, turn, overlap_key FROM run
+         SELECT id, pool, site, class, cost_s, turn, overlap_key FROM run
          WHERE run.site = share.site AND NOT open AND not_before <= ${NOW}
            AND (SELECT true FROM run AS other WHERE other.overlap_key = run.overlap_key AND other.open LIMIT 1) IS NULL
          ORDER BY turn, id LIMIT greatest(coalesce(share.most, $3) - held.runs, 0)
@@ -68,15 +60,18 @@ export async function admit(
      ), picked AS (
        SELECT DISTINCT ON (overlap_key) * FROM candidate ORDER BY overlap_key, turn, id
      ), placed AS (
-       SELECT id, ${VIRTUAL_YIELD} AS yields, start + (
-           CASE class WHEN 'urgent' THEN urgent WHEN 'normal' THEN normal ELSE bulk END
-           + coalesce(sum(cost_s) OVER (PARTITION BY site
-               ORDER BY ${renderOrder('class')}, turn, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
-         ) / weight AS tag
+       SELECT id, pool, site, class, cost_s, ${VIRTUAL_YIELD} AS yields, start + coalesce(sum(cost_s) OVER (PARTITION BY site
+         ORDER BY ${renderOrder('class')}, turn, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) / weight AS tag
        FROM picked
+     ), opened AS (
+       UPDATE run SET open = true FROM placed WHERE run.id = placed.id
+     ), moved AS (
+       UPDATE site_share SET finish = own.start + own.cost_s / weight
+       FROM (SELECT site, max(start) AS start, sum(cost_s) AS cost_s FROM picked GROUP BY site) AS own
+       WHERE site_share.site = own.site
      )
-     UPDATE run SET open = true, tag = placed.tag, rank = placed.tag + placed.yields
-     FROM placed WHERE run.id = placed.id AND NOT run.open RETURNING run.id`,
+     INSERT INTO run_next (run, pool, site, class, cost_s, tag, rank)
+     SELECT id, pool, site, class, cost_s, tag, tag + yields FROM placed RETURNING run`,
     [time.at(), asked, settings.siteMost],
   );
   return rows.length;

@@ -3,7 +3,7 @@
 // changes nothing: if it arrived, the heartbeat names the run; if not, its lease ends.
 import { toJsonValue } from '../platform/store.ts';
 import type { Lease } from './choose.ts';
-import { recordEnds } from './end.ts';
+import { recordEnds, settle } from './end.ts';
 import type { Ledger } from './ledger.ts';
 import type { SequencerParts } from './parts.ts';
 import { NOW } from './time.ts';
@@ -61,20 +61,27 @@ async function putBack(
   refused: readonly { id: number; epoch: number; why: string }[],
 ): Promise<void> {
   const { store, time, settings } = parts;
-  const hopeless = await store.query<{ id: number; epoch: number; why: string }>(
-    `WITH refused AS (SELECT * FROM jsonb_to_recordset($2::jsonb) AS new (id bigint, epoch bigint, why text)),
-     back AS (
-       UPDATE run SET state = 'queued', open = false, rank = NULL, tag = NULL, refusals = refusals + 1,
+  const hopeless = await store.transaction(async (sql) => {
+    const back = await sql.query<{ id: number; site: string; costS: number }>(
+      `UPDATE run SET state = 'queued', open = false, refusals = refusals + 1,
          not_before = ${NOW} + make_interval(secs => least($3, 0.1 * 2 ^ refusals)),
          why = $5 || ' refused it: ' || refused.why
-       FROM refused WHERE run.id = refused.id AND run.epoch = refused.epoch AND run.state = 'leased'
+       FROM jsonb_to_recordset($2::jsonb) AS refused (id bigint, epoch bigint, why text)
+       WHERE run.id = refused.id AND run.epoch = refused.epoch AND run.state = 'leased'
          AND run.cancelled_by IS NULL AND run.refusals + 1 < $4
          AND NOT EXISTS (SELECT FROM run AS other WHERE other.task = run.task AND other.state = 'queued')
-       RETURNING run.id
-     )
-     SELECT id, epoch, why FROM refused WHERE id NOT IN (SELECT id FROM back)`,
-    [time.at(), toJsonValue(refused), settings.refusedPauseS, settings.refusalsMost, server],
-  );
+       RETURNING run.id, run.site, run.cost_s AS "costS"`,
+      [time.at(), toJsonValue(refused), settings.refusedPauseS, settings.refusalsMost, server],
+    );
+    // Their sites have not had what they were charged for.
+    await settle(
+      sql,
+      parts,
+      back.map(({ site, costS }) => ({ site, beyondS: -costS })),
+    );
+    const ids = new Set(back.map(({ id }) => id));
+    return refused.filter(({ id }) => !ids.has(id));
+  }, 'read committed');
   await recordEnds(
     parts,
     hopeless.map(({ id, epoch, why }) => ({

@@ -340,7 +340,7 @@ withStores((test, engine) => {
     await stage.run(2_000);
     stage.asleep = true;
     const leased = await store.query<{ id: number; epoch: number }>(
-      `UPDATE run SET state = 'leased', open = true, rank = 0, epoch = nextval('run_epoch'), server = 'a', node = 'n-a', lease_until = now(), leased_at = now()
+      `UPDATE run SET state = 'leased', open = true, epoch = nextval('run_epoch'), server = 'a', node = 'n-a', lease_until = now(), leased_at = now()
        WHERE true RETURNING id, epoch`,
     );
     const accepted: number[] = [];
