@@ -46,6 +46,7 @@ const makeBullMqOn =
       return queue;
     };
     return {
+      ...(onPostgres ? { url: databaseUrl(addresses.postgres, database) } : {}),
       async install() {
         if (onPostgres) await makeDatabase(addresses.postgres, database);
         await open().waitUntilReady();

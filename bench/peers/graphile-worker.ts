@@ -17,6 +17,7 @@ export const makeGraphileWorker: MakePeer = async (addresses, database) => {
   const logger = new Logger(() => () => {});
   const connectionString = databaseUrl(addresses.postgres, database);
   return {
+    url: connectionString,
     async install() {
       await makeDatabase(addresses.postgres, database);
       await runMigrations({ connectionString, preset: { worker: { logger } } });

@@ -36,6 +36,7 @@ export const makePgBoss: MakePeer = async (addresses, database) => {
     return started;
   };
   return {
+    url: connectionString,
     async install() {
       await makeDatabase(addresses.postgres, database);
       await (await boss()).createQueue(QUEUE);

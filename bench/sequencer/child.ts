@@ -39,7 +39,9 @@ export function startChild(name: string, order: unknown): Child {
         if (line !== undefined) return JSON.parse(line) as T;
         const leftMs = untilMs - performance.now();
         if (ended || leftMs <= 0)
-          throw new Error(`${name} ${ended ? 'ended' : `said nothing for ${timeoutMs / 1000} s`}: ${JSON.stringify(order)}`);
+          throw new Error(
+            `${name} ${ended ? 'ended' : `said nothing for ${timeoutMs / 1000} s`}: ${JSON.stringify(order)}`,
+          );
         await new Promise<void>((resolve) => {
           const timer = setTimeout(resolve, leftMs);
           wake = () => {

@@ -22,6 +22,8 @@ export interface WorkOptions {
 
 /** One of the others, over its own database (or the cache). */
 export interface Peer {
+  /** Its database; none for one that lives in the cache. */
+  readonly url?: string;
   /** Makes its tables, empty. */
   install(): Promise<void>;
   /** Stores jobs, by its own way for many at once. */

@@ -82,6 +82,8 @@ export interface Tasks {
   everyS?: number;
   /** Spread over the interval by this many seconds each, as the product does by hash. */
   spread?: boolean;
+  /** What the run does on our servers: `bench KEY MILLISECONDS`, the key being the task's number. */
+  workMs?: number;
   /** What the product has learnt that a run takes. */
   costS?: number;
 }
@@ -91,7 +93,7 @@ export async function addTasks(store: Store, tasks: Tasks): Promise<void> {
   await store.query(
     `INSERT INTO task (id, site, name, origin, command, every_s, offset_s, timeout_s, class, overlap_key, when_due_running, when_lost,
        missed, missed_cap, retry_limit, retry_first_s, retry_most_s, cost_s, next_at)
-     SELECT 't' || lpad(n::text, 9, '0'), site, 'task-' || n, 'person', '{true}', $6, CASE WHEN $7 THEN n % $6 ELSE 0 END, 600, 'normal',
+     SELECT 't' || lpad(n::text, 9, '0'), site, 'task-' || n, 'person', ARRAY['bench', n::text, $9::text], $6, CASE WHEN $7 THEN n % $6 ELSE 0 END, 600, 'normal',
        site || '/t' || lpad(n::text, 9, '0'), 'skip', 'retry', 'latest', 10, 2, 1, 10, $8,
        $5::timestamptz + make_interval(secs => CASE WHEN $7 THEN n % $6 ELSE 0 END)
      FROM (SELECT n, 's' || lpad((n % $3::int + $4::int)::text, 9, '0') AS site FROM generate_series($1::int, $1::int + $2::int - 1) AS n) AS new`,
@@ -104,6 +106,7 @@ export async function addTasks(store: Store, tasks: Tasks): Promise<void> {
       tasks.everyS ?? 86_400,
       tasks.spread === true,
       tasks.costS ?? 0.01,
+      tasks.workMs ?? 0,
     ],
   );
   await store.query('ANALYZE task');
