@@ -1,4 +1,5 @@
-// pg-boss as a contestant. Batched: fetch and complete whole arrays, as its manual has it for throughput; else its `work`.
+// pg-boss as a contestant. Batched: its workers fetch and complete whole arrays (`batchSize`), one after
+// the other while they are full (`burstWhenBatchFull`); else one job at a time. It looks as often as it lets one ask for.
 import type { Job, MakePeer } from '../sequencer/contestant.ts';
 import { databaseUrl, makeDatabase, withClient } from '../sequencer/services.ts';
 import { importPeer } from './load.ts';
@@ -13,8 +14,6 @@ interface Boss {
   stop(options?: object): Promise<void>;
   createQueue(name: string, options?: object): Promise<void>;
   insert(name: string, jobs: readonly object[]): Promise<unknown>;
-  fetch(name: string, options: object): Promise<Fetched[]>;
-  complete(name: string, ids: readonly string[]): Promise<unknown>;
   work(name: string, options: object, handler: (jobs: Fetched[]) => Promise<void>): Promise<string>;
 }
 
@@ -61,28 +60,11 @@ export const makePgBoss: MakePeer = async (addresses, database) => {
         });
         return { stop: () => own.stop({ graceful: true }) };
       }
-      let stopped = false;
-      const turn = async (): Promise<void> => {
-        while (!stopped) {
-          const jobs = await own.fetch(QUEUE, { batchSize: BATCH });
-          if (jobs.length === 0) {
-            await new Promise((done) => setTimeout(done, 20));
-            continue;
-          }
-          for (const { data } of jobs) await handle(data);
-          await own.complete(
-            QUEUE,
-            jobs.map(({ id }) => id),
-          );
-        }
-      };
-      const turns = [turn(), turn(), turn(), turn()];
-      return {
-        async stop() {
-          stopped = true;
-          await Promise.all(turns);
-        },
-      };
+      const options = { batchSize: BATCH, localConcurrency: 4, burstWhenBatchFull: true, pollingIntervalSeconds: 0.5 };
+      await own.work(QUEUE, options, async (jobs) => {
+        for (const { data } of jobs) await handle(data);
+      });
+      return { stop: () => own.stop({ graceful: true }) };
     },
     countLeft: () =>
       withClient(connectionString, async (client) => {

@@ -18,6 +18,8 @@ const WORK_MS = 600_000;
 
 /** Something that can be filled with runs and burnt down, again and again. */
 export interface Burner {
+  /** Its database; none for one that lives in the cache. */
+  readonly url: string | undefined;
   /** Fills and burns down; gives seconds of the latter. Throws when not every run ended once. */
   burn(count: number): Promise<number>;
   close(): Promise<void>;
@@ -34,6 +36,7 @@ export async function makeOurBurner(addresses: Addresses, most: number): Promise
   const servers = makeNoOpServers(names, 4_000, ({ id }) => started.add(id));
   const sequencer = makeOurs({ store, agents: servers.agents });
   return {
+    url,
     async burn(count) {
       await store.script('TRUNCATE run, run_next, run_history, task');
       await addTasks(store, { first: 0, count, sites, dueAt: new Date() });
@@ -80,6 +83,7 @@ export async function makePeerBurner(name: PeerName, addresses: Addresses): Prom
   const peer = await makePeer(name, addresses);
   await peer.install();
   return {
+    url: peer.url,
     async burn(count) {
       await peer.enqueue(Array.from({ length: count }, (_, key) => ({ key })));
       if (peer.url !== undefined) await settleDown(peer.url);
@@ -102,8 +106,6 @@ export async function makePeerBurner(name: PeerName, addresses: Addresses): Prom
 /** Runs a second before and while a transaction is held open that may still see everything. */
 export async function measureHeldOpen(
   burner: Burner,
-  server: string,
-  database: string,
   options: { count: number; holdMs: number },
 ): Promise<{ before: number; during: number }> {
   const rates = async (untilMs: number, least: number): Promise<number[]> => {
@@ -113,7 +115,7 @@ export async function measureHeldOpen(
     return found;
   };
   const before = await rates(0, 3);
-  return withClient(server.replace(/^([a-z]+:\/\/[^/]*\/)[^?]*/, `$1${database}`), async (client) => {
+  return withClient(burner.url ?? '', async (client) => {
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
     await client.query('SELECT txid_current()');
     const during = await rates(performance.now() + options.holdMs, 3);

@@ -22,22 +22,24 @@ export interface FaultTimes {
 
 export interface FaultResult extends Judged {
   inHand: number;
-  /** Ends that came with an old lease and counted nevertheless: known of ours alone, which has epochs. */
-  staleAccepted: number | undefined;
+  /** Ends of an attempt that had been given to another, and that counted nevertheless. */
+  staleAccepted: number;
 }
 
-const JOBS = 60;
-/** Longer than the way to the fault, so that what is in hand is in the middle of its work. */
-const WORK_MS = 4_000;
+/** As many as both can have in hand: what is recovered waits for nothing else. */
+const JOBS = 10;
+/** Longer than the way to the fault, so that what is in hand is in the middle of its work; for the freeze longer than leases. */
+const WORK_MS: Readonly<Record<Fault, number>> = { kill: 8_000, freeze: 30_000 };
 const CONCURRENCY = 5;
 /** From the first jobs' beginning to the fault. */
-const INTO_MS = 6_000;
+const INTO_MS = 3_000;
 
 interface Contest {
   /** The one that is killed or stopped. */
   victim: Child;
   diaries: { victim: string; other: string };
-  staleAccepted(): Promise<number | undefined>;
+  /** So far; asked again and again after the victim goes on. */
+  staleAccepted(): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -62,7 +64,14 @@ async function contestOurs(addresses: Addresses, dir: string, fault: Fault): Pro
   if (victim === undefined || other === undefined) throw new Error('two servers were asked for');
   await Promise.all([victim.next(30_000), other.next(30_000)]);
   await sleep(2_500);
-  await addTasks(store, { first: 0, count: JOBS, sites: JOBS, dueAt: new Date(), workMs: WORK_MS, costS: 4 });
+  await addTasks(store, {
+    first: 0,
+    count: JOBS,
+    sites: JOBS,
+    dueAt: new Date(),
+    workMs: WORK_MS[fault],
+    costS: WORK_MS[fault] / 1000,
+  });
   return {
     victim,
     diaries,
@@ -72,7 +81,7 @@ async function contestOurs(addresses: Addresses, dir: string, fault: Fault): Pro
         `SELECT count(*) AS n FROM run_history AS old JOIN run_history AS new USING (task, due_at)
          WHERE old.epoch < new.epoch AND old.state = 'succeeded' AND new.leased_at < old.ended_at`,
       );
-      return row?.n;
+      return row?.n ?? 0;
     },
     async close() {
       await Promise.all([victim.kill(), other.kill(), controller.kill()]);
@@ -81,7 +90,7 @@ async function contestOurs(addresses: Addresses, dir: string, fault: Fault): Pro
   };
 }
 
-async function contestPeer(name: PeerName, addresses: Addresses, dir: string): Promise<Contest> {
+async function contestPeer(name: PeerName, addresses: Addresses, dir: string, fault: Fault): Promise<Contest> {
   const peer = await makePeer(name, addresses);
   await peer.install();
   const diaries = { victim: join(dir, 'victim'), other: join(dir, 'other') };
@@ -92,16 +101,29 @@ async function contestPeer(name: PeerName, addresses: Addresses, dir: string): P
   );
   if (victim === undefined || other === undefined) throw new Error('two workers were asked for');
   await Promise.all([victim.next(60_000), other.next(60_000)]);
-  await peer.enqueue(keys.map((key) => ({ key, workMs: WORK_MS })));
+  await peer.enqueue(keys.map((key) => ({ key, workMs: WORK_MS[fault] })));
   return {
     victim,
     diaries,
-    staleAccepted: async () => undefined,
+    async staleAccepted() {
+      // While the other worker is at work on a job, the queue must still have it.
+      const before = await listAtWork(diaries.other);
+      const left = await peer.countLeft();
+      const after = new Set(await listAtWork(diaries.other));
+      return Math.max(0, before.filter((key) => after.has(key)).length - left);
+    },
     async close() {
       await Promise.all([victim.kill(), other.kill()]);
       await peer.close();
     },
   };
+}
+
+/** The jobs that a worker has begun and not ended, by its diary. */
+async function listAtWork(diary: string): Promise<number[]> {
+  const lines = await readDiary(diary);
+  const ended = new Set(lines.filter(([what]) => what === 'end').map(([, key]) => key));
+  return lines.filter(([what, key]) => what === 'begin' && !ended.has(key)).map(([, key]) => key);
 }
 
 /** One fault for one system. */
@@ -114,7 +136,8 @@ export async function measureFault(
   const dir = await mkdtemp('/var/tmp/espalier-bench-fault-');
   let contest: Contest | undefined;
   try {
-    contest = name === 'ours' ? await contestOurs(addresses, dir, fault) : await contestPeer(name, addresses, dir);
+    contest =
+      name === 'ours' ? await contestOurs(addresses, dir, fault) : await contestPeer(name, addresses, dir, fault);
     const { victim, diaries } = contest;
     const untilMs = performance.now() + 60_000;
     while ((await readDiary(diaries.victim)).length === 0) {
@@ -132,25 +155,26 @@ export async function measureFault(
     if (fault === 'kill') signalGroup(victim.process, 'SIGKILL');
     else victim.process.kill('SIGSTOP');
     const fromMs = Date.now();
-    const before = await readDiary(diaries.victim);
-    const ended = new Set(before.filter(([what]) => what === 'end').map(([, key]) => key));
-    const inHand = before.filter(([what, key]) => what === 'begin' && !ended.has(key)).map(([, key]) => key);
+    const inHand = await listAtWork(diaries.victim);
+    if (inHand.length === 0) throw new Error(`${name}'s worker had nothing in hand`);
     const judgeAt = performance.now() + times.judgeMs;
     if (fault === 'freeze') {
       await sleep(times.freezeMs);
       victim.process.kill('SIGCONT');
     }
-    for (;;) {
+    let staleAccepted = 0;
+    const judge = async () => {
+      if (fault === 'freeze') staleAccepted = Math.max(staleAccepted, (await contest?.staleAccepted()) ?? 0);
       const lines = [...(await readDiary(diaries.victim)), ...(await readDiary(diaries.other))];
-      const judged = judgeDiary(lines, keys, inHand, fromMs);
-      const over = judged.lost === 0 && (fault === 'freeze' || judged.recoveryS !== undefined);
-      if (over || performance.now() > judgeAt) {
-        // What was stopped may still be at its old work.
-        await sleep(fault === 'freeze' ? 2 * WORK_MS : WORK_MS);
-        const last = [...(await readDiary(diaries.victim)), ...(await readDiary(diaries.other))];
-        const result = judgeDiary(last, keys, inHand, fromMs);
-        return { ...result, inHand: inHand.length, staleAccepted: await contest.staleAccepted() };
-      }
+      return { ...judgeDiary(lines, keys, inHand, fromMs), inHand: inHand.length, staleAccepted };
+    };
+    // After all have ended, what was stopped may still be at its old work.
+    let endAt = judgeAt;
+    for (;;) {
+      const judged = await judge();
+      if (judged.lost === 0 && (fault === 'freeze' || judged.recoveryS !== undefined))
+        endAt = Math.min(endAt, performance.now() + WORK_MS[fault]);
+      if (performance.now() > endAt) return judged;
       await sleep(250);
     }
   } finally {

@@ -82,6 +82,8 @@ export interface Tasks {
   everyS?: number;
   /** Spread over the interval by this many seconds each, as the product does by hash. */
   spread?: boolean;
+  /** Each is due so much later than the one before it. */
+  everyMs?: number;
   /** What the run does on our servers: `bench KEY MILLISECONDS`, the key being the task's number. */
   workMs?: number;
   /** What the product has learnt that a run takes. */
@@ -95,7 +97,7 @@ export async function addTasks(store: Store, tasks: Tasks): Promise<void> {
        missed, missed_cap, retry_limit, retry_first_s, retry_most_s, cost_s, next_at)
      SELECT 't' || lpad(n::text, 9, '0'), site, 'task-' || n, 'person', ARRAY['bench', n::text, $9::text], $6, CASE WHEN $7 THEN n % $6 ELSE 0 END, 600, 'normal',
        site || '/t' || lpad(n::text, 9, '0'), 'skip', 'retry', 'latest', 10, 2, 1, 10, $8,
-       $5::timestamptz + make_interval(secs => CASE WHEN $7 THEN n % $6 ELSE 0 END)
+       $5::timestamptz + make_interval(secs => CASE WHEN $7 THEN n % $6 ELSE (n - $1::int) * $10::float8 / 1000 END)
      FROM (SELECT n, 's' || lpad((n % $3::int + $4::int)::text, 9, '0') AS site FROM generate_series($1::int, $1::int + $2::int - 1) AS n) AS new`,
     [
       tasks.first,
@@ -107,6 +109,7 @@ export async function addTasks(store: Store, tasks: Tasks): Promise<void> {
       tasks.spread === true,
       tasks.costS ?? 0.01,
       tasks.workMs ?? 0,
+      tasks.everyMs ?? 0,
     ],
   );
   await store.query('ANALYZE task');

@@ -27,12 +27,12 @@ export const renderWaitS = (column: string): string =>
     .map(([name, { waitS }]) => `WHEN '${name}' THEN ${waitS}`)
     .join(' ')} END)`;
 
-/** Opens what has room, of these sites. In the caller's transaction, which then holds these sites' rows. Returns how many. */
+/** Opens what has room, of these sites, somewhat before it may start. In the caller's transaction, which then holds these sites' rows. Returns how many. */
 export async function admit(
   sql: Sql,
   time: TimeSource,
   sites: readonly string[],
-  settings: Pick<SequencerSettings, 'siteMost'>,
+  settings: Pick<SequencerSettings, 'siteMost' | 'aheadMs'>,
 ): Promise<number> {
   if (sites.length === 0) return 0;
   const asked = [...new Set(sites)].sort();
@@ -52,15 +52,15 @@ export async function admit(
        FROM site_share AS share CROSS JOIN LATERAL (
          SELECT count(*) AS runs FROM run WHERE run.site = share.site AND open
        ) AS held CROSS JOIN LATERAL (
-         SELECT id, pool, site, class, cost_s, turn, overlap_key FROM run
-         WHERE run.site = share.site AND NOT open AND not_before <= ${NOW}
+         SELECT id, pool, site, class, cost_s, not_before, turn, overlap_key FROM run
+         WHERE run.site = share.site AND NOT open AND not_before <= ${NOW} + make_interval(secs => $4)
            AND (SELECT true FROM run AS other WHERE other.overlap_key = run.overlap_key AND other.open LIMIT 1) IS NULL
          ORDER BY turn, id LIMIT greatest(coalesce(share.most, $3) - held.runs, 0)
        ) AS next WHERE share.site = ANY($2)
      ), picked AS (
        SELECT DISTINCT ON (overlap_key) * FROM candidate ORDER BY overlap_key, turn, id
      ), placed AS (
-       SELECT id, pool, site, class, cost_s, ${VIRTUAL_YIELD} AS yields, start + coalesce(sum(cost_s) OVER (PARTITION BY site
+       SELECT id, pool, site, class, cost_s, not_before, ${VIRTUAL_YIELD} AS yields, start + coalesce(sum(cost_s) OVER (PARTITION BY site
          ORDER BY ${renderOrder('class')}, turn, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) / weight AS tag
        FROM picked
      ), opened AS (
@@ -70,9 +70,9 @@ export async function admit(
        FROM (SELECT site, max(start) AS start, sum(cost_s) AS cost_s FROM picked GROUP BY site) AS own
        WHERE site_share.site = own.site
      )
-     INSERT INTO run_next (run, pool, site, class, cost_s, tag, rank)
-     SELECT id, pool, site, class, cost_s, tag, tag + yields FROM placed RETURNING run`,
-    [time.at(), asked, settings.siteMost],
+     INSERT INTO run_next (run, pool, site, class, cost_s, not_before, tag, rank)
+     SELECT id, pool, site, class, cost_s, not_before, tag, tag + yields FROM placed RETURNING run`,
+    [time.at(), asked, settings.siteMost, settings.aheadMs / 1000],
   );
   return rows.length;
 }
@@ -81,7 +81,7 @@ export async function admit(
 export async function listWaitingSites(
   sql: Sql,
   time: TimeSource,
-  settings: Pick<SequencerSettings, 'siteMost'>,
+  settings: Pick<SequencerSettings, 'siteMost' | 'aheadMs'>,
 ): Promise<string[]> {
   const rows = await sql.query<{ site: string }>(
     `WITH RECURSIVE waiting AS (
@@ -90,10 +90,10 @@ export async function listWaitingSites(
        SELECT (SELECT site FROM run WHERE NOT open AND run.site > waiting.site ORDER BY site LIMIT 1)
        FROM waiting WHERE waiting.site IS NOT NULL
      ) SELECT site FROM waiting
-     WHERE site IS NOT NULL AND EXISTS (SELECT FROM run WHERE run.site = waiting.site AND NOT open AND not_before <= ${NOW})
+     WHERE site IS NOT NULL AND EXISTS (SELECT FROM run WHERE run.site = waiting.site AND NOT open AND not_before <= ${NOW} + make_interval(secs => $3))
        AND (SELECT count(*) FROM run WHERE run.site = waiting.site AND open)
          < coalesce((SELECT most FROM site_share WHERE site_share.site = waiting.site), $2)`,
-    [time.at(), settings.siteMost],
+    [time.at(), settings.siteMost, settings.aheadMs / 1000],
   );
   return rows.map((row) => row.site);
 }

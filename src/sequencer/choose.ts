@@ -7,7 +7,7 @@ import type { Ledger } from './ledger.ts';
 import type { SequencerParts } from './parts.ts';
 import { pickServer, type RunServer, refuse } from './pick-server.ts';
 import type { SequencerSettings, TaskClass } from './settings.ts';
-import { LATE } from './time.ts';
+import { LATE, NOW, type TimeSource } from './time.ts';
 
 /** A run with its new lease, and all that its agent must know. */
 export interface Lease {
@@ -45,6 +45,8 @@ const WHOLE_ORDER_EVERY_MS = 1_000;
 export interface Chooser {
   /** One batch; an empty answer means that nothing can be given now. */
   choose(): Promise<Lease[]>;
+  /** The time of runs has come that were open before: the next batch looks from the very beginning of the order. */
+  lookWhole(): void;
 }
 
 export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clock }): Chooser {
@@ -61,6 +63,9 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
   }
 
   return {
+    lookWhole() {
+      wholeAtMs = Number.NEGATIVE_INFINITY;
+    },
     async choose() {
       const servers = new Map(ledger.fresh(settings.freshMs).map((one) => [one.server, one]));
       if (servers.size === 0) return [];
@@ -76,7 +81,7 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
       if (wishes.length === 0) return [];
 
       const result = await store.transaction(async (sql) => {
-        const runs = await claimOpen(sql, wishes);
+        const runs = await claimOpen(sql, parts.time, wishes);
         const placed = place(runs, pools, servers, { settings, random });
         const leases = await lease(sql, parts, placed);
         const reached = Math.max(...placed.map(({ run }) => run.tag), -1);
@@ -117,17 +122,19 @@ export async function listRunNodes(sql: Sql): Promise<Map<string, Map<string, st
 /** Locks the first open runs of each pool, over all pools in the order of service. */
 function claimOpen(
   sql: Sql,
+  time: TimeSource,
   wishes: readonly { pool: string; classes: readonly TaskClass[]; floor: number; most: number }[],
 ): Promise<OpenRun[]> {
   return sql.query<OpenRun>(
-    `SELECT next.* FROM jsonb_to_recordset($1::jsonb) AS wish (pool text, classes jsonb, floor float8, most int)
+    `SELECT next.* FROM jsonb_to_recordset($2::jsonb) AS wish (pool text, classes jsonb, floor float8, most int)
      CROSS JOIN LATERAL (
        SELECT run AS id, ctid AS at, pool, class, tag, rank FROM run_next
        -- As pairs: with two conditions the planner, which does not know how many there are, would sort them all for each batch.
        WHERE (pool, rank) >= (wish.pool, wish.floor) AND (pool, rank) <= (wish.pool, 'Infinity') AND wish.classes ? class
+         AND not_before <= ${NOW}
        ORDER BY pool, rank LIMIT wish.most FOR UPDATE SKIP LOCKED
      ) AS next ORDER BY next.rank`,
-    [toJsonValue(wishes)],
+    [time.at(), toJsonValue(wishes)],
   );
 }
 

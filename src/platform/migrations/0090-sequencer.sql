@@ -97,6 +97,7 @@ CREATE TABLE run_next (
   site text NOT NULL,
   class text NOT NULL,
   cost_s float8 NOT NULL,
+  not_before timestamptz NOT NULL,
   -- The order among sites (see admit.ts): virtual start, and the same later by what its class yields.
   tag float8 NOT NULL,
   rank float8 NOT NULL
