@@ -18,10 +18,22 @@ export interface Measured {
   details: string[];
 }
 
+/** What a person may ask for beyond the name; each benchmark takes what concerns it. */
+export interface BenchOptions {
+  /** Small sizes: only whether it works. */
+  quick: boolean;
+  /** What takes long in full. */
+  long: boolean;
+  /** Parts by name; none: all. */
+  only: readonly string[];
+}
+
 export interface Benchmark {
-  name: 'up' | 'site-create' | 'edge' | 'heal';
+  name: 'up' | 'site-create' | 'edge' | 'heal' | 'sequencer';
+  /** False for one that needs no deployment. */
+  needsPlace?: false;
   /** Runs in the bench's own deployment, which is up (for `up` itself: which is not there). */
-  run(place: Place): Promise<Measured>;
+  run(place: Place, options: BenchOptions): Promise<Measured>;
 }
 
 /** A row that compares a figure with its target: `<=` where less is better. */

@@ -3,26 +3,27 @@
 // ESPALIER_BENCH_KEEP=1 leaves the deployment for the next benchmark, which then need not build it.
 import { parseArgs } from 'node:util';
 import { runCommand } from '../src/engines/command.ts';
-import type { Benchmark, Row } from './bench.ts';
+import type { Benchmark, BenchOptions, Row } from './bench.ts';
 import { edge } from './edge.ts';
 import { heal } from './heal.ts';
 import { readMachine } from './machine.ts';
 import { type Result, storeResult } from './page.ts';
 import { makePlace, type Place, PROJECT_DIR } from './place.ts';
+import { sequencer } from './sequencer/sequencer.ts';
 import { siteCreate } from './site-create.ts';
 import { up } from './up.ts';
 
 /** In the order in which `all` runs them: the first leaves the deployment that the others use. */
-const BENCHMARKS: readonly Benchmark[] = [up, siteCreate, edge, heal];
+const BENCHMARKS: readonly Benchmark[] = [up, siteCreate, edge, heal, sequencer];
 
-async function runOne(place: Place, benchmark: Benchmark): Promise<Result> {
+async function runOne(place: Place, benchmark: Benchmark, options: BenchOptions): Promise<Result> {
   const machine = await readMachine();
   const { stdout } = await runCommand(['git', '-C', PROJECT_DIR, 'rev-parse', '--short', 'HEAD'], {
     timeoutMs: 10_000,
   });
-  if (benchmark !== up) await place.ensureUp();
+  if (benchmark !== up && benchmark.needsPlace !== false) await place.ensureUp();
   const startedMs = place.clock.monotonicMs();
-  const measured = await benchmark.run(place);
+  const measured = await benchmark.run(place, options);
   return {
     bench: benchmark.name,
     ...measured,
@@ -44,12 +45,20 @@ function renderTable(rows: readonly Row[]): string {
 }
 
 async function run(): Promise<number> {
-  const { positionals, values } = parseArgs({ allowPositionals: true, options: { write: { type: 'boolean' } } });
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: {
+      write: { type: 'boolean' },
+      quick: { type: 'boolean', default: false },
+      long: { type: 'boolean', default: false },
+      only: { type: 'string', multiple: true, default: [] },
+    },
+  });
   const [name = ''] = positionals;
   const chosen = BENCHMARKS.filter((benchmark) => name === 'all' || benchmark.name === name);
   if (chosen.length === 0 || positionals.length > 1) {
     process.stderr.write(
-      `usage: npm run -s bench -- ${[...BENCHMARKS.map((one) => one.name), 'all'].join('|')} [--write]\n`,
+      `usage: npm run -s bench -- ${[...BENCHMARKS.map((one) => one.name), 'all'].join('|')} [--write] [--quick] [--long] [--only PART]…\n`,
     );
     return 2;
   }
@@ -57,7 +66,7 @@ async function run(): Promise<number> {
   const results: Result[] = [];
   try {
     for (const benchmark of chosen) {
-      const result = await runOne(place, benchmark);
+      const result = await runOne(place, benchmark, values);
       results.push(result);
       process.stderr.write(`\n${benchmark.name}\n${renderTable(result.rows)}`);
       if (result.details.length > 0) process.stderr.write(`\n${result.details.join('\n')}\n\n`);

@@ -3,17 +3,16 @@
 // than one with ten. Apart from choosing, which takes the open ones in their order and puts them on servers.
 //
 // The order is start-time fair queuing (Goyal, Vin, Cheng 1996) in worker-seconds: a run's tag is where its site's service
-// has got to (`finish`), or the virtual time now if that is later, and beyond that the expected cost of the site's own runs that
-// are open and go before it: more urgent ones, and earlier ones of its class. When a run is leased its site moves on by its
-// expected cost over the site's weight (choose.ts); when it has ended, by what it really took beyond that (end.ts). It gives each
-// busy site its share within the cost of the runs that it may have open, as deficit round robin does, but the next run is one look
-// into an index and not a tour of the sites.
+// has got to (`finish`), or the virtual time now if that is later. Opening it moves its site on by its expected cost over the
+// site's weight; when it has ended, by what it really took beyond that (end.ts); when it went back, by as much again (dispatch.ts).
+// It gives each busy site its share within the cost of the runs that it may have open, as deficit round robin does, but the next
+// run is one look into an index and not a tour of the sites.
 import type { Sql } from '../platform/store.ts';
 import { type SequencerSettings, YIELDS } from './settings.ts';
 import type { TimeSource } from './time.ts';
 import { NOW } from './time.ts';
 
-const VIRTUAL_YIELD = `(CASE picked.class ${Object.entries(YIELDS)
+const VIRTUAL_YIELD = `(CASE class ${Object.entries(YIELDS)
   .map(([name, { virtualS }]) => `WHEN '${name}' THEN ${virtualS}`)
   .join(' ')} END)::float8`;
 
@@ -28,12 +27,12 @@ export const renderWaitS = (column: string): string =>
     .map(([name, { waitS }]) => `WHEN '${name}' THEN ${waitS}`)
     .join(' ')} END)`;
 
-/** Opens what has room, of these sites. In the caller's transaction, which then holds these sites' rows. Returns how many. */
+/** Opens what has room, of these sites, somewhat before it may start. In the caller's transaction, which then holds these sites' rows. Returns how many. */
 export async function admit(
   sql: Sql,
   time: TimeSource,
   sites: readonly string[],
-  settings: Pick<SequencerSettings, 'siteMost'>,
+  settings: Pick<SequencerSettings, 'siteMost' | 'aheadMs'>,
 ): Promise<number> {
   if (sites.length === 0) return 0;
   const asked = [...new Set(sites)].sort();
@@ -47,33 +46,33 @@ export async function admit(
     await lock();
   }
   const rows = await sql.query(
-    `WITH room AS (
-       SELECT share.site, share.weight,
-         greatest(share.finish, (SELECT virtual_time FROM fleet_state)) AS start,
-         coalesce(share.most, $3) - (SELECT count(*) FROM run WHERE run.site = share.site AND open) AS free
-       FROM site_share AS share WHERE share.site = ANY($2)
-     ), candidate AS (
-       SELECT next.*, room.weight, room.start FROM room CROSS JOIN LATERAL (
-         SELECT id, site, class, cost_s, turn, overlap_key FROM run
-         WHERE run.site = room.site AND NOT open AND not_before <= ${NOW}
-           -- One look into an index for each; as NOT EXISTS it would be joined with all that is open, once for each site.
+    `WITH candidate AS (
+       -- Looks into indexes, one for each site and one for each run: joins would depend on statistics, which a queue outruns.
+       SELECT next.*, share.weight, greatest(share.finish, (SELECT virtual_time FROM fleet_state)) AS start
+       FROM site_share AS share CROSS JOIN LATERAL (
+         SELECT count(*) AS runs FROM run WHERE run.site = share.site AND open
+       ) AS held CROSS JOIN LATERAL (
+         SELECT id, pool, site, class, cost_s, not_before, turn, overlap_key FROM run
+         WHERE run.site = share.site AND NOT open AND not_before <= ${NOW} + make_interval(secs => $4)
            AND (SELECT true FROM run AS other WHERE other.overlap_key = run.overlap_key AND other.open LIMIT 1) IS NULL
-         ORDER BY turn, id LIMIT greatest(room.free, 0)
-       ) AS next
+         ORDER BY turn, id LIMIT greatest(coalesce(share.most, $3) - held.runs, 0)
+       ) AS next WHERE share.site = ANY($2)
      ), picked AS (
        SELECT DISTINCT ON (overlap_key) * FROM candidate ORDER BY overlap_key, turn, id
      ), placed AS (
-       SELECT picked.id, ${VIRTUAL_YIELD} AS yields, picked.start + (
-           (SELECT coalesce(sum(cost_s), 0) FROM run AS own WHERE own.site = picked.site AND own.open AND own.state = 'queued'
-              AND ${renderOrder('own.class')} <= ${renderOrder('picked.class')})
-           + coalesce(sum(picked.cost_s) OVER (PARTITION BY picked.site
-               ORDER BY ${renderOrder('picked.class')}, picked.turn, picked.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
-         ) / picked.weight AS tag
+       SELECT id, pool, site, class, cost_s, not_before, ${VIRTUAL_YIELD} AS yields, start + coalesce(sum(cost_s) OVER (PARTITION BY site
+         ORDER BY ${renderOrder('class')}, turn, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) / weight AS tag
        FROM picked
+     ), opened AS (
+       UPDATE run SET open = true FROM placed WHERE run.id = placed.id
+     ), moved AS (
+       UPDATE site_share SET finish = own.start + own.cost_s / weight
+       FROM (SELECT site, max(start) AS start, sum(cost_s) AS cost_s FROM picked GROUP BY site) AS own
+       WHERE site_share.site = own.site
      )
-     UPDATE run SET open = true, tag = placed.tag, rank = placed.tag + placed.yields
-     FROM placed WHERE run.id = placed.id AND NOT run.open RETURNING run.id`,
-    [time.at(), asked, settings.siteMost],
+     INSERT INTO run_next (run, pool, site, class, cost_s, not_before, tag, rank)
+     SELECT id, pool, site, class, cost_s, not_before, tag, tag + yields FROM placed RETURNING run`,
+    [time.at(), asked, settings.siteMost, settings.aheadMs / 1000],
   );
   return rows.length;
 }
@@ -82,7 +81,7 @@ export async function admit(
 export async function listWaitingSites(
   sql: Sql,
   time: TimeSource,
-  settings: Pick<SequencerSettings, 'siteMost'>,
+  settings: Pick<SequencerSettings, 'siteMost' | 'aheadMs'>,
 ): Promise<string[]> {
   const rows = await sql.query<{ site: string }>(
     `WITH RECURSIVE waiting AS (
@@ -91,10 +90,10 @@ export async function listWaitingSites(
        SELECT (SELECT site FROM run WHERE NOT open AND run.site > waiting.site ORDER BY site LIMIT 1)
        FROM waiting WHERE waiting.site IS NOT NULL
      ) SELECT site FROM waiting
-     WHERE site IS NOT NULL AND EXISTS (SELECT FROM run WHERE run.site = waiting.site AND NOT open AND not_before <= ${NOW})
+     WHERE site IS NOT NULL AND EXISTS (SELECT FROM run WHERE run.site = waiting.site AND NOT open AND not_before <= ${NOW} + make_interval(secs => $3))
        AND (SELECT count(*) FROM run WHERE run.site = waiting.site AND open)
          < coalesce((SELECT most FROM site_share WHERE site_share.site = waiting.site), $2)`,
-    [time.at(), settings.siteMost],
+    [time.at(), settings.siteMost, settings.aheadMs / 1000],
   );
   return rows.map((row) => row.site);
 }

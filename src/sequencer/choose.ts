@@ -7,7 +7,7 @@ import type { Ledger } from './ledger.ts';
 import type { SequencerParts } from './parts.ts';
 import { pickServer, type RunServer, refuse } from './pick-server.ts';
 import type { SequencerSettings, TaskClass } from './settings.ts';
-import { LATE } from './time.ts';
+import { LATE, NOW, type TimeSource } from './time.ts';
 
 /** A run with its new lease, and all that its agent must know. */
 export interface Lease {
@@ -28,9 +28,9 @@ export interface Lease {
 
 interface OpenRun {
   id: number;
+  /** Its place in the order's table. */
+  at: string;
   pool: string;
-  site: string;
-  costS: number;
   class: TaskClass;
   tag: number;
   rank: number;
@@ -45,6 +45,8 @@ const WHOLE_ORDER_EVERY_MS = 1_000;
 export interface Chooser {
   /** One batch; an empty answer means that nothing can be given now. */
   choose(): Promise<Lease[]>;
+  /** The time of runs has come that were open before: the next batch looks from the very beginning of the order. */
+  lookWhole(): void;
 }
 
 export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clock }): Chooser {
@@ -61,6 +63,9 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
   }
 
   return {
+    lookWhole() {
+      wholeAtMs = Number.NEGATIVE_INFINITY;
+    },
     async choose() {
       const servers = new Map(ledger.fresh(settings.freshMs).map((one) => [one.server, one]));
       if (servers.size === 0) return [];
@@ -76,10 +81,9 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
       if (wishes.length === 0) return [];
 
       const result = await store.transaction(async (sql) => {
-        const runs = await claimOpen(sql, wishes);
+        const runs = await claimOpen(sql, parts.time, wishes);
         const placed = place(runs, pools, servers, { settings, random });
         const leases = await lease(sql, parts, placed);
-        await charge(sql, placed);
         const reached = Math.max(...placed.map(({ run }) => run.tag), -1);
         if (reached >= 0)
           await sql.query('UPDATE fleet_state SET virtual_time = $1 WHERE virtual_time < $1', [reached]);
@@ -120,16 +124,19 @@ export async function listRunNodes(sql: Sql): Promise<Map<string, Map<string, st
 /** Locks the first open runs of each pool, over all pools in the order of service. */
 function claimOpen(
   sql: Sql,
+  time: TimeSource,
   wishes: readonly { pool: string; classes: readonly TaskClass[]; floor: number; most: number }[],
 ): Promise<OpenRun[]> {
   return sql.query<OpenRun>(
-    `SELECT next.* FROM jsonb_to_recordset($1::jsonb) AS wish (pool text, classes jsonb, floor float8, most int)
+    `SELECT next.* FROM jsonb_to_recordset($2::jsonb) AS wish (pool text, classes jsonb, floor float8, most int)
      CROSS JOIN LATERAL (
-       SELECT id, pool, site, class, tag, rank, cost_s AS "costS" FROM run
-       WHERE run.pool = wish.pool AND run.rank >= wish.floor AND state = 'queued' AND open AND wish.classes ? run.class
-       ORDER BY run.rank LIMIT wish.most FOR UPDATE SKIP LOCKED
+       SELECT run AS id, ctid AS at, pool, class, tag, rank FROM run_next
+       -- As pairs: with two conditions the planner, which does not know how many there are, would sort them all for each batch.
+       WHERE (pool, rank) >= (wish.pool, wish.floor) AND (pool, rank) <= (wish.pool, 'Infinity') AND wish.classes ? class
+         AND not_before <= ${NOW}
+       ORDER BY pool, rank LIMIT wish.most FOR UPDATE SKIP LOCKED
      ) AS next ORDER BY next.rank`,
-    [toJsonValue(wishes)],
+    [time.at(), toJsonValue(wishes)],
   );
 }
 
@@ -170,33 +177,18 @@ async function lease(
 ): Promise<Omit<Lease, 'beat'>[]> {
   if (placed.length === 0) return [];
   return sql.query<Omit<Lease, 'beat'>>(
-    `UPDATE run SET state = 'leased', epoch = nextval('run_epoch'), server = new.server, node = new.node, why = new.why,
+    `WITH taken AS (DELETE FROM run_next WHERE ctid = ANY($4::tid[]))
+     UPDATE run SET state = 'leased', epoch = nextval('run_epoch'), server = new.server, node = new.node, why = new.why,
        leased_at = ${LATE}, lease_until = ${LATE} + make_interval(secs => $2), started_at = NULL
      FROM jsonb_to_recordset($3::jsonb) AS new (id bigint, server text, node text, why text), task, site
-     WHERE run.id = new.id AND task.id = run.task AND site.id = run.site
+     WHERE run.id = new.id AND run.state = 'queued' AND run.open AND task.id = run.task AND site.id = run.site
      RETURNING run.id, run.epoch, run.task, run.site, site.uid, run.server, run.node, task.command, task.timeout_s AS "timeoutS",
        task.cpu_percent AS "cpuPercent", task.memory_mb AS "memoryMb", run.overlap_key AS "overlapKey"`,
     [
       time.at(),
       settings.leaseMs / 1000,
       toJsonValue(placed.map(({ run, server, node, why }) => ({ id: run.id, server, node, why }))),
+      placed.map(({ run }) => run.at),
     ],
-  );
-}
-
-/** Moves the sites on by what was leased. Their rows are locked in order, as everywhere. */
-async function charge(sql: Sql, placed: readonly Placed[]): Promise<void> {
-  if (placed.length === 0) return;
-  const sums = new Map<string, { tag: number; cost: number }>();
-  for (const { run } of placed) {
-    const sum = sums.get(run.site);
-    sums.set(run.site, { tag: Math.min(sum?.tag ?? run.tag, run.tag), cost: (sum?.cost ?? 0) + run.costS });
-  }
-  await sql.query(
-    `WITH new AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS new (site text, tag float8, cost float8)),
-     held AS (SELECT share.site FROM site_share AS share JOIN new USING (site) ORDER BY share.site FOR UPDATE OF share)
-     UPDATE site_share SET finish = greatest(finish, new.tag) + new.cost / weight
-     FROM new JOIN held USING (site) WHERE site_share.site = new.site`,
-    [toJsonValue([...sums].map(([site, sum]) => ({ site, ...sum })))],
   );
 }

@@ -1,8 +1,9 @@
-// Tells the agents which runs are theirs, and stores what they answer: started, or refused and so back in the order. An order
-// that is not answered changes nothing: if it arrived, the next heartbeat names the run; if not, its lease ends.
+// Tells the agents which runs are theirs. What they refuse goes back in the order; what they started the next heartbeat names, which
+// renews its lease and makes it `running`: a run that is over by then costs no write for that. An order that is not answered
+// changes nothing: if it arrived, the heartbeat names the run; if not, its lease ends.
 import { toJsonValue } from '../platform/store.ts';
 import type { Lease } from './choose.ts';
-import { recordEnds } from './end.ts';
+import { recordEnds, settle } from './end.ts';
 import type { Ledger } from './ledger.ts';
 import type { SequencerParts } from './parts.ts';
 import { NOW } from './time.ts';
@@ -38,9 +39,6 @@ async function startOn(parts: SequencerParts & { ledger: Ledger }, leases: reado
     const answer = await agents.call(server, 'runs.start', order, { timeoutMs: START_TIMEOUT_MS });
     const epochs = new Map(leases.map((lease) => [lease.id, lease.epoch]));
     const toHeld = (id: number) => ({ id, epoch: epochs.get(id) ?? 0 });
-    const cancelled = await noteStarted(parts, answer.started.map(toHeld));
-    if (cancelled.length > 0)
-      await agents.call(server, 'runs.cancel', { ids: cancelled }, { timeoutMs: START_TIMEOUT_MS });
     if (answer.refused.length > 0) {
       ledger.gave(server, -answer.refused.length);
       await putBack(
@@ -56,19 +54,6 @@ async function startOn(parts: SequencerParts & { ledger: Ledger }, leases: reado
   }
 }
 
-/** Stores that runs have started. Returns those that somebody has cancelled meanwhile. */
-async function noteStarted(parts: SequencerParts, runs: readonly { id: number; epoch: number }[]): Promise<number[]> {
-  if (runs.length === 0) return [];
-  const rows = await parts.store.query<{ id: number; cancelled: boolean }>(
-    `UPDATE run SET state = 'running', started_at = ${NOW}
-     FROM jsonb_to_recordset($2::jsonb) AS held (id bigint, epoch bigint)
-     WHERE run.id = held.id AND run.epoch = held.epoch AND run.state = 'leased'
-     RETURNING run.id, run.cancelled_by IS NOT NULL AS cancelled`,
-    [parts.time.at(), toJsonValue(runs)],
-  );
-  return rows.filter((row) => row.cancelled).map((row) => row.id);
-}
-
 /** Refused runs wait a little and go back to their site's queue; after many refusals they have failed. */
 async function putBack(
   parts: SequencerParts,
@@ -76,20 +61,27 @@ async function putBack(
   refused: readonly { id: number; epoch: number; why: string }[],
 ): Promise<void> {
   const { store, time, settings } = parts;
-  const hopeless = await store.query<{ id: number; epoch: number; why: string }>(
-    `WITH refused AS (SELECT * FROM jsonb_to_recordset($2::jsonb) AS new (id bigint, epoch bigint, why text)),
-     back AS (
-       UPDATE run SET state = 'queued', open = false, rank = NULL, tag = NULL, refusals = refusals + 1,
+  const hopeless = await store.transaction(async (sql) => {
+    const back = await sql.query<{ id: number; site: string; costS: number }>(
+      `UPDATE run SET state = 'queued', open = false, refusals = refusals + 1,
          not_before = ${NOW} + make_interval(secs => least($3, 0.1 * 2 ^ refusals)),
          why = $5 || ' refused it: ' || refused.why
-       FROM refused WHERE run.id = refused.id AND run.epoch = refused.epoch AND run.state = 'leased'
+       FROM jsonb_to_recordset($2::jsonb) AS refused (id bigint, epoch bigint, why text)
+       WHERE run.id = refused.id AND run.epoch = refused.epoch AND run.state = 'leased'
          AND run.cancelled_by IS NULL AND run.refusals + 1 < $4
          AND NOT EXISTS (SELECT FROM run AS other WHERE other.task = run.task AND other.state = 'queued')
-       RETURNING run.id
-     )
-     SELECT id, epoch, why FROM refused WHERE id NOT IN (SELECT id FROM back)`,
-    [time.at(), toJsonValue(refused), settings.refusedPauseS, settings.refusalsMost, server],
-  );
+       RETURNING run.id, run.site, run.cost_s AS "costS"`,
+      [time.at(), toJsonValue(refused), settings.refusedPauseS, settings.refusalsMost, server],
+    );
+    // Their sites have not had what they were charged for.
+    await settle(
+      sql,
+      parts,
+      back.map(({ site, costS }) => ({ site, beyondS: -costS })),
+    );
+    const ids = new Set(back.map(({ id }) => id));
+    return refused.filter(({ id }) => !ids.has(id));
+  }, 'read committed');
   await recordEnds(
     parts,
     hopeless.map(({ id, epoch, why }) => ({

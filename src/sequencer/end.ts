@@ -80,8 +80,8 @@ export async function settle(sql: Sql, parts: SequencerParts, charges: readonly 
     );
   const waiting = await sql.query<{ site: string }>(
     `SELECT site FROM unnest($2::text[]) AS given (site)
-     WHERE EXISTS (SELECT FROM run WHERE run.site = given.site AND NOT open AND not_before <= ${NOW})`,
-    [parts.time.at(), [...sums.keys()]],
+     WHERE EXISTS (SELECT FROM run WHERE run.site = given.site AND NOT open AND not_before <= ${NOW} + make_interval(secs => $3))`,
+    [parts.time.at(), [...sums.keys()], parts.settings.aheadMs / 1000],
   );
   await admit(
     sql,

@@ -105,6 +105,8 @@ export function judge(run: EndedRun, policy: RetryPolicy, random: () => number):
         ? undefined
         : `not tried again: it was attempt ${run.attempt} of ${policy.retryLimit + 1}`,
     );
+  // A lost run was no fault of its task: it has waited for lease and grace already.
+  if (state === 'lost') return { state, what, retryInS: 0, why: `${what}; tried again at once` };
   const retryInS = backoffS(policy, run.attempt, random);
   return { state, what, retryInS, why: `${what}; tried again in ${retryInS.toFixed(retryInS < 10 ? 1 : 0)} s` };
 }

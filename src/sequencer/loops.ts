@@ -35,7 +35,7 @@ export function makeSequencerLoops(given: {
     makeLoop({
       name: 'sequencer.reclaim',
       wrongWhen: 'a lease was not renewed for its time and its grace',
-      everyMs: 1_000,
+      everyMs: 500,
       timeoutMs: 30_000,
       runOnce: () => sequencer.reclaim(),
     }),

@@ -242,7 +242,8 @@ withStores((test, engine) => {
     assert.ok(lags.length > 20 && Math.max(...lags) <= 7_000, `urgent lags up to ${Math.max(...lags)} ms`);
     slow = false;
     await stage.run(30_000);
-    assert.ok((await readRuns(store)).length <= 6, 'it has recovered');
+    const late = (await readRuns(store)).filter((run) => new Date(run.dueAt) <= stage.at(stage.now()));
+    assert.ok(late.length <= 6, 'it has recovered');
   });
 
   test('9: bulk tasks have their turn though more urgent ones ask for more than there is', async ({ store }) => {
@@ -340,7 +341,7 @@ withStores((test, engine) => {
     await stage.run(2_000);
     stage.asleep = true;
     const leased = await store.query<{ id: number; epoch: number }>(
-      `UPDATE run SET state = 'leased', open = true, rank = 0, epoch = nextval('run_epoch'), server = 'a', node = 'n-a', lease_until = now(), leased_at = now()
+      `UPDATE run SET state = 'leased', open = true, epoch = nextval('run_epoch'), server = 'a', node = 'n-a', lease_until = now(), leased_at = now()
        WHERE true RETURNING id, epoch`,
     );
     const accepted: number[] = [];

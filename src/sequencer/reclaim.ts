@@ -1,7 +1,7 @@
 // Takes back what nobody renews. Wrong is a leased or running row whose lease has not been renewed for a lease and its grace, so
 // that the process has been killed on its server by then.
 //
-// How long that is, the controller measures itself: it looks at the leases each second and notes when, by its own monotonic clock,
+// How long that is, the controller measures itself: it looks at the leases twice a second and notes when, by its own monotonic clock,
 // it first saw each in its present state. So a database whose clock jumps ahead takes nothing from a run that lives, and one whose
 // clock jumps back keeps nothing that is dead. A controller that has just started waits for one lease and grace anew.
 import type { Clock } from '../lib/clock.ts';
@@ -13,6 +13,9 @@ interface Seen {
   leaseUntil: string;
   sinceMs: number;
 }
+
+/** From a renewal to the look that sees it, from the end to the look that sees that, and to the next choice: all within the grace. */
+const LOOKS_MS = 1_500;
 
 /** Makes the look: each call ends as lost what was not renewed for long enough; the task says whether it is tried again. */
 export function makeReclaim(parts: SequencerParts & { clock: Clock }): () => Promise<{ live: number; lost: number }> {
@@ -36,7 +39,9 @@ export function makeReclaim(parts: SequencerParts & { clock: Clock }): () => Pro
         return [id, { epoch, leaseUntil, sinceMs: same ? known.sinceMs : nowMs }];
       }),
     );
-    const over = [...seen].filter(([, { sinceMs }]) => nowMs - sinceMs >= settings.leaseMs + settings.graceMs);
+    const over = [...seen].filter(
+      ([, { sinceMs }]) => nowMs - sinceMs >= settings.leaseMs + settings.graceMs - LOOKS_MS,
+    );
     let lost = 0;
     for (let from = 0; from < over.length; from += settings.batch) {
       const ends = over

@@ -42,6 +42,9 @@ export interface Sequencer {
 /** Batches of ends and heartbeats: enough to share a transaction, few enough to answer soon. */
 const BATCH_MOST = 1_000;
 
+/** Runs of one moment are chosen together. */
+const MOMENT_MS = 20;
+
 /** What a heartbeat says of its server is stored this often: for the brownout and for people that is soon enough. */
 const STORE_EVERY_MS = 2_000;
 
@@ -53,6 +56,19 @@ export function makeSequencer(parts: SequencerParts & { clock: Clock; wake: () =
   const reclaim = makeReclaim(parts);
   const orders = new Set<Promise<void>>();
   const storedMs = new Map<string, number>();
+
+  // Runs that are open before their time: choose again then. One for each moment.
+  const moments = new Set<number>();
+  function wakeIn(inMs: number): void {
+    const atMs = Math.ceil((clock.monotonicMs() + inMs) / MOMENT_MS) * MOMENT_MS;
+    if (moments.has(atMs)) return;
+    moments.add(atMs);
+    void clock.wait(atMs - clock.monotonicMs()).then(() => {
+      moments.delete(atMs);
+      chooser.lookWhole();
+      wake();
+    });
+  }
 
   const renewals = makeBatcher<Beat & { runs: Heartbeat['runs'] }, { lost: number[]; cancelled: number[] }>(
     async (beats) => {
@@ -95,9 +111,16 @@ export function makeSequencer(parts: SequencerParts & { clock: Clock; wake: () =
     },
     forget: (server) => ledger.forget(server),
     async tick(signal) {
-      const ticked = await runTicks(parts, signal);
+      const ticked = await runTicks(
+        parts,
+        ({ runs, startsInMs }) => {
+          for (const inMs of startsInMs) wakeIn(inMs);
+          if (runs > 0) wake();
+        },
+        signal,
+      );
       const opened = await admitWaiting(parts);
-      if (ticked.runs + opened > 0) wake();
+      if (opened > 0) wake();
       return { ...ticked, opened };
     },
     async choose(signal) {
@@ -112,7 +135,11 @@ export function makeSequencer(parts: SequencerParts & { clock: Clock; wake: () =
         void order.finally(() => orders.delete(order));
       }
     },
-    reclaim,
+    async reclaim() {
+      const looked = await reclaim();
+      if (looked.lost > 0) wake();
+      return looked;
+    },
     wake,
     async idle() {
       while (orders.size > 0) await Promise.allSettled(orders);

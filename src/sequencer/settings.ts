@@ -9,6 +9,8 @@ export interface SequencerSettings {
   freshMs: number;
   /** Rows that one transaction claims: large enough that its cost is shared, small enough that others wait little. */
   batch: number;
+  /** Ticks are made so long before they are due, so that what is due at one moment only needs to be given to servers then. */
+  aheadMs: number;
   /** Runs of one site that may be open (in the order of service, leased or running) at once. */
   siteMost: number;
   /** A refused run waits this long, and after so many refusals it counts as failed. */
@@ -32,6 +34,7 @@ export const DEFAULT_SETTINGS: SequencerSettings = {
   graceMs: 5_000,
   freshMs: 4_000,
   batch: 500,
+  aheadMs: 2_000,
   siteMost: 8,
   refusedPauseS: 2,
   refusalsMost: 10,

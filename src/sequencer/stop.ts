@@ -4,6 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Asker } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
 import { admit } from './admit.ts';
+import { settle } from './end.ts';
 import { type SequencerParts, taskSubject } from './parts.ts';
 import { taskProblems } from './problems.ts';
 import { readNext, type Schedule } from './schedule.ts';
@@ -17,12 +18,22 @@ const CANCEL_CALL_MS = 5_000;
 const LOOK_EVERY_MS = 200;
 
 /** Ends runs that wait, as cancelled. In the transaction that locked their tasks. */
-async function dropQueued(sql: Sql, { time }: SequencerParts, tasks: readonly string[], why: string): Promise<void> {
-  await sql.query(
-    `WITH gone AS (DELETE FROM run WHERE task = ANY($2) AND state = 'queued' RETURNING *)
-     INSERT INTO run_history (id, task, site, kind, due_at, state, attempt, enqueued_at, ended_at, why)
-     SELECT id, task, site, kind, due_at, 'cancelled', attempt, enqueued_at, ${NOW}, $3 FROM gone`,
+async function dropQueued(sql: Sql, parts: SequencerParts, tasks: readonly string[], why: string): Promise<void> {
+  const { time } = parts;
+  const open = await sql.query<{ site: string; costS: number }>(
+    `WITH gone AS (DELETE FROM run WHERE task = ANY($2) AND state = 'queued' RETURNING *),
+     kept AS (
+       INSERT INTO run_history (id, task, site, kind, due_at, state, attempt, enqueued_at, ended_at, why)
+       SELECT id, task, site, kind, due_at, 'cancelled', attempt, enqueued_at, ${NOW}, $3 FROM gone
+     )
+     SELECT site, cost_s AS "costS" FROM gone WHERE open`,
     [time.at(), [...tasks], why],
+  );
+  // Their site has not had what it was charged for.
+  await settle(
+    sql,
+    parts,
+    open.map(({ site, costS }) => ({ site, beyondS: -costS })),
   );
 }
 

@@ -17,6 +17,7 @@ interface DueTask extends Schedule {
   missed: 'latest' | 'none' | 'all';
   missedCap: number;
   dueAt: string;
+  /** The time at which the decision counts: now, or when it is due. */
   nowAt: string;
   brownout: number;
   /** A run of it that waits, and one that lives. */
@@ -79,12 +80,21 @@ export function decideTick(task: DueTask): { runs: NewRun[]; skips: NewSkip[]; n
   return { runs: [run(last)], skips: skip(due, ticks - 1, missedWhy(ticks - 1)), nextAt };
 }
 
-/** One batch. Returns how many tasks were due; fewer than the batch means that none is left. */
-export async function tickBatch(parts: SequencerParts): Promise<{ due: number; runs: number; skips: number }> {
+export interface Ticked {
+  /** Tasks that were due, or nearly; fewer than the batch means that none is left. */
+  due: number;
+  runs: number;
+  skips: number;
+  /** In how many milliseconds runs may start that may not yet. */
+  startsInMs: number[];
+}
+
+/** One batch. */
+export async function tickBatch(parts: SequencerParts): Promise<Ticked> {
   const { store, time, settings } = parts;
   return store.transaction(async (sql) => {
     const tasks = await claimDue(sql, parts);
-    if (tasks.length === 0) return { due: 0, runs: 0, skips: 0 };
+    if (tasks.length === 0) return { due: 0, runs: 0, skips: 0, startsInMs: [] };
     const decided = tasks.map((task) => ({ id: task.id, ...decideTick(task) }));
     const runs = decided.flatMap((one) => one.runs);
     const skips = decided.flatMap((one) => one.skips);
@@ -101,24 +111,30 @@ export async function tickBatch(parts: SequencerParts): Promise<{ due: number; r
       runs.map((run) => run.site),
       settings,
     );
-    return { due: tasks.length, runs: runs.length, skips: skips.length };
+    const startsInMs = [...new Set(tasks.map(({ inMs }) => Math.ceil(inMs)))].filter((inMs) => inMs > 0);
+    return { due: tasks.length, runs: runs.length, skips: skips.length, startsInMs };
   }, 'read committed');
 }
 
-function claimDue(sql: Sql, { time, settings }: SequencerParts): Promise<DueTask[]> {
-  return sql.query<DueTask>(
+function claimDue(sql: Sql, { time, settings }: SequencerParts): Promise<(DueTask & { inMs: number })[]> {
+  return sql.query<DueTask & { inMs: number }>(
     `SELECT task.id, task.site, task.class, task.every_s AS "everyS", task.offset_s AS "offsetS", task.cron, task.zone,
        task.when_due_running AS "whenDueRunning", task.missed, task.missed_cap AS "missedCap", task.next_at AS "dueAt",
-       ${NOW} AS "nowAt", (SELECT brownout FROM fleet_state) AS brownout,
+       greatest(${NOW}, task.next_at) AS "nowAt", extract(epoch FROM task.next_at - ${NOW})::float8 * 1000 AS "inMs", (SELECT brownout FROM fleet_state) AS brownout,
        pending.id AS pending, pending.why AS "pendingWhy", live.id AS live
      FROM task
-     LEFT JOIN run AS pending ON pending.task = task.id AND pending.state = 'queued'
-     LEFT JOIN LATERAL (SELECT id FROM run WHERE run.overlap_key = task.overlap_key AND run.open AND run.state <> 'queued') AS live ON true
-     WHERE task.next_at <= ${NOW}
+     -- Two looks into indexes for each; as joins they would depend on statistics, which a queue outruns.
+     LEFT JOIN LATERAL (SELECT id, why FROM run WHERE run.task = task.id AND run.state = 'queued' LIMIT 1) AS pending ON true
+     LEFT JOIN LATERAL (
+       SELECT id FROM run WHERE run.overlap_key = task.overlap_key AND run.open AND run.state <> 'queued' LIMIT 1
+     ) AS live ON true
+     WHERE task.next_at <= ${NOW} + make_interval(secs => $3)
+       -- Before its time only what then needs no decision.
+       AND (task.next_at <= ${NOW} OR (pending.id IS NULL AND live.id IS NULL))
        -- What makes up for every missed tick waits until it can.
        AND (task.missed <> 'all' OR (pending.id IS NULL AND (live.id IS NULL OR task.when_due_running = 'queue')))
      ORDER BY task.next_at LIMIT $2 FOR UPDATE OF task SKIP LOCKED`,
-    [time.at(), settings.batch],
+    [time.at(), settings.batch, settings.aheadMs / 1000],
   );
 }
 
@@ -132,8 +148,8 @@ export async function insertRuns(
   if (runs.length === 0) return [];
   const rows = await sql.query<{ id: number }>(
     `INSERT INTO run (task, site, pool, overlap_key, kind, due_at, class, enqueued_at, not_before, turn, cost_s, why)
-     SELECT task.id, task.site, site.pool, task.overlap_key, $2, new."dueAt", task.class, ${NOW}, ${NOW},
-       ${NOW} + make_interval(secs => ${renderWaitS('task.class')}), task.cost_s, new.why
+     SELECT task.id, task.site, site.pool, task.overlap_key, $2, new."dueAt", task.class, ${NOW}, greatest(${NOW}, new."dueAt"),
+       greatest(${NOW}, new."dueAt") + make_interval(secs => ${renderWaitS('task.class')}), task.cost_s, new.why
      FROM jsonb_to_recordset($3::jsonb) AS new (task text, "dueAt" timestamptz, why text)
      JOIN task ON task.id = new.task JOIN site ON site.id = task.site
      RETURNING id`,
@@ -153,18 +169,20 @@ export async function insertSkips(sql: Sql, at: Date | null, skips: readonly New
   );
 }
 
-/** All that is due now, batch after batch. */
+/** All that is due now or nearly, batch after batch. `onBatch` hears of each as it is stored. */
 export async function runTicks(
   parts: SequencerParts,
+  onBatch: (ticked: Ticked) => void,
   signal?: AbortSignal,
 ): Promise<{ due: number; runs: number; skips: number }> {
   const sum = { due: 0, runs: 0, skips: 0 };
   for (;;) {
     signal?.throwIfAborted();
-    const { due, runs, skips } = await tickBatch(parts);
-    sum.due += due;
-    sum.runs += runs;
-    sum.skips += skips;
-    if (due < parts.settings.batch) return sum;
+    const ticked = await tickBatch(parts);
+    sum.due += ticked.due;
+    sum.runs += ticked.runs;
+    sum.skips += ticked.skips;
+    onBatch(ticked);
+    if (ticked.due < parts.settings.batch) return sum;
   }
 }

@@ -62,11 +62,17 @@ async function removeLeftovers(parent: string): Promise<void> {
   }
 }
 
+/** For tests that never outlive the server: nothing waits for the disk. */
+const FOR_TESTS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', shared_buffers: '64MB' };
+
 /**
- * Starts a server below `parent` (the system's temporary directory unless told). Durability is off: it is for tests
- * that never outlive the server. The server also stops when this process dies without calling `stop`.
+ * Starts a server below `parent` (the system's temporary directory unless told). Durability is off unless `settings` say
+ * otherwise. The server also stops when this process dies without calling `stop`.
  */
-export async function startTestPostgres(parent: string = tmpdir()): Promise<TestPostgres> {
+export async function startTestPostgres(
+  parent: string = tmpdir(),
+  chosen: Readonly<Record<string, string>> = FOR_TESTS,
+): Promise<TestPostgres> {
   const programs = (await findPrograms()) ?? (await install());
   await removeLeftovers(parent);
   const user = await readServerUser();
@@ -84,11 +90,8 @@ export async function startTestPostgres(parent: string = tmpdir()): Promise<Test
   const settings = {
     listen_addresses: '',
     unix_socket_directories: dir,
-    fsync: 'off',
-    synchronous_commit: 'off',
-    full_page_writes: 'off',
     max_connections: '200',
-    shared_buffers: '64MB',
+    ...chosen,
   };
   const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   // Its parent is a shell that ends the server when the pipe from this process closes, in whichever way we die.

@@ -9,7 +9,7 @@ import { runSeed, type Verdict } from './run-seed.ts';
 /** Empties what a seed leaves behind. */
 export async function emptyStore(store: Store): Promise<void> {
   await store.query(
-    'TRUNCATE task, run, run_history, run_server, site_share, hostname, site, node, pool, server, event, alert RESTART IDENTITY CASCADE',
+    'TRUNCATE task, run, run_next, run_history, run_server, site_share, hostname, site, node, pool, server, event, alert RESTART IDENTITY CASCADE',
   );
   await store.query('UPDATE fleet_state SET virtual_time = 0, brownout = 0, wish = 0, stale_ends = 0');
 }

@@ -68,9 +68,6 @@ CREATE TABLE run (
   not_before timestamptz NOT NULL,
   -- The order within its site: when it was queued, later by what its class yields.
   turn timestamptz NOT NULL,
-  -- The order among sites (see admit.ts): virtual start, and the same later by what its class yields.
-  tag float8,
-  rank float8,
   cost_s float8 NOT NULL,
   epoch bigint,
   server text,
@@ -83,16 +80,29 @@ CREATE TABLE run (
   -- The last decision about it, as a sentence.
   why text NOT NULL,
   UNIQUE (task, due_at),
-  CHECK (state = 'queued' OR (open AND epoch IS NOT NULL AND server IS NOT NULL AND node IS NOT NULL AND lease_until IS NOT NULL)),
-  CHECK (NOT open OR rank IS NOT NULL)
-) WITH (fillfactor = 50);
+  CHECK (state = 'queued' OR (open AND epoch IS NOT NULL AND server IS NOT NULL AND node IS NOT NULL AND lease_until IS NOT NULL))
+-- Room for the versions that opening and leasing write, so that a lease stays on its page and writes no index.
+) WITH (fillfactor = 35);
+-- No index speaks of a run's state or its lease but the one of the few that wait: giving a lease writes as little as can be.
 -- At most one of an overlap key is open, hence at most one is leased or running.
 CREATE UNIQUE INDEX run_overlap ON run (overlap_key) WHERE open;
--- One pending run a task: a backlog is bounded by the number of tasks.
-CREATE UNIQUE INDEX run_pending ON run (task) WHERE state = 'queued';
-CREATE INDEX run_order ON run (pool, rank) WHERE state = 'queued' AND open;
 CREATE INDEX run_waiting ON run (site, turn) WHERE NOT open;
 CREATE INDEX run_open ON run (site) WHERE open;
+
+-- The order of service: what is open and waits for a server. Apart from `run` so that leaving it is no more than a deletion; an
+-- entry whose run is gone is passed over and goes with it.
+CREATE TABLE run_next (
+  run bigint NOT NULL,
+  pool text NOT NULL,
+  site text NOT NULL,
+  class text NOT NULL,
+  cost_s float8 NOT NULL,
+  not_before timestamptz NOT NULL,
+  -- The order among sites (see admit.ts): virtual start, and the same later by what its class yields.
+  tag float8 NOT NULL,
+  rank float8 NOT NULL
+);
+CREATE INDEX run_next_order ON run_next (pool, rank);
 
 -- What a site has had of the workers, in virtual time; and its share of them.
 CREATE TABLE site_share (
