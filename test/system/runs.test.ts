@@ -359,7 +359,7 @@ void describe('runs in a real node', () => {
       await real.drain();
       const { processes, killed } = await real.judge();
       process.stdout.write(`    ${processes} processes, ${killed} of them killed\n`);
-      assert.ok(processes > 50 && killed >= 2);
+      assert.ok(processes > 50 && killed >= 1);
     });
   });
 });

@@ -1,5 +1,5 @@
-// Tells the controller how runs ended, until it has taken note. Batches make themselves: what ends while one report is
-// under way goes with the next.
+// Tells the controller how runs ended, until it has taken note. What ends while one report is under way, or right after
+// it, goes with the next.
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { ControllerContract } from '../../protocol/contract.ts';
