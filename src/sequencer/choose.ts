@@ -80,15 +80,28 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
       });
       if (wishes.length === 0) return [];
 
-      const result = await store.transaction(async (sql) => {
+      // Taken from the ledger before the leases are stored: another batch may be under way.
+      let reserved: readonly Placed[] = [];
+      const reserve = (placed: readonly Placed[]): void => {
+        for (const { server } of reserved) ledger.gave(server, -1);
+        for (const { server } of placed) ledger.gave(server, 1);
+        reserved = placed;
+      };
+      const work = async (sql: Sql) => {
+        reserve([]);
         const runs = await claimOpen(sql, parts.time, wishes);
         const placed = place(runs, pools, servers, { settings, random });
+        reserve(placed);
         const leases = await lease(sql, parts, placed);
         const reached = Math.max(...placed.map(({ run }) => run.tag), -1);
         if (reached >= 0)
           await sql.query('UPDATE fleet_state SET virtual_time = $1 WHERE virtual_time < $1', [reached]);
         return { runs, placed, leases, reached };
-      }, 'read committed');
+      };
+      const result = await store.transaction(work, 'read committed').catch((thrown: unknown) => {
+        reserve([]);
+        throw thrown;
+      });
 
       if (whole) wholeAtMs = clock.monotonicMs();
       for (const { pool, most } of wishes) {
@@ -98,7 +111,8 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
       }
       for (const { run } of result.placed) floors.set(run.pool, Math.min(result.reached, run.rank));
       const beats = new Map([...servers].map(([name, { beat }]) => [name, beat]));
-      for (const one of result.leases) ledger.gave(one.server, 1);
+      const leased = new Set(result.leases.map(({ id }) => id));
+      for (const { run, server } of result.placed) if (!leased.has(run.id)) ledger.gave(server, -1);
       return result.leases.map((one) => ({ ...one, beat: beats.get(one.server) ?? '' }));
     },
   };
