@@ -48,9 +48,12 @@ import { makePoolScale } from './pools/scale.ts';
 import { listNodes } from './pools/store.ts';
 import type { AgentPort } from './protocol/agent-port.ts';
 import { readAlertChannels } from './sequencer/alert-channels.ts';
+import { makeTaskChecks } from './sequencer/doctor.ts';
+import { makeFleetRoutes } from './sequencer/fleet-routes.ts';
 import { CHOOSE_LOOP, makeSequencerLoops } from './sequencer/loops.ts';
 import { taskSubject } from './sequencer/parts.ts';
-import { makeSequencerRoutes } from './sequencer/routes.ts';
+import { makeTaskRoutes } from './sequencer/routes.ts';
+import { countRunsOn } from './sequencer/run-store.ts';
 import { makeSequencer, type Sequencer } from './sequencer/sequencer.ts';
 import { DEFAULT_SETTINGS } from './sequencer/settings.ts';
 import { addMissingTasks, makeSiteTasks } from './sequencer/site-tasks.ts';
@@ -174,6 +177,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     ...common,
     syncEdges,
     wakeHeal,
+    countRuns: (sql, node) => countRunsOn(sql, node),
     countSites: async (sql, pool) => (await countSitesByPool(sql)).get(pool) ?? 0,
     async readFingerprint(sql: Sql, app: string, number: number) {
       const image = await readImage(sql, app, number);
@@ -292,9 +296,10 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   for (const { watch } of [databases, caches])
     loops.add({ ...watch, runOnce: whenUp((signal) => watch.runOnce(signal)) });
 
+  const channels = readAlertChannels(deployment, options.environment);
   const sequencerLoops = makeSequencerLoops({
     sequencer,
-    channels: readAlertChannels(deployment, options.environment),
+    channels,
     addMissingTasks: () => addMissingTasks(sequencer.parts, sites.appNames(), readTasks),
     whenUp,
   });
@@ -325,7 +330,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
         const [nodes, edges] = [await listNodes(store, { server }), await listEdges(store)];
         return {
           server,
-          nodes: nodes.flatMap(({ name, pool, address, state: nodeState }) =>
+          nodes: nodes.flatMap(({ name, sitesOf: pool, address, state: nodeState }) =>
             address === null ? [] : [{ name, pool, address, wanted: nodeState !== 'draining' }],
           ),
           trustedProxies: edges.flatMap((one) => (one.address === null ? [] : [`${one.address}/32`])),
@@ -346,10 +351,11 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       makeDatabaseRoutes({ store, databases }),
       makeCacheRoutes({ store, caches }),
       makeSiteRoutes(sites),
-      makeSequencerRoutes(sequencer),
+      makeTaskRoutes(sequencer),
+      makeFleetRoutes(sequencer),
       makeDeploymentRoutes(whole),
     ],
-    checks: makeDoctorChecks(whole),
+    checks: [...makeDoctorChecks(whole), ...makeTaskChecks(store, channels)],
     parts: { images, pools, sites, edge, deployment: whole },
     databases,
     caches,

@@ -76,7 +76,11 @@ async function run(): Promise<void> {
   const runs = makeRuns({
     journal: await openJournal(join(dataDir, 'runs', 'journal')),
     ...{ watcher, fleet, controller, clock, log },
-    nodes: () => follower.current()?.nodes.map(({ name }) => name) ?? [],
+    nodes: () =>
+      follower
+        .current()
+        ?.nodes.filter(({ wanted }) => wanted)
+        .map(({ name }) => name) ?? [],
     slots: readCount(values['run-slots']),
     countsOom: hasUnifiedControllers(),
   });

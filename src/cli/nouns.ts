@@ -28,6 +28,11 @@ const age = (nowMs: number, name = 'createdAt'): Column<Row> => ({
   title: 'age',
   cell: (row) => renderAge(row[name] as string | null, nowMs),
 });
+/** A time to the second. */
+const time = (title: string, name = title): Column<Row> => ({
+  title,
+  cell: (row) => toCell(row[name]).replace(/\.\d+Z$/, 'Z'),
+});
 /** What an operation waits for, or why it failed. */
 const about: Column<Row> = {
   title: 'about',
@@ -39,7 +44,7 @@ const about: Column<Row> = {
 
 /** Runs in a list: of all tasks, or the history of one. */
 export const runColumns = (nowMs: number): Column<Row>[] => [
-  ...[field('id'), field('task'), field('state'), field('due', 'dueAt'), field('attempt'), field('server')],
+  ...[field('id'), field('task'), field('state'), time('due', 'dueAt'), field('attempt'), field('node')],
   { title: 'took', cell: ({ startedAt, endedAt }) => renderTook(startedAt, endedAt ?? nowMs) },
   field('reason'),
 ];
@@ -64,7 +69,7 @@ export const nouns: readonly Noun[] = [
     path: '/v1/pools',
     key: 'name',
     columns: (nowMs) => [
-      ...[field('name'), field('state'), field('app'), field('image', 'imageNumber')],
+      ...[field('name'), field('state'), field('app'), field('role'), field('image', 'imageNumber')],
       ...[field('wanted'), field('ready'), field('sites'), age(nowMs)],
     ],
   },
@@ -129,7 +134,7 @@ export const nouns: readonly Noun[] = [
     key: 'name',
     filters: ['site', 'name', 'class', 'attention', 'paused'],
     columns: () => [
-      ...[field('name'), field('state'), field('schedule'), field('class'), field('next', 'nextAt')],
+      ...[field('name'), field('state'), field('schedule'), field('class'), time('next', 'nextAt')],
       { title: 'attention', cell: (row) => toCell((row.attention as { sentence: string } | null)?.sentence) },
     ],
   },
@@ -139,6 +144,25 @@ export const nouns: readonly Noun[] = [
     path: '/v1/runs',
     key: 'id',
     columns: (nowMs) => [...runColumns(nowMs)],
+  },
+  {
+    noun: 'alert',
+    summary: 'Alerts: what people should know, told once for each cause',
+    path: '/v1/alerts',
+    key: 'id',
+    queries: { open: 'true: those that are not over' },
+    listOnly: true,
+    columns: (nowMs) => [
+      ...[field('id'), age(nowMs, 'raisedAt'), field('sentence')],
+      ...[field('told by', 'toldBy'), time('over', 'overAt')],
+    ],
+  },
+  {
+    noun: 'share',
+    summary: "Shares: how many runs a site's tasks may have at once, and their weight",
+    path: '/v1/shares',
+    key: 'site',
+    columns: () => [field('site'), field('runs', 'mostRuns'), field('weight'), field('open'), field('waiting')],
   },
   {
     noun: 'operation',

@@ -10,6 +10,7 @@ import {
   addOperationVerbs,
   addPoolVerbs,
   addServiceVerbs,
+  addShareVerbs,
   addSiteVerbs,
   addTaskVerbs,
   addTokenVerbs,
@@ -68,6 +69,7 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   addServiceVerbs(group('database'), run);
   addServiceVerbs(group('cache'), run);
   addTaskVerbs(group('task'), run);
+  addShareVerbs(group('share'), run);
   addOperationVerbs(group('operation'), group('event'), run);
   addTokenVerbs(group('token'), run);
   addHelpers(root, run);

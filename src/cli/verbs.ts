@@ -17,6 +17,13 @@ export function positive(text: string): number {
   return value;
 }
 
+/** Parses a number above 0. */
+function aboveZero(text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new InvalidArgumentError('It must be a number above 0.');
+  return value;
+}
+
 const natural = (text: string): number => (text === '0' ? 0 : positive(text));
 const collect = (value: string, before: string[] = []): string[] => [...before, value];
 const enc = encodeURIComponent;
@@ -70,20 +77,36 @@ export function addSiteVerbs(site: Command, run: Run): void {
     );
 }
 
+interface NewPoolOptions {
+  app?: string;
+  role?: string;
+  for?: string;
+  size?: number;
+  maxSites?: number;
+  nodeMemory?: number;
+}
+
 /** Pools, their nodes, and the images they are made from. */
 export function addPoolVerbs(pool: Command, node: Command, image: Command, run: Run): void {
   pool
     .command('create')
     .description('create a pool from the newest image of an app')
     .argument('<name>')
-    .requiredOption('--app <app>', 'which app')
+    .option('--app <app>', 'which app')
+    .addOption(
+      new Option(
+        '--role <role>',
+        'worker: runs the tasks of another pool and takes no visitors; default: serving',
+      ).choices(['serving', 'worker']),
+    )
+    .option('--for <pool>', 'of workers: whose tasks (default: the only pool of the app)')
     .option('--size <nodes>', 'how many nodes', positive)
     .option('--max-sites <n>', 'how many sites may live on it', positive)
     .option('--node-memory <MiB>', 'what a node is expected to use, for placement', positive)
     .action(
-      run<{ app: string; size?: number; maxSites?: number; nodeMemory?: number }>((cli, options, [name]) => {
-        const { app, size, maxSites, nodeMemory } = options;
-        const body = { name, app, size, maxSites, nodeMemoryMb: nodeMemory };
+      run<NewPoolOptions>((cli, options, [name]) => {
+        const { app, role, for: worksFor, size, maxSites, nodeMemory } = options;
+        const body = { name, app, role, worksFor, size, maxSites, nodeMemoryMb: nodeMemory };
         return runChange(cli, { method: 'POST', path: '/v1/pools', body });
       }),
     );
@@ -266,6 +289,25 @@ export function addTaskVerbs(task: Command, run: Run): void {
     .action(
       run<{ run?: number; follow?: true }>(async (cli, options, [name = '']) =>
         (await load()).runTaskLogs(cli, name, options),
+      ),
+    );
+}
+
+/** set. */
+export function addShareVerbs(share: Command, run: Run): void {
+  share
+    .command('set')
+    .description("change how many runs a site's tasks may have at once, and their weight")
+    .argument('<site>')
+    .option('--runs <n>', 'at once; 0: as many as any site', natural)
+    .option('--weight <n>', 'one with 2 gets twice what one with 1 gets, when both are busy', aboveZero)
+    .action(
+      run<{ runs?: number; weight?: number }>((cli, { runs, weight }, [site = '']) =>
+        runChange(cli, {
+          method: 'PATCH',
+          path: `/v1/shares/${enc(site)}`,
+          body: { mostRuns: runs === 0 ? null : runs, weight },
+        }),
       ),
     );
 }

@@ -62,7 +62,7 @@ export async function findOrphans(
   compare(
     'volume',
     ofKind(volumes, 'content'),
-    pools.map((pool) => ready({ ...pool, name: contentVolume(pool.name) })),
+    pools.filter(({ worksFor }) => worksFor === null).map((pool) => ready({ ...pool, name: contentVolume(pool.name) })),
   );
 
   const compareService = async (

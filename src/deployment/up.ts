@@ -15,7 +15,7 @@ import {
 } from '../platform/operations/operation.ts';
 import { askerOf, runChild } from '../platform/operations/run-child.ts';
 import type { Sql } from '../platform/store.ts';
-import { startPoolCreate } from '../pools/create.ts';
+import { newPoolSchema, startPoolCreate } from '../pools/create.ts';
 import { poolLock } from '../pools/parts.ts';
 import { listNodes, listPools, type NodeRow, readPool } from '../pools/store.ts';
 import { waitUntilServing } from '../pools/wait.ts';
@@ -164,7 +164,7 @@ async function ensurePool(parts: DeploymentParts, app: string, ctx: StepContext)
   const existing = await readPool(parts.store, app);
   if (existing?.state === 'ready') return;
   await ensureFresh(parts.images, app, ctx);
-  const wish = { name: app, app, size: FIRST_POOL_SIZE, maxSites: 250, nodeMemoryMb: 512 };
+  const wish = newPoolSchema.parse({ name: app, app, size: FIRST_POOL_SIZE });
   const begin = (sql: Sql) => startPoolCreate(parts.pools, sql, wish, askerOf(ctx));
   await runChild(parts, { kind: 'pool.create', lock: poolLock(app), begin }, ctx.signal);
 }

@@ -17,12 +17,19 @@ export async function readEdgeDocument(store: Store, trustedProxies: readonly st
   return edgeDocument.parse({
     version,
     trustedProxies: [...trustedProxies],
-    pools: pools.map((pool) => ({
-      name: pool.name,
-      servers: nodes
-        .filter((node) => node.pool === pool.name && node.atEdge && node.address !== null)
-        .map((node) => ({ name: node.name, address: node.address, port: NODE_PORT, drain: node.state === 'draining' })),
-    })),
+    pools: pools
+      .filter(({ worksFor }) => worksFor === null)
+      .map((pool) => ({
+        name: pool.name,
+        servers: nodes
+          .filter((node) => node.pool === pool.name && node.atEdge && node.address !== null)
+          .map((node) => ({
+            name: node.name,
+            address: node.address,
+            port: NODE_PORT,
+            drain: node.state === 'draining',
+          })),
+      })),
     hosts: sites.filter(standsOnNodes).flatMap((site) =>
       site.hosts.map((host) => ({
         host,

@@ -71,7 +71,7 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
           const prepared = await agents.call(
             node.server,
             'pool.prepare',
-            { pool: poolName },
+            { pool: node.sitesOf },
             { timeoutMs: AGENT_CALL_MS, signal },
           );
           await fleet.instances.ensure(
@@ -90,7 +90,7 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
                   readonly: true,
                   shift: true,
                 },
-                content: { kind: 'volume', volume: contentVolume(poolName), path: '/srv/content' },
+                content: { kind: 'volume', volume: contentVolume(node.sitesOf), path: '/srv/content' },
               },
               start: true,
             },

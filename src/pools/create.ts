@@ -1,5 +1,6 @@
 // Makes a pool: a volume for uploads, then its nodes, until all of them serve.
 import { z } from 'zod';
+import { commonProblems } from '../lib/errors.ts';
 import type { Asker, Operation } from '../platform/operations/operation.ts';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
@@ -8,15 +9,29 @@ import { assertMemory } from '../servers/room.ts';
 import { AGENT_CALL_MS, contentVolume, type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
 import { startMissing, startRemoval } from './start-nodes.ts';
-import { deletePool, insertPool, listNodes, readPool, storePoolState, storePoolWanted } from './store.ts';
+import {
+  deletePool,
+  insertPool,
+  listNodes,
+  listPools,
+  type PoolRow,
+  readPool,
+  storePoolState,
+  storePoolWanted,
+} from './store.ts';
 import { waitUntilServing } from './wait.ts';
 
 /** What a person says of a new pool. */
-export const newPoolSchema = z.object({
+export const newPoolSchema = z.strictObject({
   name: z
     .string()
     .regex(/^[a-z][a-z0-9-]{0,38}$/, 'must be a-z, 0-9 and "-", begin with a letter, 39 characters at most'),
-  app: z.string(),
+  /** Of a worker pool it may be left out when `worksFor` is given. */
+  app: z.string().optional(),
+  /** `worker`: its nodes run the tasks of another pool's sites and take no visitors. */
+  role: z.enum(['serving', 'worker']).default('serving'),
+  /** Of a worker pool: whose tasks. Default: the only pool of the app. */
+  worksFor: z.string().optional(),
   size: z.int().min(1).max(100).default(2),
   /** Sites that may live on it. */
   maxSites: z.int().min(1).max(2000).default(250),
@@ -31,13 +46,17 @@ type Params = z.infer<typeof paramsSchema>;
 /** Stores the new pool and begins `pool.create`, in the caller's transaction. */
 export async function startPoolCreate(parts: PoolParts, sql: Sql, wish: NewPool, who: Asker): Promise<Operation> {
   if ((await readPool(sql, wish.name)) !== undefined) throw poolProblems.make('taken', { pool: wish.name });
-  const image = await parts.readNewestImage(sql, wish.app);
+  const served = await readServed(sql, wish);
+  const app = served?.app ?? wish.app ?? '';
+  // The very image of those that it works for, so that a task finds the same programs.
+  const imageNumber = served?.imageNumber ?? (await parts.readNewestImage(sql, app)).number;
   await assertMemory(sql, { memoryMb: wish.nodeMemoryMb, count: wish.size });
   await insertPool(sql, {
     name: wish.name,
-    app: wish.app,
+    app,
     kind: 'shared',
-    imageNumber: image.number,
+    worksFor: served?.name ?? null,
+    imageNumber,
     wanted: wish.size,
     maxSites: wish.maxSites,
     nodeMemoryMb: wish.nodeMemoryMb,
@@ -45,9 +64,38 @@ export async function startPoolCreate(parts: PoolParts, sql: Sql, wish: NewPool,
   return parts.operations.start(sql, 'pool.create', { pool: wish.name }, who);
 }
 
+/** The pool that a worker pool is to work for; undefined for one that serves. */
+async function readServed(sql: Sql, wish: NewPool): Promise<PoolRow | undefined> {
+  const bad = (why: string) => commonProblems.make('invalid-input', { where: 'worksFor', why });
+  const pools = await listPools(sql);
+  if (wish.role === 'serving') {
+    if (wish.worksFor !== undefined) throw bad('only a pool with the role worker works for another');
+    if (wish.app === undefined) throw commonProblems.make('invalid-input', { where: 'app', why: 'name the app' });
+    return undefined;
+  }
+  const may = pools.filter(
+    (pool) =>
+      pool.worksFor === null && (wish.worksFor ?? pool.name) === pool.name && (wish.app ?? pool.app) === pool.app,
+  );
+  const [served] = may;
+  if (served === undefined)
+    throw bad(
+      `there is no serving pool ${wish.worksFor ?? ''}${wish.app === undefined ? '' : ` of the app ${wish.app}`}`.replace(
+        '  ',
+        ' ',
+      ),
+    );
+  if (may.length > 1) throw bad(`say which: ${may.map(({ name }) => name).join(', ')}`);
+  if (served.state !== 'ready') throw poolProblems.make('not-ready', { pool: served.name, state: served.state });
+  const other = pools.find((pool) => pool.worksFor === served.name);
+  if (other !== undefined) throw poolProblems.make('has-workers', { pool: served.name, workers: other.name });
+  return served;
+}
+
 /** The operation `pool.create`. */
 export function makePoolCreate(parts: PoolParts): OperationKind<Params> {
   const { store, fleet, events } = parts;
+  const isWorker = async (pool: string): Promise<boolean> => (await readPool(store, pool))?.worksFor != null;
   return makeOperation<Params>({
     kind: 'pool.create',
     params: paramsSchema,
@@ -58,6 +106,8 @@ export function makePoolCreate(parts: PoolParts): OperationKind<Params> {
         name: 'volume',
         timeoutMs: 60_000,
         async do({ signal }) {
+          // Workers have the uploads of those that they work for.
+          if (await isWorker(pool)) return;
           if ((await fleet.volumes.read(contentVolume(pool), { signal })) !== undefined) return;
           await fleet.volumes.create(
             { name: contentVolume(pool), labels: { kind: 'content', pool }, shifted: true },
@@ -65,7 +115,7 @@ export function makePoolCreate(parts: PoolParts): OperationKind<Params> {
           );
         },
         async undo({ signal }) {
-          await fleet.volumes.delete(contentVolume(pool), { signal });
+          if (!(await isWorker(pool))) await fleet.volumes.delete(contentVolume(pool), { signal });
           await changeConfig(store, async (sql) => {
             await deletePool(sql, pool);
           });

@@ -7,7 +7,7 @@ import { changeConfig, takeConfigVersion } from '../servers/config-clock.ts';
 import { removeAllNodes, removeDirectories } from './create.ts';
 import { BACKUPS_PATH, contentVolume, type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
-import { deletePool, listNodes, readPool, storePoolState, storePoolWanted } from './store.ts';
+import { deletePool, listNodes, listPools, readPool, storePoolState, storePoolWanted } from './store.ts';
 
 const paramsSchema = z.object({ pool: z.string(), deleteBackups: z.boolean(), before: z.int() });
 type Params = z.infer<typeof paramsSchema>;
@@ -25,6 +25,8 @@ export async function startPoolDelete(
   if (pool === undefined) throw commonProblems.make('not-found', { noun: 'pool', name });
   const sites = await parts.countSites(sql, name);
   if (sites > 0) throw poolProblems.make('in-use', { pool: name, sites });
+  const workers = (await listPools(sql)).find((one) => one.worksFor === name);
+  if (workers !== undefined) throw poolProblems.make('has-workers', { pool: name, workers: workers.name });
   const operation = await parts.operations.start(
     sql,
     'pool.delete',
@@ -38,7 +40,9 @@ export async function startPoolDelete(
 /** The operation `pool.delete`. */
 export function makePoolDelete(parts: PoolParts): OperationKind<Params> {
   const { store, fleet, events } = parts;
+  /** True of workers as well, which have none of their own. */
   const isVolumeGone = async (pool: string, signal: AbortSignal): Promise<boolean> =>
+    (await readPool(store, pool))?.worksFor != null ||
     (await fleet.volumes.read(contentVolume(pool), { signal })) === undefined;
   return makeOperation<Params>({
     kind: 'pool.delete',
@@ -73,7 +77,9 @@ export function makePoolDelete(parts: PoolParts): OperationKind<Params> {
       {
         name: 'volume',
         timeoutMs: 60_000,
-        do: ({ signal }) => fleet.volumes.delete(contentVolume(pool), { signal }),
+        async do({ signal }) {
+          if (!(await isVolumeGone(pool, signal))) await fleet.volumes.delete(contentVolume(pool), { signal });
+        },
       },
       { name: 'directories', timeoutMs: 60_000, do: ({ signal }) => removeDirectories(parts, pool, signal) },
       {

@@ -25,6 +25,8 @@ export interface PoolParts {
   syncEdges(signal: AbortSignal): Promise<{ leaving: string[] }>;
   /** Looks for work in the heal loop soon. */
   wakeHeal(): void;
+  /** How many runs of tasks a node has. */
+  countRuns(sql: Sql, node: string): Promise<number>;
   /** How many sites live on a pool. */
   countSites(sql: Sql, pool: string): Promise<number>;
 }

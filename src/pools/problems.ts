@@ -14,6 +14,12 @@ export const poolProblems = makeCatalogue('pool', {
     detail: (a: { pool: string; sites: number }) => `${a.sites} sites live on the pool ${a.pool}.`,
     todo: () => 'Delete them first (`espalier site list`); archived ones count until they are purged.',
   },
+  'has-workers': {
+    status: 409,
+    title: 'The pool has workers',
+    detail: (a: { pool: string; workers: string }) => `The pool ${a.workers} works for ${a.pool}.`,
+    todo: (a) => `Change its size with \`espalier pool scale ${a.workers} N\`, or delete it first.`,
+  },
   'holds-backups': {
     status: 409,
     title: 'The pool holds final backups',

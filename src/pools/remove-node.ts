@@ -1,4 +1,4 @@
-// Takes one node away: no new visitors, the requests under way end, then the container goes. With `force` (a node that
+// Takes one node away: no new visitors, the requests and the runs of tasks under way end, then the container goes. With `force` (a node that
 // is dead already) nothing is waited for. Never undone: a node that began to leave leaves, and the heal loop makes another.
 import { z } from 'zod';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
@@ -13,6 +13,8 @@ type Params = z.infer<typeof paramsSchema>;
 /** Longest wait for requests under way. */
 const DRAIN_MS = 60_000;
 const DRAIN_POLL_MS = 250;
+/** Longest wait for runs of tasks; beyond it they are killed with the node, and tried again elsewhere as their tasks say. */
+const RUNS_MS = 120_000;
 
 /** The operation `node.remove`. */
 export function makeNodeRemove(parts: PoolParts): OperationKind<Params> {
@@ -37,6 +39,25 @@ export function makeNodeRemove(parts: PoolParts): OperationKind<Params> {
         async do({ signal }) {
           await leave(name, !force, why);
           await parts.syncEdges(signal);
+          // From now on its agent takes no more runs for it.
+          await tellServer(parts, (await readNode(store, name))?.server, signal);
+        },
+      },
+      {
+        name: 'runs',
+        timeoutMs: RUNS_MS + 30_000,
+        async do({ signal, say }) {
+          const untilMs = parts.clock.monotonicMs() + (force ? 0 : RUNS_MS);
+          for (let told = false; ; told = true) {
+            const runs = await parts.countRuns(store, name);
+            if (runs === 0 || force) return;
+            if (parts.clock.monotonicMs() > untilMs) {
+              say(`${runs} runs of tasks were still under way after ${RUNS_MS / 1000} s; they end with the node`);
+              return;
+            }
+            if (!told) say(`waits for ${runs} runs of tasks`);
+            await parts.clock.wait(DRAIN_POLL_MS, signal);
+          }
         },
       },
       {

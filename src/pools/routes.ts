@@ -28,6 +28,8 @@ const poolSchema = z
     name: z.string(),
     app: z.string(),
     kind: z.enum(['shared', 'dedicated']),
+    role: z.enum(['serving', 'worker']),
+    worksFor: z.string().nullable().describe('Of workers: the pool whose tasks they run'),
     imageNumber: z.number(),
     wanted: z.number(),
     ready: z.number(),
@@ -72,6 +74,7 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
     return Promise.all(
       (await listPools(store)).map(async (pool) => ({
         ...pool,
+        role: pool.worksFor === null ? ('serving' as const) : ('worker' as const),
         ready: nodes.filter((node) => node.pool === pool.name && node.state === 'ready').length,
         sites: await parts.countSites(store, pool.name),
       })),

@@ -9,6 +9,8 @@ export interface PoolRow {
   name: string;
   app: string;
   kind: 'shared' | 'dedicated';
+  /** The pool whose tasks its nodes run, taking no visitors; null of pools that serve. */
+  worksFor: string | null;
   imageNumber: number;
   wanted: number;
   maxSites: number;
@@ -20,6 +22,8 @@ export interface PoolRow {
 export interface NodeRow {
   name: string;
   pool: string;
+  /** The pool whose sites it has: its own, or the one that it works for. */
+  sitesOf: string;
   server: string | null;
   address: string | null;
   imageNumber: number;
@@ -33,9 +37,9 @@ export interface NodeRow {
   createdAt: string;
 }
 
-const POOL = `name, app, kind, image_number AS "imageNumber", wanted, max_sites AS "maxSites",
+const POOL = `name, app, kind, works_for AS "worksFor", image_number AS "imageNumber", wanted, max_sites AS "maxSites",
   node_memory_mb AS "nodeMemoryMb", state, created_at AS "createdAt"`;
-const NODE = `name, pool, server, address, image_number AS "imageNumber", state, at_edge AS "atEdge", reason, placement,
+const NODE = `name, pool, (SELECT coalesce(works_for, pool.name) FROM pool WHERE pool.name = node.pool) AS "sitesOf", server, address, image_number AS "imageNumber", state, at_edge AS "atEdge", reason, placement,
   state_since AS "stateSince", (extract(epoch from now() - state_since) * 1000)::float8 AS "stateAgeMs", created_at AS "createdAt"`;
 
 export function listPools(sql: Sql): Promise<PoolRow[]> {
@@ -48,12 +52,12 @@ export async function readPool(sql: Sql, name: string): Promise<PoolRow | undefi
 
 export async function insertPool(
   sql: Sql,
-  pool: Pick<PoolRow, 'name' | 'app' | 'kind' | 'imageNumber' | 'wanted' | 'maxSites' | 'nodeMemoryMb'>,
+  pool: Pick<PoolRow, 'name' | 'app' | 'kind' | 'worksFor' | 'imageNumber' | 'wanted' | 'maxSites' | 'nodeMemoryMb'>,
 ): Promise<void> {
   await sql.query(
-    `INSERT INTO pool (name, app, kind, image_number, wanted, max_sites, node_memory_mb, state)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, 'creating')`,
-    [pool.name, pool.app, pool.kind, pool.imageNumber, pool.wanted, pool.maxSites, pool.nodeMemoryMb],
+    `INSERT INTO pool (name, app, kind, works_for, image_number, wanted, max_sites, node_memory_mb, state)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'creating')`,
+    [pool.name, pool.app, pool.kind, pool.worksFor, pool.imageNumber, pool.wanted, pool.maxSites, pool.nodeMemoryMb],
   );
 }
 
@@ -76,11 +80,16 @@ export async function deletePool(sql: Sql, name: string): Promise<void> {
   await sql.query('DELETE FROM pool WHERE name = $1', [name]);
 }
 
-export function listNodes(sql: Sql, where: { pool?: string; server?: string } = {}): Promise<NodeRow[]> {
+export function listNodes(
+  sql: Sql,
+  where: { pool?: string; server?: string; sitesOf?: string } = {},
+): Promise<NodeRow[]> {
   return sql.query<NodeRow>(
     `SELECT ${NODE} FROM node
-     WHERE ($1::text IS NULL OR pool = $1) AND ($2::text IS NULL OR server = $2) ORDER BY pool, created_at, name`,
-    [where.pool ?? null, where.server ?? null],
+     WHERE ($1::text IS NULL OR pool = $1) AND ($2::text IS NULL OR server = $2)
+       AND ($3::text IS NULL OR pool IN (SELECT pool.name FROM pool WHERE coalesce(works_for, pool.name) = $3))
+     ORDER BY pool, created_at, name`,
+    [where.pool ?? null, where.server ?? null, where.sitesOf ?? null],
   );
 }
 

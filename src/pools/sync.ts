@@ -5,9 +5,9 @@ import { AGENT_CALL_MS, type PoolParts } from './parts.ts';
 import { poolProblems } from './problems.ts';
 import { listNodes } from './store.ts';
 
-/** Has the agents apply the pool's configuration everywhere; `pool.not-applied` (retryable) names the first node that has not. */
+/** Has the agents apply the pool's configuration everywhere, at its workers too; `pool.not-applied` (retryable) names the first node that has not. */
 export async function syncPool(parts: PoolParts, pool: string, signal: AbortSignal): Promise<void> {
-  const nodes = (await listNodes(parts.store, { pool })).filter((node) => node.server !== null);
+  const nodes = (await listNodes(parts.store, { sitesOf: pool })).filter((node) => node.server !== null);
   const servers = [...new Set(nodes.map((node) => node.server as string))];
   const answers = await Promise.all(
     servers.map((server) => parts.agents.call(server, 'pool.sync', { pool }, { timeoutMs: AGENT_CALL_MS, signal })),
@@ -27,14 +27,14 @@ export async function syncPool(parts: PoolParts, pool: string, signal: AbortSign
 /** The same for one node that is not ready yet. */
 export async function syncNode(
   parts: PoolParts,
-  node: { name: string; pool: string; server: string },
+  node: { name: string; sitesOf: string; server: string },
   signal: AbortSignal,
 ): Promise<void> {
   await parts.agents.call(node.server, 'server.sync', {}, { timeoutMs: AGENT_CALL_MS, signal });
   const answer = await parts.agents.call(
     node.server,
     'pool.sync',
-    { pool: node.pool },
+    { pool: node.sitesOf },
     { timeoutMs: AGENT_CALL_MS, signal },
   );
   const mine = answer.nodes.find((one) => one.node === node.name);

@@ -1,6 +1,6 @@
 // What people must know, told once for each cause until it is over: tasks that need attention, ticks that are overdue, brownout.
 // Level-triggered: what holds is compared with what is open. Wrong is a cause without its alert, or an alert nobody was told of.
-import type { Json } from '../platform/store.ts';
+import type { Sql } from '../platform/store.ts';
 import type { SequencerParts } from './parts.ts';
 import { NOW } from './time.ts';
 
@@ -12,7 +12,7 @@ export interface Alert {
   raisedAt: string;
 }
 
-/** A way to tell people. Throws when it failed; then all is told again later. */
+/** A way to tell people. Throws when it failed; then it is told again later. */
 export interface AlertChannel {
   readonly name: string;
   tell(alerts: readonly Alert[], signal: AbortSignal): Promise<void>;
@@ -44,11 +44,12 @@ export async function runAlerts(
   parts: SequencerParts,
   channels: readonly AlertChannel[],
   signal: AbortSignal,
-): Promise<{ raised: number; over: number; told: number } & Record<string, Json>> {
+): Promise<{ raised: number; over: number; told: number; failing: string[] }> {
   const { store, time, log } = parts;
   const raised = await store.query(
     `INSERT INTO alert (cause, subject, sentence, raised_at)
      SELECT DISTINCT ON (cause) cause, subject, sentence, ${NOW} FROM (${HOLDING}) AS holding
+     WHERE NOT EXISTS (SELECT FROM alert WHERE alert.cause = holding.cause AND alert.over_at IS NULL)
      ON CONFLICT (cause) WHERE over_at IS NULL DO NOTHING RETURNING id`,
     [time.at(), OVERDUE_S],
   );
@@ -56,23 +57,70 @@ export async function runAlerts(
     `UPDATE alert SET over_at = ${NOW} WHERE over_at IS NULL AND cause NOT IN (SELECT cause FROM (${HOLDING}) AS holding) RETURNING id`,
     [time.at(), OVERDUE_S],
   );
-  if (channels.length === 0) return { raised: raised.length, over: over.length, told: 0 };
-  const untold = await store.query<Alert>(
-    `UPDATE alert SET telling_until = ${NOW} + make_interval(secs => $2), attempts = attempts + 1
-     WHERE id IN (SELECT id FROM alert WHERE told_at IS NULL AND (telling_until IS NULL OR telling_until < ${NOW})
-       ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED)
-     RETURNING id, cause, sentence, raised_at AS "raisedAt"`,
-    [time.at(), TELLING_S, MOST_AT_ONCE],
+  const outcomes = await Promise.all(
+    channels.map(async (channel) => {
+      try {
+        return { told: await tellBy(parts, channel, signal), failing: [] };
+      } catch (thrown) {
+        log.warn({ err: thrown, channel: channel.name }, 'an alert could not be told; it is tried again');
+        return { told: 0, failing: [channel.name] };
+      }
+    }),
   );
-  if (untold.length === 0) return { raised: raised.length, over: over.length, told: 0 };
-  const answers = await Promise.allSettled(channels.map((channel) => channel.tell(untold, signal)));
-  const failed = channels.filter((_, index) => answers[index]?.status === 'rejected');
-  for (const [index, answer] of answers.entries())
-    if (answer.status === 'rejected')
-      log.warn({ err: answer.reason, channel: channels[index]?.name }, 'an alert could not be told');
-  // One way is enough to have told it; that the other failed is in the log.
-  if (failed.length === channels.length)
-    return { raised: raised.length, over: over.length, told: 0, failing: failed.map(({ name }) => name) };
-  await store.query(`UPDATE alert SET told_at = ${NOW} WHERE id = ANY($2)`, [time.at(), untold.map((one) => one.id)]);
-  return { raised: raised.length, over: over.length, told: untold.length };
+  return {
+    ...{ raised: raised.length, over: over.length, told: outcomes.reduce((sum, one) => sum + one.told, 0) },
+    failing: outcomes.flatMap(({ failing }) => failing),
+  };
+}
+
+/** Tells what is open and this channel has not told. Claimed first, so that two controllers do not tell it twice. */
+async function tellBy({ store, time }: SequencerParts, channel: AlertChannel, signal: AbortSignal): Promise<number> {
+  const untold = await store.query<Alert>(
+    `WITH claimed AS (
+       INSERT INTO alert_telling (alert, channel, telling_until)
+       SELECT alert.id, $2, ${NOW} + make_interval(secs => $3) FROM alert
+       LEFT JOIN alert_telling AS before ON before.alert = alert.id AND before.channel = $2
+       WHERE alert.over_at IS NULL AND (before.alert IS NULL OR (before.told_at IS NULL AND before.telling_until < ${NOW}))
+       ORDER BY alert.id LIMIT $4
+       ON CONFLICT (alert, channel) DO UPDATE SET telling_until = excluded.telling_until,
+         attempts = alert_telling.attempts + 1
+         WHERE alert_telling.told_at IS NULL AND alert_telling.telling_until < ${NOW}
+       RETURNING alert
+     )
+     SELECT id, cause, sentence, raised_at AS "raisedAt" FROM alert WHERE id IN (SELECT alert FROM claimed) ORDER BY id`,
+    [time.at(), channel.name, TELLING_S, MOST_AT_ONCE],
+  );
+  if (untold.length === 0) return 0;
+  await channel.tell(untold, signal);
+  await store.query(`UPDATE alert_telling SET told_at = ${NOW} WHERE channel = $2 AND alert = ANY($3)`, [
+    time.at(),
+    channel.name,
+    untold.map((one) => one.id),
+  ]);
+  return untold.length;
+}
+
+/** An alert as people see it. */
+export interface AlertRow {
+  id: number;
+  cause: string;
+  subject: string;
+  sentence: string;
+  raisedAt: string;
+  overAt: string | null;
+  /** By which ways people were told. */
+  toldBy: string[];
+}
+
+/** A page of alerts, the newest first; `before` is the id to go on from. */
+export function listAlerts(
+  sql: Sql,
+  page: { before: number | null; limit: number; open: boolean },
+): Promise<AlertRow[]> {
+  return sql.query<AlertRow>(
+    `SELECT id, cause, subject, sentence, raised_at AS "raisedAt", over_at AS "overAt",
+       ARRAY(SELECT channel FROM alert_telling WHERE alert = alert.id AND told_at IS NOT NULL ORDER BY channel) AS "toldBy"
+     FROM alert WHERE ($1::bigint IS NULL OR id < $1) AND (NOT $3 OR over_at IS NULL) ORDER BY id DESC LIMIT $2`,
+    [page.before, page.limit, page.open],
+  );
 }

@@ -132,12 +132,14 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
   }
 }
 
-/** Ready nodes of ready servers by pool and server; of a pool with workers, the workers. */
+/** Ready nodes of ready servers by pool and server; of a pool with workers only the workers, ready or not. */
 export async function listRunNodes(sql: Sql): Promise<Map<string, Map<string, string[]>>> {
   const rows = await sql.query<{ pool: string; server: string; names: string[] }>(
-    `SELECT node.pool, node.server, array_agg(node.name ORDER BY node.name) AS names
-     FROM node JOIN server ON server.name = node.server
-     WHERE node.state = 'ready' AND server.state = 'ready' GROUP BY 1, 2`,
+    `SELECT coalesce(pool.works_for, pool.name) AS pool, node.server, array_agg(node.name ORDER BY node.name) AS names
+     FROM node JOIN pool ON pool.name = node.pool JOIN server ON server.name = node.server
+     WHERE node.state = 'ready' AND server.state = 'ready'
+       AND NOT EXISTS (SELECT FROM pool AS workers WHERE workers.works_for = pool.name AND workers.state = 'ready')
+     GROUP BY 1, 2`,
   );
   const pools = new Map<string, Map<string, string[]>>();
   for (const { pool, server, names } of rows) {

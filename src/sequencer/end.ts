@@ -4,7 +4,7 @@ import { type Sql, toJsonValue } from '../platform/store.ts';
 import type { RunResult } from '../protocol/contract.ts';
 import { admit, renderWaitS } from './admit.ts';
 import { stretchOf } from './brownout.ts';
-import { breakS, type EndCause, judge, type Verdict } from './judge.ts';
+import { breakS, type EndCause, judge, type Verdict, WHY_SEPARATOR } from './judge.ts';
 import { type SequencerParts, taskSubject } from './parts.ts';
 import { countDue, readNext, type Schedule } from './schedule.ts';
 import type { TaskClass } from './settings.ts';
@@ -24,7 +24,14 @@ export interface RunEnd {
 
 /** The agent's text, bounded once more and without what the database cannot store. */
 const TAIL_MOST = 16_384;
+const TOLD_MOST = 300;
 const toTail = (tail: string): string => tail.replaceAll('\u0000', '\uFFFD').slice(-TAIL_MOST);
+
+/** What the agent, and not the program, says of an end: one line. */
+function toTold({ cause, signal, tail }: EndResult): string {
+  const isAgents = cause === 'could-not-start' || (cause === 'killed' && signal === null);
+  return isAgents ? toTail(tail).trim().replaceAll(/\s+/g, ' ').replace(/\.$/, '').slice(0, TOLD_MOST) : '';
+}
 
 /** Seconds between two times of one server's clock; null when it did not say. */
 function tookS({ startedAt, endedAt }: EndResult): number | null {
@@ -191,7 +198,7 @@ async function recordFailures(sql: Sql, parts: SequencerParts, ends: readonly Ru
       {
         run,
         result,
-        verdict: judge({ ...run, cause: result.cause, code: result.code, signal: result.signal }, run, parts.random),
+        verdict: judge({ ...run, ...result, told: toTold(result) }, run, parts.random),
       },
     ];
   });
@@ -210,7 +217,7 @@ async function insertHistory(sql: Sql, { time }: SequencerParts, judged: readonl
   const rows = judged.map(({ run, result, verdict }) => ({
     ...run,
     state: verdict.state,
-    why: `${run.chosen} — ${verdict.why}`,
+    why: `${run.chosen}${WHY_SEPARATOR}${verdict.why}`,
     ...{
       cause: result.cause,
       code: result.code,
@@ -289,7 +296,7 @@ async function noteFailure(sql: Sql, parts: SequencerParts, run: GoneRun, verdic
   const stretch = stretchOf(run.brownout, run.class);
   const due = new Date(run.nextAt);
   const nextAt = readNext(run, until, stretch);
-  const why = `the circuit breaker is open until ${until.toISOString()}: ${failures} failures in a row, the last one ${verdict.what}`;
+  const why = `the circuit breaker is open until ${until.toISOString().slice(0, 19).replace('T', ' ')} UTC: ${failures} failures in a row, the last one ${verdict.what}`;
   if (due <= until) {
     const { ticks } = countDue(run, due, until, stretch);
     await insertSkips(sql, time.at(), [{ task: run.task, site: run.site, dueAt: run.nextAt, ticks, why }]);

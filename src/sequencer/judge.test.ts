@@ -6,7 +6,17 @@ import { DEFAULT_SETTINGS } from './settings.ts';
 
 const policy: RetryPolicy = { retryLimit: 2, retryFirstS: 30, retryMostS: 600, whenLost: 'fail', barred: null };
 const run = (over: Partial<EndedRun>): EndedRun => ({
-  ...{ attempt: 1, cancelledBy: null, cause: 'exit', code: 0, signal: null, timeoutS: 60, memoryMb: 128, server: 's1' },
+  ...{
+    attempt: 1,
+    cancelledBy: null,
+    cause: 'exit',
+    code: 0,
+    signal: null,
+    timeoutS: 60,
+    memoryMb: 128,
+    server: 's1',
+    told: '',
+  },
   ...over,
 });
 const half = () => 0.5;
@@ -25,6 +35,8 @@ void describe('what an end means', () => {
         told({ cause: 'oom', code: null }),
         told({ cause: 'killed', code: null, signal: 'SIGTERM' }),
         told({ cause: 'could-not-start', code: null }),
+        told({ cause: 'could-not-start', code: null, told: 'there is no such program' }),
+        told({ cause: 'killed', code: null, told: 'its node was stopped' }),
         told({ cause: 'lease', code: null }),
         told({ cause: 'reclaimed', code: null }),
         told({ cause: 'killed', code: null, signal: 'SIGKILL', cancelledBy: 'root' }),
@@ -36,8 +48,10 @@ void describe('what an end means', () => {
         'failed: out of memory (its limit is 128 MB)',
         'failed: killed by SIGTERM from elsewhere',
         'failed: could not be started on s1',
+        'failed: could not be started on s1: there is no such program',
+        'failed: its node was stopped',
         'lost: killed on s1, which could not renew its lease',
-        'lost: lost: s1 did not renew its lease',
+        'lost: no word of it from s1, which did not renew its lease',
         'cancelled: cancelled by root',
       ],
     );

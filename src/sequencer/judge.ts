@@ -3,6 +3,9 @@
 import type { RunResult } from '../protocol/contract.ts';
 import type { SequencerSettings } from './settings.ts';
 
+/** Between the two halves of a sentence in the history: why it ran there, and what came of it. */
+export const WHY_SEPARATOR = ' — ';
+
 export type EndState = 'succeeded' | 'failed' | 'timed out' | 'lost' | 'cancelled';
 /** As the agent reports it; `reclaimed`: nobody renewed the lease, and its grace is over. */
 export type EndCause = RunResult['cause'] | 'reclaimed';
@@ -16,6 +19,8 @@ export interface EndedRun {
   timeoutS: number;
   memoryMb: number | null;
   server: string;
+  /** What the agent says of an end that is not its program's doing; empty otherwise. */
+  told: string;
 }
 
 export interface RetryPolicy {
@@ -56,13 +61,20 @@ export function classify(run: EndedRun): { state: EndState; what: string } {
         what: `out of memory${run.memoryMb === null ? '' : ` (its limit is ${run.memoryMb} MB)`}`,
       };
     case 'killed':
-      return { state: 'failed', what: `killed by ${run.signal ?? 'a signal'} from elsewhere` };
+      return {
+        state: 'failed',
+        what:
+          run.signal === null && run.told !== '' ? run.told : `killed by ${run.signal ?? 'a signal'} from elsewhere`,
+      };
     case 'could-not-start':
-      return { state: 'failed', what: `could not be started on ${run.server}` };
+      return {
+        state: 'failed',
+        what: `could not be started on ${run.server}${run.told === '' ? '' : `: ${run.told}`}`,
+      };
     case 'lease':
       return { state: 'lost', what: `killed on ${run.server}, which could not renew its lease` };
     case 'reclaimed':
-      return { state: 'lost', what: `lost: ${run.server} did not renew its lease` };
+      return { state: 'lost', what: `no word of it from ${run.server}, which did not renew its lease` };
   }
 }
 

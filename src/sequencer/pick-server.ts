@@ -14,9 +14,6 @@ export interface RunServer {
   memoryFreeBytes: number;
 }
 
-/** A pool's nodes on one server: its workers when it has some that are ready, else those that serve. */
-export type NodesOf = ReadonlyMap<string, readonly string[]>;
-
 export const pressureOf = (server: RunServer): number =>
   Math.max(server.cpuPressure, server.memoryPressure, server.ioPressure);
 

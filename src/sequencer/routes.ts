@@ -15,53 +15,22 @@ import {
   toPage,
   whoOf,
 } from '../platform/http.ts';
-import type { Sql } from '../platform/store.ts';
+import { readFleetState } from './fleet-state.ts';
 import { taskProblems } from './problems.ts';
-import { listPastRuns, listPresentRuns, type RunView, readCounts, readRun, readTail } from './run-store.ts';
+import { listPastRuns, listPresentRuns, readRun, readTail } from './run-store.ts';
 import type { Sequencer } from './sequencer.ts';
 import { cancelTask, pauseTask, removeTask, resumeTask, runNow } from './stop.ts';
 import { listTaskPage, readTask, TASK_FILTERS, type TaskRow } from './task-store.ts';
 import { addTask, newTaskSchema } from './tasks.ts';
-import { runSchema, taskSchema, toTaskView } from './views.ts';
+import { runSchema, taskSchema, toRunView, toTaskView } from './views.ts';
 import { explainRun, explainTask } from './why.ts';
 
 const taskParam = z.object({ site: z.string(), name: z.string() });
 const runParam = z.object({ id: z.coerce.number().int().min(1) });
 const OUTPUT_CALL_MS = 5_000;
 
-const stateSchema = z
-  .object({
-    brownout: z.object({ level: z.number(), reason: z.string(), since: z.string() }),
-    runs: z.object({ queued: z.number(), open: z.number(), leased: z.number(), running: z.number() }),
-    staleEnds: z.number().describe('Ends that came with an epoch no longer theirs, and changed nothing'),
-    servers: z.array(
-      z.object({
-        server: z.string(),
-        freeSlots: z.number(),
-        slots: z.number(),
-        pressure: z.number(),
-        beatAgeMs: z.number(),
-      }),
-    ),
-    attention: z.number().describe('Tasks that need attention'),
-  })
-  .openapi('SequencerState');
-
-const toRunView = ({ site, taskName, ...run }: RunView): z.infer<typeof runSchema> => ({
-  ...run,
-  task: `${site}/${taskName}`,
-});
-
-async function readState(sql: Sql) {
-  const [row] = await sql.query<{ level: number; reason: string; since: string; staleEnds: number; attention: number }>(
-    `SELECT brownout AS level, brownout_reason AS reason, brownout_since AS since, stale_ends AS "staleEnds",
-       (SELECT count(*) FROM task WHERE attention IS NOT NULL) AS attention FROM fleet_state`,
-  );
-  return row ?? { level: 0, reason: '', since: '', staleEnds: 0, attention: 0 };
-}
-
-/** /v1/tasks, /v1/runs and /v1/sequencer. */
-export function makeSequencerRoutes(sequencer: Sequencer): ApiRoutes {
+/** /v1/tasks and /v1/runs. */
+export function makeTaskRoutes(sequencer: Sequencer): ApiRoutes {
   const { parts, ledger } = sequencer;
   const { store } = parts;
   const whyParts = { ...parts, ledger };
@@ -74,7 +43,7 @@ export function makeSequencerRoutes(sequencer: Sequencer): ApiRoutes {
   }
   async function view(about: { site: string; name: string }) {
     const task = await find(about);
-    return toTaskView(task, await readState(store), await explainTask(whyParts, task));
+    return toTaskView(task, await readFleetState(store), await explainTask(whyParts, task));
   }
 
   routes.openapi(
@@ -83,7 +52,7 @@ export function makeSequencerRoutes(sequencer: Sequencer): ApiRoutes {
       path: '/v1/tasks',
       operationId: 'listTasks',
       tags: ['tasks'],
-      summary: 'List tasks; `attention=true` for those that need attention',
+      summary: 'List tasks; filter `attention=true` for those that need attention',
       request: { query: pageQuery },
       responses: { 200: json(pageOf(taskSchema), 'A page of tasks') },
     }),
@@ -91,7 +60,7 @@ export function makeSequencerRoutes(sequencer: Sequencer): ApiRoutes {
       const { pageSize, pageToken, filter } = c.req.valid('query');
       const where = renderFilterSql(parseFilter(filter, Object.keys(TASK_FILTERS)), TASK_FILTERS, 3);
       const page = { after: fromPageToken(pageToken), limit: pageSize + 1, filter: where };
-      const state = await readState(store);
+      const state = await readFleetState(store);
       const tasks = (await listTaskPage(store, page)).map((task) => toTaskView(task, state));
       return c.json(
         toPage(tasks, pageSize, (task) => task.name),
@@ -274,29 +243,6 @@ export function makeSequencerRoutes(sequencer: Sequencer): ApiRoutes {
         { timeoutMs, signal: c.req.raw.signal },
       );
       return c.json(piece, 200);
-    },
-  );
-  routes.openapi(
-    createRoute({
-      method: 'get',
-      path: '/v1/sequencer',
-      operationId: 'readSequencer',
-      tags: ['runs'],
-      summary: 'Brownout, queue and servers as the sequencer sees them',
-      responses: { 200: json(stateSchema, 'Its state') },
-    }),
-    async (c) => {
-      const { level, reason, since, staleEnds, attention } = await readState(store);
-      const ages = new Map(ledger.ages().map((one) => [one.server, one.ageMs]));
-      const servers = ledger.fresh(Number.POSITIVE_INFINITY).map((one) => ({
-        ...{ server: one.server, freeSlots: Math.max(0, one.free), slots: one.slots },
-        pressure: Math.max(one.cpuPressure, one.memoryPressure, one.ioPressure),
-        beatAgeMs: Math.round(ages.get(one.server) ?? 0),
-      }));
-      return c.json(
-        { brownout: { level, reason, since }, runs: await readCounts(store), staleEnds, servers, attention },
-        200,
-      );
     },
   );
   return routes;

@@ -72,6 +72,15 @@ export async function readTail(sql: Sql, id: number): Promise<string> {
   return row?.tail ?? '';
 }
 
+/** How many runs a node has, or is about to have. */
+export async function countRunsOn(sql: Sql, node: string): Promise<number> {
+  const [row] = await sql.query<{ count: number }>(
+    `SELECT count(*) AS count FROM run WHERE node = $1 AND state IN ('leased', 'running')`,
+    [node],
+  );
+  return row?.count ?? 0;
+}
+
 /** How many wait, live, and the worst wait of those that are open, seconds. */
 export async function readCounts(sql: Sql): Promise<{ queued: number; open: number; leased: number; running: number }> {
   const [row] = await sql.query<{ queued: number; open: number; leased: number; running: number }>(

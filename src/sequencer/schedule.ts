@@ -35,13 +35,18 @@ function makeCron(cron: string, zone: string): Cron {
   return new Cron(cron, { paused: true, timezone: zone, mode: '5-part' });
 }
 
-/** Checks a cron text and its zone at `now`. Throws `task.bad-cron`, `task.unknown-zone` or `task.never-due`. */
-export function assertCron(cron: string, zone: string, now: Date): void {
+/** Throws `task.unknown-zone`. */
+export function assertZone(zone: string): void {
   try {
     new Intl.DateTimeFormat('en', { timeZone: zone });
   } catch (thrown) {
     throw taskProblems.make('unknown-zone', { zone }, thrown);
   }
+}
+
+/** Checks a cron text and its zone at `now`. Throws `task.bad-cron`, `task.unknown-zone` or `task.never-due`. */
+export function assertCron(cron: string, zone: string, now: Date): void {
+  assertZone(zone);
   let next: Date | null;
   try {
     next = makeCron(cron, zone).nextRun(now);

@@ -8,7 +8,7 @@ import type { Sql } from '../platform/store.ts';
 import { readSite } from '../sites/store.ts';
 import { type SequencerParts, taskSubject } from './parts.ts';
 import { taskProblems } from './problems.ts';
-import { assertCron, parseEvery, readNext, type Schedule, spreadOffset } from './schedule.ts';
+import { assertCron, assertZone, parseEvery, readNext, type Schedule, spreadOffset } from './schedule.ts';
 import { insertTasks, type NewTaskRow, readTask, type TaskRow } from './task-store.ts';
 import { readTime } from './time.ts';
 
@@ -20,7 +20,16 @@ export const newTaskSchema = z.strictObject({
   site: z.string(),
   name: z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, 'must be a short name of a-z, 0-9 and "-"'),
   /** Program and arguments, run as the site's user; no shell. */
-  command: z.array(z.string().min(1).max(4096)).min(1).max(100),
+  command: z
+    .array(
+      z
+        .string()
+        .max(4096)
+        .regex(/^[^\0]*$/, 'must not contain the character 0'),
+    )
+    .min(1)
+    .max(100)
+    .refine(([program]) => program !== '', 'must begin with a program'),
   /** `5m`; instead of `cron`. Without both it runs by hand only. */
   every: z.string().optional(),
   /** Five fields. */
@@ -61,6 +70,7 @@ function toSchedule(id: string, wish: Pick<NewTask, 'every' | 'cron' | 'zone'>, 
   const { every, cron, zone } = wish;
   if (every !== undefined && cron !== undefined)
     throw commonProblems.make('invalid-input', { where: 'schedule', why: 'give either an interval or cron, not both' });
+  assertZone(zone);
   if (cron !== undefined) assertCron(cron, zone, now);
   const everyS = every === undefined ? null : parseEvery(every);
   return { everyS, offsetS: everyS === null ? 0 : spreadOffset(id, everyS), cron: cron ?? null, zone };

@@ -1,6 +1,8 @@
 // Tasks and runs as the API shows them. Apart from the routes, because list, one and every change answer with the same.
 import { z } from '@hono/zod-openapi';
 import { stretchOf } from './brownout.ts';
+import { WHY_SEPARATOR } from './judge.ts';
+import type { RunView } from './run-store.ts';
 import { listNext, renderSchedule } from './schedule.ts';
 import type { TaskRow } from './task-store.ts';
 
@@ -39,6 +41,9 @@ export const taskSchema = z
   .openapi('Task');
 export type TaskView = z.infer<typeof taskSchema>;
 
+/** As the store gives times that have no part of a second. */
+const toIsoSeconds = (time: Date): string => time.toISOString().replace('.000Z', 'Z');
+
 function stateOf(task: TaskRow): TaskView['state'] {
   if (task.siteClosed) return 'closed';
   if (task.pausedBy !== null) return 'paused';
@@ -64,7 +69,7 @@ export function toTaskView(task: TaskRow, brownout: { level: number; reason: str
     cron: task.cron,
     zone: task.zone,
     nextAt: task.nextAt,
-    nextTimes: times.map((time) => time.toISOString()),
+    nextTimes: times.map(toIsoSeconds),
     class: task.class,
     timeoutS: task.timeoutS,
     overlapKey: task.overlapKey.slice(task.site.length + 1),
@@ -99,7 +104,8 @@ export const runSchema = z
     enqueuedAt: z.string().nullable(),
     startedAt: z.string().nullable(),
     endedAt: z.string().nullable(),
-    reason: z.string(),
+    reason: z.string().describe('Why it is in its state, or how it ended'),
+    placement: z.string().nullable().describe('Why it ran on that server'),
     cause: z.string().nullable(),
     code: z.number().nullable(),
     signal: z.string().nullable(),
@@ -107,3 +113,19 @@ export const runSchema = z
     peakMemoryBytes: z.number().nullable(),
   })
   .openapi('Run');
+
+/** A run as the API shows it: the history keeps one sentence, of which the first half is the choice of its server. */
+export function toRunView({ site, taskName, ...run }: RunView): z.infer<typeof runSchema> {
+  const [first = '', ...rest] = run.reason.split(WHY_SEPARATOR);
+  const told = { ...run, task: `${site}/${taskName}` };
+  if (run.epoch === null || run.state === 'queued') return { ...told, placement: null };
+  const outcome = rest.join(WHY_SEPARATOR) || OUTCOMES[run.state] || run.state;
+  return { ...told, reason: outcome, placement: first };
+}
+
+/** Of states whose sentence says no more than why it is there. */
+const OUTCOMES: Readonly<Record<string, string>> = {
+  leased: 'it is being started',
+  running: 'it runs',
+  succeeded: 'ended with exit code 0',
+};

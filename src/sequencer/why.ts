@@ -1,6 +1,7 @@
 // Why a task has not run, and why a run is where it is, in a sentence, from what holds now.
 import type { Sql } from '../platform/store.ts';
 import { listRunNodes } from './choose.ts';
+import { WHY_SEPARATOR } from './judge.ts';
 import type { Ledger } from './ledger.ts';
 import type { SequencerParts } from './parts.ts';
 import { refuse } from './pick-server.ts';
@@ -56,7 +57,15 @@ async function explainPresent(parts: WhyParts, run: PresentRun): Promise<string>
     return `run ${run.id} waits: its site has ${site?.open ?? 0} of the ${site?.most ?? settings.siteMost} runs that it may have at once`;
   }
   const nodes = (await listRunNodes(store)).get(run.pool);
-  if (nodes === undefined) return `run ${run.id} waits: the pool ${run.pool} has no ready node on a ready server`;
+  if (nodes === undefined) {
+    const [workers] = await store.query<{ name: string }>(
+      `SELECT name FROM pool WHERE works_for = $1 AND state = 'ready'`,
+      [run.pool],
+    );
+    const whose =
+      workers === undefined ? `the pool ${run.pool} has` : `the workers of ${run.pool} (${workers.name}) have`;
+    return `run ${run.id} waits: ${whose} no ready node on a ready server`;
+  }
   const fresh = ledger.fresh(settings.freshMs).filter((one) => nodes.has(one.server));
   const silent = [...nodes.keys()].filter((name) => !fresh.some((one) => one.server === name));
   const reasons = [
@@ -77,13 +86,22 @@ export async function explainTask(parts: WhyParts, task: TaskRow): Promise<strin
     return `paused by ${task.pausedBy}${task.pausedReason === null ? '' : `: ${task.pausedReason}`}`;
   if (task.brokenUntil !== null)
     return `its circuit breaker is open until ${shortTime(task.brokenUntil)}, after ${task.failures} failures in a row: ${task.attention?.sentence ?? ''}`;
+  const attention =
+    task.attention === null
+      ? ''
+      : `needs attention since ${shortTime(task.attention.since)}: ${task.attention.sentence} (run ${task.attention.run}); `;
   const [last] = await parts.store.query<{ state: string; why: string; endedAt: string }>(
     'SELECT state, why, ended_at AS "endedAt" FROM run_history WHERE task = $1 ORDER BY ended_at DESC LIMIT 1',
     [task.id],
   );
   const next = task.nextAt === null ? 'it runs by hand only' : `due next at ${shortTime(task.nextAt)}`;
-  if (last === undefined) return `it has not been due yet; ${next}`;
-  return `${next}; last: ${last.state} at ${shortTime(last.endedAt)} (${last.why})`;
+  if (attention !== '') return `${attention}${next}`;
+  if (last === undefined)
+    return task.nextAt === null ? 'it runs by hand only, and has not yet' : `it has not been due yet; ${next}`;
+  const outcome = last.why.split(WHY_SEPARATOR).slice(1).join(WHY_SEPARATOR);
+  const how = last.state === 'skipped' ? last.why : outcome;
+  const lastly = `last: ${last.state} at ${shortTime(last.endedAt)}${how === '' ? '' : ` (${how})`}`;
+  return `${next}; ${lastly}`;
 }
 
 /** Why a run that waits or lives is where it is; undefined for ended ones, whose history has their sentence. */

@@ -62,13 +62,14 @@ async function choosePool(sql: Sql, app: string, wish: string | undefined): Prom
   const counts = await countSitesByPool(sql);
   if (wish !== undefined) {
     const pool = await readPool(sql, wish);
-    if (pool === undefined || pool.app !== app) throw poolProblems.make('none-for-app', { app });
+    if (pool === undefined || pool.app !== app || pool.worksFor !== null)
+      throw poolProblems.make('none-for-app', { app });
     if (pool.state !== 'ready') throw poolProblems.make('not-ready', { pool: wish, state: pool.state });
     if ((counts.get(wish) ?? 0) >= pool.maxSites) throw poolProblems.make('full', { pool: wish, max: pool.maxSites });
     return { pool: wish, reason: `pool ${wish}, as asked` };
   }
   const roomy = (await listPools(sql))
-    .filter((pool) => pool.app === app && pool.kind === 'shared' && pool.state === 'ready')
+    .filter((pool) => pool.app === app && pool.kind === 'shared' && pool.worksFor === null && pool.state === 'ready')
     .filter((pool) => (counts.get(pool.name) ?? 0) < pool.maxSites)
     .sort((a, b) => (counts.get(a.name) ?? 0) - (counts.get(b.name) ?? 0));
   const [best] = roomy;

@@ -40,8 +40,8 @@ export async function assertConsistent(world: World): Promise<void> {
     assert.deepEqual(missing, [], `volumes that ${instance} lacks`);
   }
   if ((await readDeployment(store)).wanted === 'up') {
-    const serving = [...nodes, ...edges, ...kept.map((row) => ({ ...row, name: row.instance }))];
-    for (const { name } of serving.filter(({ state }) => state === 'ready')) {
+    const alive = [...nodes, ...edges, ...kept.map((row) => ({ ...row, name: row.instance }))];
+    for (const { name } of alive.filter(({ state }) => state === 'ready')) {
       assert.equal(instances.find((one) => one.name === name)?.status, 'running', `${name} counts as ready`);
     }
   }
@@ -77,9 +77,10 @@ export async function assertConsistent(world: World): Promise<void> {
     if (site.state === 'archived') assert.ok(site.purgeAt !== null && site.backup !== null, `${site.name} is archived`);
   }
 
-  for (const pool of pools) {
+  const serving = pools.filter(({ worksFor }) => worksFor === null);
+  for (const pool of serving) {
     const { changed } = await readPoolConfig(controller.rooms.parts.sites, pool.name, 0);
-    for (const node of nodes.filter((one) => one.pool === pool.name && one.state === 'ready')) {
+    for (const node of nodes.filter((one) => one.sitesOf === pool.name && one.state === 'ready')) {
       const applied = world.agents.applied.get(node.name) ?? [];
       const byName = applied.toSorted((one, other) => (one.name < other.name ? -1 : 1));
       assert.deepEqual(byName, changed, `the sites on ${node.name}`);
@@ -97,7 +98,7 @@ export async function assertConsistent(world: World): Promise<void> {
   assert.deepEqual(
     sorted([...world.agents.directories].map((path) => path.replace(/^[^/]*\//, ''))),
     sorted([
-      ...pools.filter(({ name, state }) => state === 'ready' || prepared(name)).map(({ name }) => `pools/${name}`),
+      ...serving.filter(({ name, state }) => state === 'ready' || prepared(name)).map(({ name }) => `pools/${name}`),
       ...edges.map(({ name }) => `edges/${name}`),
     ]),
     'directories on servers',

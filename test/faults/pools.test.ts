@@ -6,7 +6,7 @@ import { healPools } from '../../src/pools/heal.ts';
 import { startReplacement } from '../../src/pools/replace-node.ts';
 import { startPoolScale } from '../../src/pools/scale.ts';
 import { startNode, startRemoval } from '../../src/pools/start-nodes.ts';
-import { listNodes, readPool } from '../../src/pools/store.ts';
+import { listNodes, listPools, readPool } from '../../src/pools/store.ts';
 import { assertConsistent } from './consistency.ts';
 import { describeTrials } from './trials.ts';
 import { tester, type World } from './world.ts';
@@ -40,6 +40,18 @@ const newName = () => {
   number += 1;
   return `pool-${number}`;
 };
+/** Workers of the pool; those of the trial before leave first. */
+const workers = (name: string) => newPoolSchema.parse({ name, role: 'worker', worksFor: POOL, size: 1 });
+async function removeWorkers(world: World): Promise<void> {
+  const found = (await listPools(world.store)).find(({ worksFor }) => worksFor === POOL);
+  if (found === undefined) return;
+  world.clock.skip(600_000);
+  await heal(world);
+  await world.quiet();
+  await world.run((sql, { rooms }) =>
+    startPoolDelete(rooms.parts.pools, sql, { name: found.name, deleteBackups: false }, tester),
+  );
+}
 const wish = (name: string) => newPoolSchema.parse({ name, app: 'wordpress', size: 1 });
 
 describeTrials('pools under faults', {
@@ -88,6 +100,23 @@ describeTrials('pools under faults', {
     async prepare(_world) {
       const name = newName();
       return (sql, { rooms }) => startPoolCreate(rooms.parts.pools, sql, wish(name), tester);
+    },
+  },
+  'the creation of workers': {
+    kind: 'pool.create',
+    async prepare(world) {
+      await removeWorkers(world);
+      const name = newName();
+      return (sql, { rooms }) => startPoolCreate(rooms.parts.pools, sql, workers(name), tester);
+    },
+  },
+  'the deletion of workers': {
+    kind: 'pool.delete',
+    async prepare(world) {
+      await removeWorkers(world);
+      const name = newName();
+      await world.run((sql, { rooms }) => startPoolCreate(rooms.parts.pools, sql, workers(name), tester));
+      return (sql, { rooms }) => startPoolDelete(rooms.parts.pools, sql, { name, deleteBackups: false }, tester);
     },
   },
   'the deletion of a pool': {

@@ -50,6 +50,43 @@ const withFullPool = async (world: World) => {
   return async () => void (await world.store.query(`UPDATE pool SET max_sites = 250 WHERE name = 'wordpress'`));
 };
 
+const withSuspendedSite = async (world: World) => {
+  await world.store.query(`UPDATE site SET state = 'suspended' WHERE name = 'wordpress'`);
+  await world.store.query('UPDATE task SET site_closed = true');
+  return async () => {
+    await world.store.query(`UPDATE site SET state = 'ready' WHERE name = 'wordpress'`);
+    await world.store.query('UPDATE task SET site_closed = false');
+  };
+};
+const task = (wish: object): Refusal[1] => [
+  'POST',
+  '/v1/tasks',
+  { site: 'wordpress', name: 'fresh', command: ['true'], every: '5m', ...wish },
+];
+const badTasks: [what: string, wish: object, code?: string][] = [
+  ['with four fields of cron', { every: undefined, cron: '* * * *' }, 'task.bad-cron'],
+  ['in the 61st minute', { every: undefined, cron: '61 * * * *' }, 'task.bad-cron'],
+  ['on 31 February', { every: undefined, cron: '0 0 31 2 *' }, 'task.never-due'],
+  ['in an unknown zone', { every: undefined, cron: '0 3 * * *', zone: 'Europe/Atlantis' }, 'task.unknown-zone'],
+  ['with a zone and no cron', { zone: 'Europe/Atlantis' }, 'task.unknown-zone'],
+  ['every 0 minutes', { every: '0m' }, 'task.bad-interval'],
+  ['every -5 minutes', { every: '-5m' }, 'task.bad-interval'],
+  ['every now and then', { every: 'often' }, 'task.bad-interval'],
+  ['with two schedules', { cron: '0 3 * * *' }, 'common.invalid-input'],
+  ['with a negative timeout', { timeoutS: -1 }],
+  ['without any time', { timeoutS: 0 }],
+  ['with a command in one text', { command: 'php cron.php' }],
+  ['with an empty command', { command: [] }],
+  ['with a command of numbers', { command: [1, 2] }],
+  ['with a character that no program can be given', { command: ['echo', 'a\u0000b'] }],
+  ['of an unknown class', { class: 'soon' }],
+  ['of a malformed name', { name: 'Fresh Task' }],
+  ['with an unknown field', { timeout: 5 }],
+  ['with less memory than a process needs', { memoryMb: 0 }],
+  ['of no site', { site: 'nothing' }, 'common.not-found'],
+  ['of a name that is taken', { name: 'cron' }, 'task.taken'],
+];
+
 const refusals: Refusal[] = [
   ['a site of a name that is taken', ['POST', '/v1/sites', site({ name: 'wordpress' })], 'site.taken'],
   [
@@ -104,6 +141,24 @@ const refusals: Refusal[] = [
   ],
   ['a pool of a name that is taken', ['POST', '/v1/pools', pool({ name: 'wordpress' })], 'pool.taken'],
   ['a pool of an app without an image', ['POST', '/v1/pools', pool({ app: 'moodle' })], 'image.none'],
+  [
+    "workers of a pool that has some of another app's",
+    ['POST', '/v1/pools', pool({ role: 'worker', worksFor: 'mediawiki' })],
+    'common.invalid-input',
+  ],
+  ['workers of no pool', ['POST', '/v1/pools', pool({ role: 'worker', worksFor: 'nothing' })], 'common.invalid-input'],
+  [
+    'a serving pool that works for another',
+    ['POST', '/v1/pools', pool({ worksFor: 'wordpress' })],
+    'common.invalid-input',
+  ],
+  ['a pool without an app', ['POST', '/v1/pools', { name: 'fresh' }], 'common.invalid-input'],
+  ...badTasks.map(([what, wish, code]): Refusal => [`a task ${what}`, task(wish), code ?? 'http.invalid-request']),
+  ['a task of a suspended site', task({}), 'task.site-closed', withSuspendedSite],
+  ['a run of a suspended site', ['POST', '/v1/tasks/wordpress/cron/run', {}], 'task.site-closed', withSuspendedSite],
+  ['the removal of a task of the recipe', ['DELETE', '/v1/tasks/wordpress/cron'], 'task.of-recipe'],
+  ['the pause of no task', ['POST', '/v1/tasks/wordpress/nothing/pause', {}], 'common.not-found'],
+  ['a run that never was', ['GET', '/v1/runs/4711'], 'task.no-run'],
   ['a pool of no nodes', ['POST', '/v1/pools', pool({ size: 0 })], 'http.invalid-request'],
   ['the deletion of a pool with sites', ['DELETE', '/v1/pools/wordpress'], 'pool.in-use'],
   ['the removal of a database server with sites', ['DELETE', '/v1/databases/db1'], 'database.in-use'],

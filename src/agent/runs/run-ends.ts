@@ -86,7 +86,7 @@ export function makeRunEnds(parts: {
     const link = await links.to(run.order.node);
     if (run.beganMs < link.startMs) {
       const nothing = { facts: undefined, usage: NOT_COUNTED, isLeaseOver: false };
-      return await writeDown(run, toResult(run, { ...nothing, tail: 'Its node was started anew.' }));
+      return await writeDown(run, toResult(run, { ...nothing, tail: 'its node was started anew\n' }));
     }
     const [usage, tail, isLeaseOver] = await Promise.all([
       countsOom && facts !== undefined ? link.units.readUsage(run.unit) : NOT_COUNTED,
@@ -157,7 +157,7 @@ export function makeRunEnds(parts: {
     if (found !== undefined && found.status !== 'stopped') return false;
     for (const run of table.of(node)) {
       if (run.state === 'alive') {
-        const tail = 'Its node was stopped.';
+        const tail = 'its node was stopped\n';
         await writeDown(run, toResult(run, { facts: undefined, usage: NOT_COUNTED, isLeaseOver: false, tail }));
       }
       if (run.state === 'ended') setFreed(run);

@@ -56,10 +56,7 @@ void describe('the end of a run', () => {
   void it('before its beginning says why', () => {
     const result = toResult({ ...FACTS, wasActive: false, result: 'exit-code', mainStatus: 217 }, { tail: '' });
     assert.deepEqual([result.cause, result.code, result.startedAt], ['could-not-start', null, null]);
-    assert.equal(
-      result.tail,
-      'It could not be started: the node does not know the site’s user (exit-code, status 217).',
-    );
+    assert.equal(result.tail, 'the node does not know the site’s user (exit-code, status 217)\n');
   });
 
   void it('that nobody saw is the lease’s when that was over, and a kill otherwise', () => {

@@ -52,7 +52,7 @@ export function toRunResult(run: EndedRun): RunResult {
   const endedAt = facts.exitedAtUs > 0 ? toIso(facts.exitedAtUs) : new Date(nowMs).toISOString();
   if (!facts.wasActive) {
     const why = NOT_STARTED[facts.mainStatus] ?? 'systemd could not prepare it (is the site on this node?)';
-    const told = `${tail}It could not be started: ${why} (${facts.result}, status ${facts.mainStatus}).`;
+    const told = `${why} (${facts.result}, status ${facts.mainStatus})\n`;
     return { ...shared, cause: 'could-not-start', code: null, signal: null, startedAt: null, endedAt, tail: told };
   }
   const exited = facts.mainCode === EXITED;

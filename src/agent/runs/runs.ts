@@ -58,7 +58,7 @@ export interface Runs {
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** Makes the runs. `nodes` tells which nodes are on this server now, `slots` how many runs it takes at once. */
+/** Makes the runs. `nodes` tells which nodes of this server take runs now, `slots` how many runs it takes at once. */
 export function makeRuns(parts: {
   journal: Journal;
   watcher: Watcher;
@@ -95,7 +95,7 @@ export function makeRuns(parts: {
     },
   );
   const reporter = makeReporter({
-    ...{ table, journal, controller: parts.controller, log },
+    ...{ table, journal, controller: parts.controller, clock, log },
     onAccepted: (run) => retired.set(run.order.id, { run, atMs: clock.monotonicMs() }),
   });
   const ends = makeRunEnds({
@@ -156,7 +156,7 @@ export function makeRuns(parts: {
   /** Why an order is refused before anything is done. */
   function refusal(order: RunOrder, here: ReadonlySet<string>): string | undefined {
     if (table.get(order.id) !== undefined) return 'an earlier lease of it is not yet over here';
-    if (!here.has(order.node)) return `there is no node ${order.node} on this server`;
+    if (!here.has(order.node)) return `the node ${order.node} is not on this server, or is leaving it`;
     if (table.heldCount() >= slots) return 'the server has no free slot';
     const holder = table.byUnit(order.node, toRunUnit(order.overlapKey));
     return holder === undefined || holder.state === 'freed' ? undefined : SAME_KEY;

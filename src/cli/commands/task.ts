@@ -50,13 +50,19 @@ export async function runTaskLogs(cli: Cli, name: string, options: { run?: numbe
     return exitCodes.done;
   }
   let offset = 0;
+  let last = '';
   for (;;) {
     try {
       const query = { offset, waitMs: options.follow === true ? WAIT_MS : 0 };
       const { body } = await client.request<Piece>('GET', `/v1/runs/${id}/output`, { query, signal });
       terminal.out(cli.options.json === true ? `${JSON.stringify({ run: id, ...body })}\n` : body.text);
       offset = body.offset;
-      if (body.ended || (options.follow !== true && body.text === '')) return exitCodes.done;
+      last = body.text || last;
+      if (!body.ended && (options.follow === true || body.text !== '')) continue;
+      if (offset === 0 && last === '') say(cli, `Run ${id} wrote nothing${body.ended ? '' : ' yet'}.`);
+      // The prompt begins on a line of its own.
+      else if (cli.options.json !== true && !last.endsWith('\n')) terminal.out('\n');
+      return exitCodes.done;
     } catch (thrown) {
       signal.throwIfAborted();
       const waits = thrown instanceof Problem && (thrown.retryable || thrown.code === 'task.no-output');

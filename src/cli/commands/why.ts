@@ -10,22 +10,22 @@ import { type ExitCode, exitCodes } from '../problems.ts';
 export async function runWhy(cli: Cli, noun: string, name: string): Promise<ExitCode> {
   const path = `/v1/why/${encodeURIComponent(noun)}/${encodeURIComponent(name)}`;
   const { body } = await cli.client.request<WhyDocument>('GET', path, { signal: cli.signal });
-  const thing = await readThing(cli, noun, name);
+  const thing = await readThing(cli, noun, name, body.now.length + body.reasons.length > 0);
   cli.terminal.out(
     cli.options.json === true ? renderJson(body) : renderWhy(body, thing, noun, name, cli.clock.nowMs()),
   );
   return exitCodes.done;
 }
 
-/** The thing itself, which keeps the reason of its state and of its place; nothing for what is gone or cannot be shown. */
-async function readThing(cli: Cli, noun: string, name: string): Promise<Row> {
+/** The thing itself, which keeps the reason of its state and of its place; nothing for what cannot be shown, or is gone and left reasons. */
+async function readThing(cli: Cli, noun: string, name: string, hasReasons: boolean): Promise<Row> {
   const known = nouns.find((one) => one.noun === noun && one.listOnly !== true);
   if (known === undefined) return {};
   try {
     const path = `${known.path}/${name.split('/').map(encodeURIComponent).join('/')}`;
     return (await cli.client.request<Row>('GET', path, { signal: cli.signal })).body;
   } catch (thrown) {
-    if (thrown instanceof Problem && thrown.document.status === 404) return {};
+    if (thrown instanceof Problem && thrown.document.status === 404 && hasReasons) return {};
     throw thrown;
   }
 }
