@@ -41,8 +41,10 @@ const makeBullMqOn =
     const given = onPostgres ? [createPostgresBackend] : [];
     let queue: Queue | undefined;
     const open = () => {
-      queue ??= new Queue(QUEUE, { connection }, ...given);
-      queue.on('error', () => {});
+      if (queue === undefined) {
+        queue = new Queue(QUEUE, { connection }, ...given);
+        queue.on('error', () => {});
+      }
       return queue;
     };
     return {

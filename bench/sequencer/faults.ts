@@ -133,7 +133,7 @@ export async function measureFault(
   addresses: Addresses,
   times: FaultTimes,
 ): Promise<FaultResult> {
-  const dir = await mkdtemp('/var/tmp/espalier-bench-fault-');
+  const dir = await mkdtemp(join(addresses.folder, 'fault-'));
   let contest: Contest | undefined;
   try {
     contest =

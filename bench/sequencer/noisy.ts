@@ -47,7 +47,7 @@ const plan = (first: number, count: number, fromMs: number): Map<number, number>
   new Map(Array.from({ length: count }, (_, index) => [first + index, fromMs + index * EVERY_MS]));
 
 export async function measureOurNoise(addresses: Addresses, phaseMs: number): Promise<Noisy> {
-  const dir = await mkdtemp('/var/tmp/espalier-bench-noisy-');
+  const dir = await mkdtemp(join(addresses.folder, 'noisy-'));
   const url = await makeDatabase(addresses.postgres, 'ours_noisy');
   const store = await openOurs(url);
   const socket = join(dir, 'controller.sock');
@@ -84,7 +84,7 @@ export async function measureOurNoise(addresses: Addresses, phaseMs: number): Pr
 }
 
 export async function measurePeerNoise(name: PeerName, addresses: Addresses, phaseMs: number): Promise<Noisy> {
-  const dir = await mkdtemp('/var/tmp/espalier-bench-noisy-');
+  const dir = await mkdtemp(join(addresses.folder, 'noisy-'));
   const peer = await makePeer(name, addresses);
   await peer.install();
   const diary = join(dir, 'diary');

@@ -38,7 +38,7 @@ export interface Scale {
 const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
 export async function measureScale(addresses: Addresses, options: ScaleOptions): Promise<Scale> {
-  const dir = await mkdtemp('/var/tmp/espalier-bench-scale-');
+  const dir = await mkdtemp(join(addresses.folder, 'scale-'));
   const url = await makeDatabase(addresses.postgres, 'ours_scale');
   const store = await openOurs(url);
   const socket = join(dir, 'controller.sock');

@@ -3,6 +3,8 @@
 
 import { type Benchmark, type Measured, type Row, toRow } from '../bench.ts';
 import { installPeers, readPeerVersion } from '../peers/load.ts';
+import type { Place } from '../place.ts';
+import { measureRealRuns } from '../real-runs.ts';
 import { median, round } from '../statistics.ts';
 import { type Burner, makeOurBurner, makePeerBurner, measureHeldOpen } from './burndown.ts';
 import { measureOurBurst, measurePeerBurst } from './burst.ts';
@@ -220,6 +222,12 @@ function toRows(found: Figures, sizes: Sizes): Row[] {
   ];
 }
 
+/** Real runs need a deployment; the rest does not. */
+async function measureReal(place: Place): Promise<Measured> {
+  await place.ensureUp();
+  return measureRealRuns(place);
+}
+
 export const sequencer: Benchmark = {
   name: 'sequencer',
   needsPlace: false,
@@ -239,6 +247,8 @@ export const sequencer: Benchmark = {
     } finally {
       await services.stop();
     }
+    const asked = options.only.includes('real') || (options.only.length === 0 && !options.quick);
+    const real = asked ? await measureReal(place) : undefined;
     const versions = await Promise.all(
       ['graphile-worker', 'pg-boss', 'bullmq'].map(async (name) => `${name} ${await readPeerVersion(name)}`),
     );
@@ -246,10 +256,10 @@ export const sequencer: Benchmark = {
       PEERS.flatMap((name) => Object.entries(found[name] ?? {}).map(([figure, value]) => [`${name}.${figure}`, value])),
     );
     return {
-      figures: found.ours ?? {},
-      peers,
-      rows: toRows(found, sizes),
-      details: [services.sentence, versions.join(', ')],
+      figures: { ...found.ours, ...real?.figures },
+      peers: { ...peers, ...real?.peers },
+      rows: [...toRows(found, sizes), ...(real?.rows ?? [])],
+      details: [services.sentence, versions.join(', '), ...(real?.details ?? [])],
     };
   },
 };

@@ -31,6 +31,8 @@ export interface Addresses {
   /** A PostgreSQL server; each contestant has a database of its own on it. */
   postgres: string;
   redisPort: number;
+  /** For files of the measurements: removed with the servers, also after a kill, by whoever starts some next. */
+  folder: string;
 }
 
 export interface Services {
@@ -116,7 +118,11 @@ export async function startServices(): Promise<Services> {
   await untilListening(redisPort, child);
   const version = /v=([\d.]+)/.exec(stdout)?.[1] ?? '';
   return {
-    addresses: { postgres: postgres.url, redisPort },
+    addresses: {
+      postgres: postgres.url,
+      redisPort,
+      folder: new URLSearchParams(postgres.url.split('?')[1]).get('host') ?? ON_DISK,
+    },
     sentence: `PostgreSQL ${await readVersion(postgres.url)} with fsync and synchronous_commit on; ${cache.name} ${version} with appendonly, appendfsync everysec`,
     async stop() {
       const ended = new Promise((done) => child.once('exit', done));

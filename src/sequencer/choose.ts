@@ -55,6 +55,15 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
   // The order's beginning is full of entries of runs that are gone, as long as any transaction elsewhere may still see them.
   const floors = new Map<string, number>();
   let wholeAtMs = Number.NEGATIVE_INFINITY;
+  // One batch after another looks at the ledger, takes the first of the order and reserves their slots: else a second one would
+  // give the same slots to those that come after. Storing the leases may overlap.
+  let reserving: Promise<void> = Promise.resolve();
+  function enter(): Promise<() => void> {
+    const before = reserving;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    reserving = promise;
+    return before.then(() => resolve);
+  }
 
   async function readNodes(): Promise<Map<string, Map<string, string[]>>> {
     if (nodes !== undefined && clock.monotonicMs() - nodes.atMs < NODES_FOR_MS) return nodes.bySite;
@@ -67,41 +76,60 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
       wholeAtMs = Number.NEGATIVE_INFINITY;
     },
     async choose() {
-      const servers = new Map(ledger.fresh(settings.freshMs).map((one) => [one.server, one]));
-      if (servers.size === 0) return [];
-      const pools = await readNodes();
-      const whole = clock.monotonicMs() - wholeAtMs >= WHOLE_ORDER_EVERY_MS;
-      const wishes = [...pools].flatMap(([pool, byServer]) => {
-        const able = [...byServer.keys()].flatMap((name) => servers.get(name) ?? []);
-        const classes = CLASSES.filter((one) => able.some((server) => refuse(server, one, settings) === undefined));
-        const free = able.reduce((sum, server) => sum + Math.max(0, server.free), 0);
-        const floor = whole ? -1 : (floors.get(pool) ?? -1);
-        return classes.length === 0 ? [] : [{ pool, classes, floor, most: Math.min(settings.batch, free) }];
-      });
-      if (wishes.length === 0) return [];
-
-      const result = await store.transaction(async (sql) => {
-        const runs = await claimOpen(sql, parts.time, wishes);
-        const placed = place(runs, pools, servers, { settings, random });
-        const leases = await lease(sql, parts, placed);
-        const reached = Math.max(...placed.map(({ run }) => run.tag), -1);
-        if (reached >= 0)
-          await sql.query('UPDATE fleet_state SET virtual_time = $1 WHERE virtual_time < $1', [reached]);
-        return { runs, placed, leases, reached };
-      }, 'read committed');
-
-      if (whole) wholeAtMs = clock.monotonicMs();
-      for (const { pool, most } of wishes) {
-        const last = result.runs.filter((run) => run.pool === pool);
-        // All were seen: whoever comes now may be anywhere.
-        if (last.length < most) floors.delete(pool);
-      }
-      for (const { run } of result.placed) floors.set(run.pool, Math.min(result.reached, run.rank));
-      const beats = new Map([...servers].map(([name, { beat }]) => [name, beat]));
-      for (const one of result.leases) ledger.gave(one.server, 1);
-      return result.leases.map((one) => ({ ...one, beat: beats.get(one.server) ?? '' }));
+      const leave = await enter();
+      return chooseBatch(leave).finally(leave);
     },
   };
+
+  async function chooseBatch(leave: () => void): Promise<Lease[]> {
+    const servers = new Map(ledger.fresh(settings.freshMs).map((one) => [one.server, one]));
+    if (servers.size === 0) return [];
+    const pools = await readNodes();
+    const whole = clock.monotonicMs() - wholeAtMs >= WHOLE_ORDER_EVERY_MS;
+    const wishes = [...pools].flatMap(([pool, byServer]) => {
+      const able = [...byServer.keys()].flatMap((name) => servers.get(name) ?? []);
+      const classes = CLASSES.filter((one) => able.some((server) => refuse(server, one, settings) === undefined));
+      const free = able.reduce((sum, server) => sum + Math.max(0, server.free), 0);
+      const floor = whole ? -1 : (floors.get(pool) ?? -1);
+      return classes.length === 0 ? [] : [{ pool, classes, floor, most: Math.min(settings.batch, free) }];
+    });
+    if (wishes.length === 0) return [];
+
+    // Taken from the ledger before the leases are stored: another batch may be under way.
+    let reserved: readonly Placed[] = [];
+    const reserve = (placed: readonly Placed[]): void => {
+      for (const { server } of reserved) ledger.gave(server, -1);
+      for (const { server } of placed) ledger.gave(server, 1);
+      reserved = placed;
+    };
+    const work = async (sql: Sql) => {
+      reserve([]);
+      const runs = await claimOpen(sql, parts.time, wishes);
+      const placed = place(runs, pools, servers, { settings, random });
+      reserve(placed);
+      leave();
+      const leases = await lease(sql, parts, placed);
+      const reached = Math.max(...placed.map(({ run }) => run.tag), -1);
+      if (reached >= 0) await sql.query('UPDATE fleet_state SET virtual_time = $1 WHERE virtual_time < $1', [reached]);
+      return { runs, placed, leases, reached };
+    };
+    const result = await store.transaction(work, 'read committed').catch((thrown: unknown) => {
+      reserve([]);
+      throw thrown;
+    });
+
+    if (whole) wholeAtMs = clock.monotonicMs();
+    for (const { pool, most } of wishes) {
+      const last = result.runs.filter((run) => run.pool === pool);
+      // All were seen: whoever comes now may be anywhere.
+      if (last.length < most) floors.delete(pool);
+    }
+    for (const { run } of result.placed) floors.set(run.pool, Math.min(result.reached, run.rank));
+    const beats = new Map([...servers].map(([name, { beat }]) => [name, beat]));
+    const leased = new Set(result.leases.map(({ id }) => id));
+    for (const { run, server } of result.placed) if (!leased.has(run.id)) ledger.gave(server, -1);
+    return result.leases.map((one) => ({ ...one, beat: beats.get(one.server) ?? '' }));
+  }
 }
 
 /** Ready nodes of ready servers by pool and server; of a pool with workers only the workers, ready or not. */

@@ -125,15 +125,20 @@ export function makeSequencer(parts: SequencerParts & { clock: Clock; wake: () =
     },
     async choose(signal) {
       let leased = 0;
-      for (;;) {
-        signal?.throwIfAborted();
-        const leases = await chooser.choose();
-        if (leases.length === 0) return { leased };
-        leased += leases.length;
-        const order = dispatch({ ...parts, ledger }, leases);
-        orders.add(order);
-        void order.finally(() => orders.delete(order));
+      async function drain(): Promise<void> {
+        for (;;) {
+          signal?.throwIfAborted();
+          const leases = await chooser.choose();
+          if (leases.length === 0) return;
+          leased += leases.length;
+          const order = dispatch({ ...parts, ledger }, leases);
+          orders.add(order);
+          void order.finally(() => orders.delete(order));
+        }
       }
+      // While one batch is stored, another is chosen.
+      await Promise.all([drain(), drain()]);
+      return { leased };
     },
     async reclaim() {
       const looked = await reclaim();
