@@ -59,6 +59,8 @@ export interface Round {
   reason: string;
   /** What growth ahead of need would have wanted, whether or not it is switched on. */
   foretold: number | null;
+  /** How many nodes the load of now needs by the first alert that a shared load raises; null when there is none or no data. */
+  needed: number | null;
 }
 
 /** After a growth whose nodes failed the next waits calm time, doubled with each failure up to this. */
@@ -111,6 +113,7 @@ export function runRound(policy: Policy, situation: Situation, before: Round | u
   const facts = { bounds, booting, voters, grow, shrink, needed, growing, leanSinceMs, growSinceMs, overload, votes };
   const { decision, size, reason } = decide(policy, situation, facts);
   return {
+    needed: countNeeded(policy, votes, bounds),
     ...{
       atMs: nowMs,
       wanted,
@@ -125,6 +128,18 @@ export function runRound(policy: Policy, situation: Situation, before: Round | u
     },
     ...{ leanSinceMs, growSinceMs, decision, size, reason, foretold: situation.foretold ?? null },
   };
+}
+
+/** So many nodes that none would be above the threshold, were the load spread evenly. */
+function countNeeded(policy: Policy, votes: readonly NodeVote[], { min, max }: Bounds): number | null {
+  const index = policy.alerts.findIndex(
+    ({ vote, is, metric }) => vote === 'grow' && is === '>' && metricOf(metric).shared,
+  );
+  const threshold = policy.alerts[index]?.threshold ?? 0;
+  const values = votes.flatMap(({ alerts }) => alerts[index]?.value ?? []);
+  if (threshold <= 0 || values.length === 0 || values.length < votes.length) return null;
+  const sum = values.reduce((total, value) => total + value, 0);
+  return Math.min(max, Math.max(min, 1, Math.ceil(sum / threshold)));
 }
 
 interface Facts {

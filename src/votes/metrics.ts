@@ -43,7 +43,7 @@ export const METRICS: readonly Metric[] = [
   metric('memory-pressure', '%', 'share of the last 10 s in which something waited for memory (PSI)', { of: 'both' }),
   metric('busy-workers', '', 'PHP processes at work', { shared: true }),
   metric('worker-queue', '', 'requests that wait for a PHP process', { shared: true }),
-  metric('requests', '/s', 'requests a second, as the edge counts them', { shared: true, lively: true }),
+  metric('requests', '/s', 'requests a second, as the edge counts them', { shared: true }),
   metric('response-time', 'ms', 'mean time to the first byte, as the edge sees it'),
   metric('edge-queue', '', 'requests under way or waiting at the edge for this node', { shared: true }),
   metric('run-queue', '', 'runs of tasks that wait, for each node of the pool', { of: 'worker', shared: true }),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Problem } from '../lib/errors.ts';
-import { type Alert, parseAlert, policySchema } from './policy.ts';
+import { type Alert, policySchema } from './policy.ts';
 import { boundsAt, toMinuteOfWeek } from './schedule.ts';
 import { makePolicy } from './test-policy.ts';
 
@@ -68,18 +68,6 @@ void describe('a policy', () => {
     const url = { ...alert('grow', '>', 5), metric: 'site-number' as const };
     assert.match(wrongOf({ alerts: [url] }), /site-number needs siteNumberUrl/);
     assert.match(wrongOf({ alerts: [{ ...url, metric: 'run-queue' }] }), /run-queue is not known of a serving pool/);
-  });
-
-  void it('reads alerts as people write them', () => {
-    assert.deepEqual(parseAlert('cpu > 80% for 3m', 'grow'), {
-      metric: 'cpu',
-      is: '>',
-      threshold: 80,
-      forS: 180,
-      vote: 'grow',
-    });
-    assert.deepEqual(parseAlert('worker-queue>0.5 for 30', 'grow')?.forS, 30);
-    assert.equal(parseAlert('cpu is high', 'grow'), undefined);
   });
 });
 

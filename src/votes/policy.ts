@@ -114,23 +114,3 @@ function isZone(zone: string): boolean {
     return false;
   }
 }
-
-const ALERT = /^\s*([a-z-]+)\s*([<>])\s*([\d.]+)\s*%?\s*(?:for\s+(\d+(?:\.\d+)?)\s*(s|m|h)?)?\s*$/;
-
-/** The policy's alerts as people write them: `cpu > 80 for 3m`. */
-export const renderAlert = ({ metric, is, threshold, forS }: Alert): string =>
-  `${metric} ${is} ${threshold} for ${forS}s`;
-
-/** Reads `cpu > 80 for 3m`; undefined when it is none. The metric's name is checked by the schema. */
-export function parseAlert(text: string, vote: Alert['vote']): z.input<typeof alertSchema> | undefined {
-  const [, metric, is, threshold, amount = '60', unit = 's'] = ALERT.exec(text) ?? [];
-  if (metric === undefined) return undefined;
-  const factor = { s: 1, m: 60, h: 3_600 }[unit] ?? 1;
-  return {
-    metric: metric as Alert['metric'],
-    is: is as Alert['is'],
-    threshold: Number(threshold),
-    forS: Number(amount) * factor,
-    vote,
-  };
-}
