@@ -339,7 +339,10 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
             log.warn({ err: thrown }, 'edges not synced'),
           );
         }
-        await noteSamples(votes, beat.samples);
+        // What votes lack they say; a heartbeat that failed for it would end the leases of runs.
+        await noteSamples(votes, beat.samples).catch((thrown: unknown) =>
+          log.warn({ err: thrown }, 'samples not stored'),
+        );
         return answer;
       },
       'runs.report': (server, report) => sequencer.report(server, report),

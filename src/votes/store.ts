@@ -48,12 +48,10 @@ export async function storePolicy(sql: Sql, pool: string, policy: Policy, wanted
      ON CONFLICT (pool) DO UPDATE SET policy = $2::jsonb, version = pool_policy.version + 1`,
     [pool, toJsonValue(policy), wanted],
   );
-  await sql.query('UPDATE pool SET leaves = $2 WHERE name = $1', [pool, policy.leaves]);
 }
 
 /** False when there was none. */
 export async function removePolicy(sql: Sql, pool: string): Promise<boolean> {
-  await sql.query(`UPDATE pool SET leaves = 'oldest' WHERE name = $1`, [pool]);
   return (await sql.query('DELETE FROM pool_policy WHERE pool = $1 RETURNING pool', [pool])).length > 0;
 }
 
@@ -173,9 +171,9 @@ export async function storeEdgeSample(sql: Sql, sample: EdgeSample, at: Date | n
   const taken = `${NOW} - ($3::float8 * interval '1 ms')`;
   await sql.query(
     `INSERT INTO node_sample (node, source, taken_at, figures)
-     SELECT node.name, 'edge:' || $4, ${taken}, server
-     FROM jsonb_array_elements($2::jsonb) AS told, jsonb_array_elements(told->'servers') AS server
-     JOIN node ON node.name = server->>'node' JOIN pool_policy ON pool_policy.pool = node.pool
+     SELECT node.name, 'edge:' || $4, ${taken}, counted
+     FROM jsonb_array_elements($2::jsonb) AS told, jsonb_array_elements(told->'servers') AS counted
+     JOIN node ON node.name = counted->>'node' JOIN pool_policy ON pool_policy.pool = node.pool
      ON CONFLICT (node, source) DO UPDATE SET taken_at = excluded.taken_at, figures = excluded.figures
        WHERE node_sample.taken_at < excluded.taken_at`,
     [at, pools, sample.ageMs, sample.edge],

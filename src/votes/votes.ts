@@ -4,8 +4,9 @@ import { type Loop, makeLoop } from '../platform/loops.ts';
 import type { Asker } from '../platform/operations/operation.ts';
 import type { Json } from '../platform/store.ts';
 import { poolLock } from '../pools/parts.ts';
-import { readPool } from '../pools/store.ts';
+import { readPool, storePoolLeaving } from '../pools/store.ts';
 import type { EdgeSample, NodeSample } from '../protocol/contract.ts';
+import { changeConfig } from '../servers/config-clock.ts';
 import { countVotes, LOOK_MS } from './count.ts';
 import { keepVotes } from './history.ts';
 import type { VotesParts } from './parts.ts';
@@ -13,6 +14,8 @@ import { type Policy, type PolicyWish, toPolicy } from './policy.ts';
 import { votesProblems } from './problems.ts';
 import { ASK_MS, askSiteNumbers } from './site-number.ts';
 import { removePolicy, storeEdgeSample, storeNodeSamples, storePause, storePolicy } from './store.ts';
+
+const SYNC_MS = 10_000;
 
 /** Takes what a heartbeat tells of load. */
 export async function noteSamples(
@@ -26,11 +29,13 @@ export async function noteSamples(
 
 /** Sets a pool's policy; throws `votes.bad-policy` with all that is wrong with it. What held by the one before begins anew. */
 export async function setPolicy(parts: VotesParts, name: string, wish: PolicyWish, who: Asker): Promise<Policy> {
-  return await parts.store.transaction(async (sql) => {
+  const set = await changeConfig(parts.store, async (sql) => {
     const pool = await readPool(sql, name);
     if (pool === undefined) throw commonProblems.make('not-found', { noun: 'pool', name });
     const policy = toPolicy(wish, { name, role: pool.worksFor === null ? 'serving' : 'worker' });
     await storePolicy(sql, name, policy, pool.wanted);
+    const holds = [policy, ...policy.schedule].some(({ min }) => min === 0);
+    await storePoolLeaving(sql, name, { leaves: policy.leaves, holds });
     const event = {
       kind: 'pool.policy-set',
       subject: poolLock(name),
@@ -40,12 +45,18 @@ export async function setPolicy(parts: VotesParts, name: string, wish: PolicyWis
     await parts.events.append(sql, event);
     return policy;
   });
+  // An edge that cannot be reached now follows when it is back.
+  await parts.pools
+    .syncEdges(AbortSignal.timeout(SYNC_MS))
+    .catch((thrown: unknown) => parts.log.warn({ err: thrown }, 'edges not synced'));
+  return set;
 }
 
 /** Takes the policy away: the pool keeps the size that it has. */
 export async function dropPolicy(parts: VotesParts, name: string, who: Asker): Promise<void> {
-  await parts.store.transaction(async (sql) => {
+  await changeConfig(parts.store, async (sql) => {
     if (!(await removePolicy(sql, name))) throw votesProblems.make('no-policy', { pool: name });
+    await storePoolLeaving(sql, name, { leaves: 'oldest', holds: false });
     const reason = who.reason ?? 'it keeps the size that people give it';
     await parts.events.append(sql, { kind: 'pool.policy-removed', subject: poolLock(name), by: who.by, reason });
   });

@@ -209,3 +209,54 @@ void test('the history has its partitions by day, and rounds go into them', () =
     const { dropped } = await keepVotes(world.store, new Date(Date.UTC(2026, 0, 22)));
     assert.deepEqual(dropped, ['vote_round_20260105', 'vote_round_20260106']);
   }));
+
+void test('a pool that nobody visits gives up its last node, and the first visitor who is held at the edge brings one back', () =>
+  withDeployedWorld(async (world) => {
+    const votes = await makeVoting(world, { ...WISH, min: 0, idleS: 60, calmS: 10, stabiliseS: 0 });
+    let requests = 0;
+    const visit = async (seconds: number, underWay: number) => {
+      for (let passed = 0; passed < seconds; passed += 5) {
+        const pools = [{ pool: POOL, requests, current: underWay, queued: 0, servers: [] }];
+        await noteSamples(votes.parts(), { nodes: [], edges: [{ edge: 'e1', ageMs: 0, pools }] });
+        await votes.run(5, 0);
+      }
+    };
+    await visit(50, 0);
+    assert.equal(await votes.wanted(), 1);
+    requests += 1;
+    await visit(40, 0);
+    assert.equal(await votes.wanted(), 1);
+    assert.match(await votes.reason(), /a visitor came \d+ s ago; the last node goes after 60 s$/);
+    await visit(40, 0);
+    assert.equal(await votes.wanted(), 0);
+    assert.deepEqual(await listNodes(world.store, { pool: POOL }), []);
+    assert.deepEqual(
+      world.agents.edge?.pools.find(({ name }) => name === POOL),
+      { name: POOL, holds: true, servers: [] },
+    );
+    await visit(10, 0);
+    assert.equal(await votes.reason(), 'nobody visits it, and the first visitor wakes it');
+    await visit(5, 3);
+    assert.equal(await votes.wanted(), 1);
+    assert.equal(
+      (await votes.rounds()).find(({ decision }) => decision === 'grow')?.reason,
+      '3 visitors wait at the edge of an empty pool',
+    );
+  }));
+
+void test('by choice the node on the server with the fewest nodes goes first, so that servers become empty', () =>
+  withDeployedWorld(
+    async (world) => {
+      const votes = await makeVoting(world, { ...WISH, leaves: 'emptiest-server', stabiliseS: 0 });
+      await world.run((sql, { rooms }) => startPoolScale(rooms.parts.pools, sql, POOL, 3, tester));
+      const all = await listNodes(world.store);
+      const carried = (server: string | null) => all.filter((node) => node.server === server).length;
+      const fewest = Math.min(...['a', 'b', 'c'].map(carried).filter((count) => count > 0));
+      await votes.run(90, 0);
+      const left = new Set((await listNodes(world.store)).map(({ name }) => name));
+      const gone = all.filter(({ name }) => !left.has(name));
+      assert.equal(gone.length, 1);
+      assert.equal(carried(gone[0]?.server ?? null), fewest);
+    },
+    { servers: ['a', 'b', 'c'].map((name) => ({ name, cores: 4, memoryBytes: 2 ** 34, diskBytes: 2 ** 38 })) },
+  ));

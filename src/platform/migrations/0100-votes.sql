@@ -3,6 +3,9 @@
 -- Which node goes first when a pool shrinks.
 ALTER TABLE pool ADD COLUMN leaves text NOT NULL DEFAULT 'oldest' CHECK (leaves IN ('oldest', 'emptiest-server'));
 
+-- Whether it may have no node at all: the edge holds its first visitors then.
+ALTER TABLE pool ADD COLUMN holds boolean NOT NULL DEFAULT false;
+
 CREATE TABLE pool_policy (
   pool text PRIMARY KEY REFERENCES pool ON DELETE CASCADE,
   policy jsonb NOT NULL,
