@@ -120,7 +120,7 @@ void describe('a decision', () => {
         60,
         makeSituation({ nodes: busy(9, 9), failures: { count, lastMs: NOW_MS - agoS * S, why: 'no answer' } }),
       );
-    assert.match(failing(1, 0).reason, /but the last 1 new node failed \(no answer\); it is tried again in 840 s$/);
+    assert.match(failing(1, 0).reason, /but the last new node failed \(no answer\); it is tried again in 840 s$/);
     assert.equal(failing(1, 900).decision, 'grow');
     assert.equal(failing(2, 900).decision, 'blocked');
     assert.equal(failing(9, 3_600).decision, 'grow');
@@ -149,7 +149,7 @@ void describe('a decision', () => {
   });
 
   void it('is blocked, not forgotten, while somebody holds the pool', () => {
-    const round = runFor(60, makeSituation({ nodes: busy(9, 9), held: 'a person paused it' }));
+    const round = runFor(60, makeSituation({ nodes: busy(9, 9), paused: 'a person paused it' }));
     assert.deepEqual([round.decision, round.grow], ['blocked', 2]);
     assert.match(round.reason, /but a person paused it$/);
   });
@@ -166,6 +166,8 @@ void describe('a decision', () => {
       [1, '2 visitors wait at the edge of an empty pool'],
     );
     assert.equal(runFor(0, empty(0), zero).decision, 'stay');
+    assert.equal(runFor(0, { ...empty(1), paused: 'ann paused it' }, zero).size, 1);
+    assert.equal(runFor(0, { ...empty(1), held: 'it is rolled' }, zero).size, 0);
   });
 
   void it('grows ahead of need only when that is switched on, and always shows what it would have wanted', () => {

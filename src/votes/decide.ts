@@ -20,8 +20,10 @@ export interface Situation {
   nodes: readonly VotingNode[];
   /** When its size was last changed, by votes or by hand; undefined before the first time. */
   resizedAtMs: number | undefined;
-  /** Why nobody may resize now: a person paused it, or an operation has the pool. */
+  /** Why nobody may resize now: an operation has the pool. */
   held: string | undefined;
+  /** A person keeps it at its size. An empty pool is woken all the same: who paused it did not mean to close its sites. */
+  paused: string | undefined;
   /** Why it must not shrink now beside what its nodes' states say: a roll, a node that is replaced, a failover. */
   unsettled: string | undefined;
   /** Bounds that are not the policy's, each with its reason: free connections, free memory. */
@@ -72,6 +74,7 @@ export const votesNeeded = (voters: number, percent: number): number =>
   Math.max(1, Math.ceil((voters * percent) / 100));
 
 const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+const sayBooting = (count: number): string => (count === 1 ? '1 node boots' : `${count} nodes boot`);
 const inSeconds = (ms: number): string => `${Math.max(1, Math.ceil(ms / 1_000))} s`;
 
 /** A number from 0 to 1 that a name always gets: pools that see one fault do not act in the same moment. */
@@ -158,12 +161,14 @@ interface Facts {
 type Verdict = Pick<Round, 'decision' | 'size' | 'reason'>;
 
 function decide(policy: Policy, situation: Situation, facts: Facts): Verdict {
-  const { wanted, held } = situation;
+  const { wanted, held, paused } = situation;
   const stay = (reason: string): Verdict => ({ decision: 'stay', size: wanted, reason });
   const blocked = (reason: string): Verdict => ({ decision: 'blocked', size: wanted, reason });
   const wish = chooseWish(policy, situation, facts);
   if (wish.size === wanted) return stay(wish.reason);
-  if (held !== undefined) return blocked(`${wish.reason}, but ${held}`);
+  const wakes = wanted === 0 && wish.now === true;
+  const hold = held ?? (wakes ? undefined : paused);
+  if (hold !== undefined) return blocked(`${wish.reason}, but ${hold}`);
   if (wish.size < wanted) {
     const why = whyNotShrink(policy, situation, facts, wish);
     if (why !== undefined) return blocked(`${wish.reason}, but ${why}`);
@@ -190,7 +195,7 @@ function chooseWish(policy: Policy, situation: Situation, facts: Facts): Wish {
       return {
         decision: 'grow',
         size: Math.max(1, bounds.min),
-        reason: `${plural(visits.held, 'visitor')} wait at the edge of an empty pool`,
+        reason: `${visits.held === 1 ? 'a visitor waits' : `${visits.held} visitors wait`} at the edge of an empty pool`,
         now: true,
       };
     if (bounds.min === 0)
@@ -222,8 +227,7 @@ function chooseWish(policy: Policy, situation: Situation, facts: Facts): Wish {
     if (wanted >= bounds.max)
       return { decision: 'stay', size: wanted, reason: `${tally}; it has its most, ${bounds.max}${from}` };
     // What boots is capacity that was asked for already.
-    if (booting >= step)
-      return { decision: 'stay', size: wanted, reason: `${tally}; ${plural(booting, 'node')} boot already` };
+    if (booting >= step) return { decision: 'stay', size: wanted, reason: `${tally}; ${sayBooting(booting)} already` };
     return {
       decision: 'grow',
       size: Math.min(bounds.max, wanted + step - booting),
@@ -234,7 +238,7 @@ function chooseWish(policy: Policy, situation: Situation, facts: Facts): Wish {
     return {
       decision: 'stay',
       size: wanted,
-      reason: booting > 0 ? `no voter yet: ${plural(booting, 'node')} boot` : 'no node can vote',
+      reason: booting > 0 ? `no voter yet: ${sayBooting(booting)}` : 'no node can vote',
     };
   const toZero = wanted === 1 && bounds.min === 0;
   if (toZero) return chooseZero(policy, situation);
@@ -284,7 +288,7 @@ function whyNotGrow(policy: Policy, situation: Situation, facts: Facts, wish: Wi
     );
     const leftMs = Math.min(waitMs, failures.lastMs + waitMs - nowMs);
     if (leftMs > 0)
-      return `the last ${plural(failures.count, 'new node')} failed (${failures.why}); it is tried again in ${inSeconds(leftMs)}`;
+      return `the last ${failures.count === 1 ? 'new node' : `${failures.count} new nodes`} failed (${failures.why}); it is tried again in ${inSeconds(leftMs)}`;
   }
   if (wish.now === true) return undefined;
   const calmMs = calmLeft(policy, situation);

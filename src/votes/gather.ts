@@ -113,7 +113,11 @@ export async function gather(
   return {
     ...{ nowMs, pool: pool.name, wanted: pool.wanted, nodes: voting },
     resizedAtMs: changed ? nowMs : row.resizedAt === null ? undefined : Date.parse(row.resizedAt),
-    held: sayHeld(row, pool, seen.underWay),
+    held: pool.state === 'ready' ? seen.underWay.get(poolLock(pool.name)) : `the pool is ${pool.state}`,
+    paused:
+      row.pausedBy === null
+        ? undefined
+        : `${row.pausedBy} paused it${row.pausedReason === null ? '' : `: ${row.pausedReason}`}`,
     unsettled: await findUnsettled(sql, sites),
     ceilings: await findCeilings(sql, pool, sites, booting, samples),
     ...{ failures: seen.failures, othersGrow: seen.others },
@@ -130,13 +134,6 @@ export async function readUnderWay(parts: VotesParts): Promise<UnderWay> {
   return new Map(
     items.flatMap(({ id, title, state, locks }) => locks.map((lock) => [lock, `"${title}" (${id}) is ${state}`])),
   );
-}
-
-function sayHeld(row: PolicyRow, pool: PoolRow, underWay: UnderWay): string | undefined {
-  if (row.pausedBy !== null)
-    return `${row.pausedBy} paused it${row.pausedReason === null ? '' : `: ${row.pausedReason}`}`;
-  if (pool.state !== 'ready') return `the pool is ${pool.state}`;
-  return underWay.get(poolLock(pool.name));
 }
 
 /** A database server that is being healed makes the pool look idle: nothing is taken away meanwhile. */

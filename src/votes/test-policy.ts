@@ -43,6 +43,7 @@ export function makeSituation(change: Partial<Situation> = {}): Situation {
     wanted: nodes.length,
     resizedAtMs: undefined,
     held: undefined,
+    paused: undefined,
     unsettled: undefined,
     ceilings: [],
     failures: undefined,

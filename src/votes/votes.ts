@@ -4,6 +4,7 @@ import { type Loop, makeLoop } from '../platform/loops.ts';
 import type { Asker } from '../platform/operations/operation.ts';
 import type { Json } from '../platform/store.ts';
 import { poolLock } from '../pools/parts.ts';
+import { startPoolScale } from '../pools/scale.ts';
 import { readPool, storePoolLeaving } from '../pools/store.ts';
 import type { EdgeSample, NodeSample } from '../protocol/contract.ts';
 import { changeConfig } from '../servers/config-clock.ts';
@@ -52,11 +53,13 @@ export async function setPolicy(parts: VotesParts, name: string, wish: PolicyWis
   return set;
 }
 
-/** Takes the policy away: the pool keeps the size that it has. */
+/** Takes the policy away: the pool keeps the size that it has, but for an empty one, which nothing would wake any more. */
 export async function dropPolicy(parts: VotesParts, name: string, who: Asker): Promise<void> {
   await changeConfig(parts.store, async (sql) => {
     if (!(await removePolicy(sql, name))) throw votesProblems.make('no-policy', { pool: name });
     await storePoolLeaving(sql, name, { leaves: 'oldest', holds: false });
+    if ((await readPool(sql, name))?.wanted === 0)
+      await startPoolScale(parts.pools, sql, name, 1, { ...who, reason: 'without a policy nothing would wake it' });
     const reason = who.reason ?? 'it keeps the size that people give it';
     await parts.events.append(sql, { kind: 'pool.policy-removed', subject: poolLock(name), by: who.by, reason });
   });

@@ -84,6 +84,7 @@ export function makeVotes(policy: Policy, onRound: (round: Round) => void = () =
           wanted,
           resizedAtMs,
           held: undefined,
+          paused: undefined,
           unsettled: undefined,
           ceilings: [],
           othersGrow: [],
