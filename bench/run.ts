@@ -11,9 +11,10 @@ import { type Result, storeResult } from './page.ts';
 import { makePlace, type Place, PROJECT_DIR } from './place.ts';
 import { siteCreate } from './site-create.ts';
 import { up } from './up.ts';
+import { votes } from './votes.ts';
 
 /** In the order in which `all` runs them: the first leaves the deployment that the others use. */
-const BENCHMARKS: readonly Benchmark[] = [up, siteCreate, edge, heal];
+const BENCHMARKS: readonly Benchmark[] = [up, siteCreate, edge, heal, votes];
 
 async function runOne(place: Place, benchmark: Benchmark): Promise<Result> {
   const machine = await readMachine();

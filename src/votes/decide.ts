@@ -254,7 +254,9 @@ function chooseWish(policy: Policy, situation: Situation, facts: Facts): Wish {
   }
   const silent = facts.votes.filter(({ alerts }) => alerts.length === 0).length;
   const quiet =
-    silent === voters ? `all ${plural(voters, 'voter')} are silent: ${facts.votes[0]?.reason ?? ''}` : tally;
+    silent === voters
+      ? `${voters === 1 ? 'its only voter is' : `all ${voters} voters are`} silent: ${facts.votes[0]?.reason ?? ''}`
+      : tally;
   return { decision: 'stay', size: wanted, reason: quiet };
 }
 

@@ -6,7 +6,7 @@ import { listNodes, listPools, type PoolRow } from '../pools/store.ts';
 import { freeMb, RESERVED_MEMORY_MB } from '../servers/place.ts';
 import { listServers } from '../servers/store.ts';
 import { listServices } from '../services/store.ts';
-import { listSites, type SiteRow } from '../sites/store.ts';
+import { readFootprint } from '../sites/store.ts';
 import { type Ceiling, databaseCeiling, memoryCeiling } from './ceiling.ts';
 import type { Situation, VotingNode } from './decide.ts';
 import { foretell } from './forecast.ts';
@@ -84,10 +84,10 @@ export async function gather(
 ): Promise<Situation> {
   const nowMs = Date.parse(row.now);
   const { policy } = row;
-  const [nodes, samples, sites] = [
+  const [nodes, samples, footprint] = [
     await listNodes(sql, { pool: pool.name }),
     await listSamples(sql, pool.name),
-    await listSites(sql, { pool: pool.worksFor ?? pool.name }),
+    await readFootprint(sql, pool.worksFor ?? pool.name),
   ];
   const metrics = new Set(policy.alerts.map(({ metric }) => metric));
   const living = Math.max(1, nodes.filter(({ state }) => state === 'ready').length);
@@ -118,13 +118,15 @@ export async function gather(
       row.pausedBy === null
         ? undefined
         : `${row.pausedBy} paused it${row.pausedReason === null ? '' : `: ${row.pausedReason}`}`,
-    unsettled: await findUnsettled(sql, sites),
-    ceilings: await findCeilings(sql, pool, sites, booting, samples),
+    unsettled: await findUnsettled(sql, footprint),
+    ceilings: await findCeilings(sql, pool, footprint, booting, samples),
     ...{ failures: seen.failures, othersGrow: seen.others },
     visits: await readVisits(sql, pool, nowMs),
     foretold: foretell(hours, nowMs),
   };
 }
+
+type Footprint = Awaited<ReturnType<typeof readFootprint>>;
 
 /** What holds which lock now, by the lock. */
 export type UnderWay = ReadonlyMap<string, string>;
@@ -137,8 +139,8 @@ export async function readUnderWay(parts: VotesParts): Promise<UnderWay> {
 }
 
 /** A database server that is being healed makes the pool look idle: nothing is taken away meanwhile. */
-async function findUnsettled(sql: Sql, sites: readonly SiteRow[]): Promise<string | undefined> {
-  const used = new Set(sites.map(({ databaseServer }) => databaseServer));
+async function findUnsettled(sql: Sql, { databaseServers }: Footprint): Promise<string | undefined> {
+  const used = new Set(databaseServers);
   const odd = (await listServices(sql, 'database')).find(({ name, state }) => used.has(name) && state !== 'ready');
   return odd === undefined ? undefined : `its database server ${odd.name} is ${odd.state}`;
 }
@@ -146,17 +148,17 @@ async function findUnsettled(sql: Sql, sites: readonly SiteRow[]): Promise<strin
 async function findCeilings(
   sql: Sql,
   pool: PoolRow,
-  sites: readonly SiteRow[],
+  { databaseServers, phpWorkers }: Footprint,
   booting: number,
   samples: readonly SampleRow[],
 ): Promise<Ceiling[]> {
-  const used = new Set(sites.map(({ databaseServer }) => databaseServer));
+  const used = new Set(databaseServers);
   const databases = (await listServices(sql, 'database')).flatMap(({ name, health }) => {
     const { connections } = (health ?? {}) as { connections?: { used: number; max: number } };
     return used.has(name) && connections !== undefined ? [{ name, ...connections }] : [];
   });
   const atWork = samples.map(({ figures }) => figures.busyWorkers ?? 0);
-  const workers = Math.max(...atWork, ...sites.map(({ limits }) => limits.phpWorkers), 1);
+  const workers = Math.max(...atWork, phpWorkers, 1);
   const servers = (await listServers(sql)).filter(({ state, load }) => state === 'ready' && load !== undefined);
   const nodes = await listNodes(sql);
   const memory = new Map((await listPools(sql)).map(({ name, nodeMemoryMb }) => [name, nodeMemoryMb]));
