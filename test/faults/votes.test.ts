@@ -2,6 +2,7 @@
 // is begun with them, and whatever is lost, late or in the way ends with a reason and no resize.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { newPoolSchema, startPoolCreate } from '../../src/pools/create.ts';
 import { startPoolDelete } from '../../src/pools/delete.ts';
 import { startPoolScale } from '../../src/pools/scale.ts';
 import { listNodes, readPool } from '../../src/pools/store.ts';
@@ -9,6 +10,7 @@ import { countVotes } from '../../src/votes/count.ts';
 import { keepVotes } from '../../src/votes/history.ts';
 import type { VotesParts } from '../../src/votes/parts.ts';
 import type { PolicyWish } from '../../src/votes/policy.ts';
+import { countWaitingRuns } from '../../src/votes/run-queue.ts';
 import { listRounds, readPolicy } from '../../src/votes/store.ts';
 import { dropPolicy, noteSamples, setPaused, setPolicy } from '../../src/votes/votes.ts';
 import { tester, type World, withDeployedWorld } from './world.ts';
@@ -267,3 +269,52 @@ void test('by choice the node on the server with the fewest nodes goes first, so
     },
     { servers: ['a', 'b', 'c'].map((name) => ({ name, cores: 4, memoryBytes: 2 ** 34, diskBytes: 2 ** 38 })) },
   ));
+
+void test('a pool of workers grows by the runs that wait for each of its nodes, and is refused what only visitors can tell', () =>
+  withDeployedWorld(async (world) => {
+    await world.run((sql, { rooms }) =>
+      startPoolCreate(
+        rooms.parts.pools,
+        sql,
+        newPoolSchema.parse({ name: 'heavy', app: 'wordpress', role: 'worker', size: 1 }),
+        tester,
+      ),
+    );
+    const wish: PolicyWish = {
+      ...WISH,
+      alerts: [{ metric: 'run-queue', is: '>', threshold: 20, forS: 5, vote: 'grow' }],
+      calmS: 0,
+    };
+    const serving = setPolicy(world.controller.rooms.parts.votes, 'heavy', { ...wish, alerts: WISH.alerts }, tester);
+    await assert.rejects(serving, { code: 'votes.bad-policy', message: /busy-workers is not known of a worker pool/ });
+    assert.equal(await countWaitingRuns(world.store, POOL), 0);
+    let [waiting, nowMs] = [50, Date.UTC(2026, 0, 5, 12)];
+    const asked: string[] = [];
+    const partsOf = (): VotesParts => ({
+      ...world.controller.rooms.parts.votes,
+      at: () => new Date(nowMs),
+      countWaitingRuns: async (_, pool) => {
+        asked.push(pool);
+        return waiting;
+      },
+    });
+    await setPolicy(partsOf(), 'heavy', wish, tester);
+    const look = async () => {
+      nowMs += 5_000;
+      const nodes = (await listNodes(world.store, { pool: 'heavy' })).map(({ name }) => ({
+        node: name,
+        ageMs: 0,
+        missing: {},
+      }));
+      await noteSamples(partsOf(), { nodes, edges: [] });
+      await countVotes(partsOf(), AbortSignal.timeout(10_000));
+      await world.quiet();
+      return (await readPool(world.store, 'heavy'))?.wanted;
+    };
+    assert.deepEqual([await look(), await look()], [1, 2]);
+    // 25 for each of two; 16 for each of three.
+    assert.deepEqual([await look(), await look(), await look(), await look()], [2, 3, 3, 3]);
+    assert.ok(asked.every((pool) => pool === POOL));
+    waiting = 0;
+    assert.equal(await look(), 3);
+  }));
