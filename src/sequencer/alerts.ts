@@ -49,6 +49,7 @@ export async function runAlerts(
   const raised = await store.query(
     `INSERT INTO alert (cause, subject, sentence, raised_at)
      SELECT DISTINCT ON (cause) cause, subject, sentence, ${NOW} FROM (${HOLDING}) AS holding
+     WHERE NOT EXISTS (SELECT FROM alert WHERE alert.cause = holding.cause AND alert.over_at IS NULL)
      ON CONFLICT (cause) WHERE over_at IS NULL DO NOTHING RETURNING id`,
     [time.at(), OVERDUE_S],
   );

@@ -296,7 +296,7 @@ async function noteFailure(sql: Sql, parts: SequencerParts, run: GoneRun, verdic
   const stretch = stretchOf(run.brownout, run.class);
   const due = new Date(run.nextAt);
   const nextAt = readNext(run, until, stretch);
-  const why = `the circuit breaker is open until ${until.toISOString()}: ${failures} failures in a row, the last one ${verdict.what}`;
+  const why = `the circuit breaker is open until ${until.toISOString().slice(0, 19).replace('T', ' ')} UTC: ${failures} failures in a row, the last one ${verdict.what}`;
   if (due <= until) {
     const { ticks } = countDue(run, due, until, stretch);
     await insertSkips(sql, time.at(), [{ task: run.task, site: run.site, dueAt: run.nextAt, ticks, why }]);

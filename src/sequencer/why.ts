@@ -95,12 +95,13 @@ export async function explainTask(parts: WhyParts, task: TaskRow): Promise<strin
     [task.id],
   );
   const next = task.nextAt === null ? 'it runs by hand only' : `due next at ${shortTime(task.nextAt)}`;
+  if (attention !== '') return `${attention}${next}`;
   if (last === undefined)
     return task.nextAt === null ? 'it runs by hand only, and has not yet' : `it has not been due yet; ${next}`;
   const outcome = last.why.split(WHY_SEPARATOR).slice(1).join(WHY_SEPARATOR);
   const how = last.state === 'skipped' ? last.why : outcome;
   const lastly = `last: ${last.state} at ${shortTime(last.endedAt)}${how === '' ? '' : ` (${how})`}`;
-  return attention === '' ? `${next}; ${lastly}` : `${attention}${next}`;
+  return `${next}; ${lastly}`;
 }
 
 /** Why a run that waits or lives is where it is; undefined for ended ones, whose history has their sentence. */

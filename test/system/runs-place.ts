@@ -2,7 +2,7 @@
 // renews leases or does not, and hears what the agent reports. Apart so that runs.test.ts reads as what runs do.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,6 +33,7 @@ import type { SiteDocument } from '../../src/protocol/site-document.ts';
 
 const NAME = 'esp-test-runs';
 const ROOT = join(import.meta.dirname, '../..');
+const AGENT_SCRIPT = join(ROOT, 'src/agent/main.ts');
 export const LEASE_MS = 10_000;
 export const SITES = { one: { site: 'saaaaaaaaa', uid: 10_001 }, other: { site: 'sbbbbbbbbb', uid: 10_002 } };
 export const NODES = ['n1', 'n2'] as const;
@@ -98,7 +99,7 @@ export async function playController(socket: string): Promise<PlayedController> 
         },
         'config.server': async () => ({
           server: 'test',
-          nodes: NODES.map((name, index) => ({ name, pool: 'runs', address: addressOf(index), wanted: false })),
+          nodes: NODES.map((name, index) => ({ name, pool: 'runs', address: addressOf(index), wanted: true })),
           trustedProxies: [],
           edges: [],
         }),
@@ -161,7 +162,7 @@ export async function playController(socket: string): Promise<PlayedController> 
   return played;
 }
 
-const addressOf = (index: number) => `10.87.112.${21 + index}`;
+export const addressOf = (index: number) => `10.87.112.${21 + index}`;
 
 function toDocument(site: string, uid: number): SiteDocument {
   const host = `${site}.test`;
@@ -229,10 +230,20 @@ export interface RunsPlace {
   close(): Promise<void>;
 }
 
+/** Ends the agents that a test run which was killed has left: nobody else has agents of this deployment. */
+async function endLeftAgents(): Promise<void> {
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const argv = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+    if (!argv.includes(AGENT_SCRIPT) || argv[argv.indexOf('--deployment') + 1] !== NAME) continue;
+    process.kill(Number(pid), 'SIGKILL');
+  }
+}
+
 /** Makes the place anew: what an earlier, killed run left behind is removed first. */
 export async function makeRunsPlace(): Promise<RunsPlace> {
   const dataDir = await mkdtemp(join(tmpdir(), 'espalier-runs-'));
   const fleet = makeIncusFleet({ place: toFleetPlace(NAME) });
+  await endLeftAgents();
   // Faster while one works on these tests: the place of the run before is taken as it is.
   const isKept = process.env.ESPALIER_TEST_KEEP !== undefined;
   if (!isKept) await fleet.tearDown();
@@ -268,8 +279,17 @@ export async function makeRunsPlace(): Promise<RunsPlace> {
   const place: RunsPlace = {
     ...{ fleet, controller },
     startAgent(...more) {
-      const script = join(ROOT, 'src/agent/main.ts');
-      const argv = [script, '--deployment', NAME, '--data-dir', dataDir, '--controller', socket, '--server', 'test'];
+      const argv = [
+        AGENT_SCRIPT,
+        '--deployment',
+        NAME,
+        '--data-dir',
+        dataDir,
+        '--controller',
+        socket,
+        '--server',
+        'test',
+      ];
       const child = spawn(process.execPath, [...argv, ...more], {
         stdio: 'inherit',
         env: { ...process.env, ESPALIER_LOG_LEVEL: process.env.ESPALIER_LOG_LEVEL ?? 'error' },

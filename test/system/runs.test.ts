@@ -5,6 +5,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { KILL_MARGIN_MS } from '../../src/agent/runs/runs.ts';
 import { makeSystemClock } from '../../src/lib/clock.ts';
 import type { RunOrder } from '../../src/protocol/contract.ts';
+import { makeRealSequencer, type RealSequencer, type ServerName } from './real-sequencer.ts';
 import { LEASE_MS, makeRunsPlace, type RunsPlace, SITES } from './runs-place.ts';
 
 const clock = makeSystemClock();
@@ -300,6 +301,65 @@ void describe('runs in a real node', () => {
       assert.deepEqual([result.cause, result.tail], ['killed', 'its node was stopped\n']);
       await place.startNode('n1');
       assert.equal((await run(['true'])).cause, 'exit');
+    });
+  });
+
+  void describe('under the real sequencer, judged by what the tasks’ own processes wrote down', () => {
+    let real: RealSequencer;
+    before(async () => {
+      await place.agent().kill();
+      real = await makeRealSequencer(place);
+      for (const server of ['s1', 's2'] as const) real.startAgent(server);
+      for (const name of ['a', 'b', 'c', 'd']) await real.addTask({ name: `short-${name}`, everyS: 2, takesS: 0.4 });
+      for (const name of ['a', 'b', 'c', 'd']) await real.addTask({ name: `long-${name}`, everyS: 4, takesS: 20 });
+      await real.until('runs succeed on both servers', async () => {
+        const counts = [await real.count('succeeded', 's1'), await real.count('succeeded', 's2')];
+        return counts.every((count) => count >= 5);
+      });
+    });
+    after(() => real.close());
+    /** Goes on until a server has done some more. */
+    const untilMore = async (server: ServerName) => {
+      const before = await real.count('succeeded', server);
+      await real.until(`${server} works`, async () => (await real.count('succeeded', server)) >= before + 5);
+    };
+
+    void it('an agent that is killed and started anew loses nothing', async () => {
+      const lost = await real.count('lost');
+      await real.agent('s1').kill();
+      real.startAgent('s1');
+      await untilMore('s1');
+      assert.equal(await real.count('lost'), lost);
+    });
+
+    void it('an agent frozen past its leases: its runs go on elsewhere, and what it says then changes nothing', async () => {
+      const [lost, stale] = [await real.count('lost', 's1'), await real.staleEnds()];
+      real.agent('s1').child.kill('SIGSTOP');
+      try {
+        await real.until('its runs are taken back', async () => (await real.count('lost', 's1')) > lost);
+        await untilMore('s2');
+      } finally {
+        real.agent('s1').child.kill('SIGCONT');
+      }
+      await real.until('its stale ends are counted', async () => (await real.staleEnds()) > stale);
+      await untilMore('s1');
+    });
+
+    void it('an agent cut off: the same', async () => {
+      const [lost, stale] = [await real.count('lost', 's2'), await real.staleEnds()];
+      real.cut('s2');
+      await real.until('its runs are taken back', async () => (await real.count('lost', 's2')) > lost);
+      await untilMore('s1');
+      real.open('s2');
+      await real.until('its stale ends are counted', async () => (await real.staleEnds()) > stale);
+      await untilMore('s2');
+    });
+
+    void it('no two processes of a task ever lived at once, each due time had one run or one skip, no success was made up', async () => {
+      await real.drain();
+      const { processes, killed } = await real.judge();
+      process.stdout.write(`    ${processes} processes, ${killed} of them killed\n`);
+      assert.ok(processes > 50 && killed >= 1);
     });
   });
 });

@@ -1,5 +1,6 @@
-// Tells the controller how runs ended, until it has taken note. Batches make themselves: what ends while one report is
-// under way goes with the next.
+// Tells the controller how runs ended, until it has taken note. What ends while one report is under way, or right after
+// it, goes with the next.
+import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { ControllerContract } from '../../protocol/contract.ts';
 import type { Peer } from '../../protocol/peer.ts';
@@ -9,6 +10,11 @@ import type { Run, RunTable } from './run-table.ts';
 const TIMEOUT_MS = 10_000;
 /** A report is at most a megabyte, with a tail of 16 KiB each. */
 const MOST = 64;
+/**
+ * Reports come no closer than this. The first of several goes at once, those behind it together: one transaction of the
+ * controller then takes many ends, and its next choice fills many slots.
+ */
+const PAUSE_MS = 50;
 
 export interface Reporter {
   /** There is something to report, or the controller is there again. */
@@ -21,9 +27,10 @@ export function makeReporter(parts: {
   journal: Journal;
   controller: () => Peer<ControllerContract> | undefined;
   onAccepted: (run: Run) => void;
+  clock: Clock;
   log: Logger;
 }): Reporter {
-  const { table, journal, controller, onAccepted, log } = parts;
+  const { table, journal, controller, onAccepted, clock, log } = parts;
   let running = false;
 
   /** False when there was nothing to do, or nobody took it. */
@@ -50,7 +57,7 @@ export function makeReporter(parts: {
   async function reportAll(): Promise<void> {
     running = true;
     try {
-      while (await reportSome());
+      while (await reportSome()) await clock.wait(PAUSE_MS);
     } catch (thrown) {
       log.debug({ err: thrown }, 'ends could not be reported; they are sent again');
     } finally {

@@ -95,7 +95,7 @@ export function makeRuns(parts: {
     },
   );
   const reporter = makeReporter({
-    ...{ table, journal, controller: parts.controller, log },
+    ...{ table, journal, controller: parts.controller, clock, log },
     onAccepted: (run) => retired.set(run.order.id, { run, atMs: clock.monotonicMs() }),
   });
   const ends = makeRunEnds({

@@ -10,14 +10,17 @@ export function projectDirOf(): string {
 
 /** What the code is: version and, in a git checkout, its commit. Both daemons are started anew when it changes. */
 export async function readBuild(projectDir: string): Promise<string> {
-  const read = (path: string) => readFile(join(projectDir, path), 'utf8').catch(() => '');
-  const head = (await read('.git/HEAD')).trim();
+  const read = (path: string) => readFile(resolve(projectDir, path), 'utf8').catch(() => '');
+  // In a further worktree `.git` is a file that names the folder of its HEAD, which names the folder of the branches.
+  const own = /^gitdir: (.+)$/m.exec(await read('.git'))?.[1] ?? '.git';
+  const shared = join(own, (await read(join(own, 'commondir'))).trim());
+  const head = (await read(join(own, 'HEAD'))).trim();
   const ref = /^ref: (.+)$/.exec(head)?.[1];
   const packed =
     ref === undefined
       ? ''
-      : (new RegExp(`^([0-9a-f]{40}) ${ref}$`, 'm').exec(await read('.git/packed-refs'))?.[1] ?? '');
-  const commit = ref === undefined ? head : (await read(join('.git', ref))).trim() || packed;
+      : (new RegExp(`^([0-9a-f]{40}) ${ref}$`, 'm').exec(await read(join(shared, 'packed-refs')))?.[1] ?? '');
+  const commit = ref === undefined ? head : (await read(join(shared, ref))).trim() || packed;
   const lock = createHash('sha256')
     .update(await read('package-lock.json'))
     .digest('hex');
