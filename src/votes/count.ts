@@ -45,7 +45,9 @@ export async function countVotes(parts: VotesParts, signal: AbortSignal): Promis
   for (const { pool } of rows) {
     signal.throwIfAborted();
     const seen = { others: listGrowing(rows, pool), underWay, failures: failures.get(pool) };
-    const look = (refused?: Problem) => parts.store.transaction((sql) => countPool(parts, sql, pool, seen, refused));
+    // The policy's row is locked, and samples come in all the time: as serializable it would fail for them again and again.
+    const look = (refused?: Problem) =>
+      parts.store.transaction((sql) => countPool(parts, sql, pool, seen, refused), 'read committed');
     // Refused (a lock that was taken meanwhile, no memory): nothing of it stays, and the round says why.
     const round = await look().catch((thrown: unknown) => {
       if (thrown instanceof Problem && thrown.document.status < 500) return look(thrown);

@@ -170,11 +170,25 @@ void describe('a decision', () => {
     assert.equal(runFor(0, { ...empty(1), held: 'it is rolled' }, zero).size, 0);
   });
 
+  void it('begins its durations anew after a gap in which nobody looked, and after a clock that jumped', () => {
+    const first = runRound(policy, makeSituation({ nodes: busy(9, 9) }), undefined);
+    const after = (seconds: number) => {
+      const nowMs = NOW_MS + seconds * S;
+      const nodes = busy(9, 9).map(({ name }) => makeNode(name, { 'busy-workers': 9 }, { takenAtMs: nowMs }));
+      return runRound(policy, makeSituation({ nowMs, nodes }), first).votes[0]?.alerts[0]?.sinceMs;
+    };
+    assert.equal(after(15), NOW_MS);
+    assert.equal(after(600), NOW_MS + 600 * S);
+    assert.equal(after(-600), NOW_MS - 600 * S);
+  });
+
   void it('grows ahead of need only when that is switched on, and always shows what it would have wanted', () => {
     const off = runFor(0, makeSituation({ foretold: 4 }));
     assert.deepEqual([off.decision, off.foretold], ['stay', 4]);
     const on = runFor(0, makeSituation({ foretold: 4 }), makePolicy({ ahead: true }));
     assert.deepEqual([on.decision, on.size, on.reason], ['grow', 4, 'the last week needed 4 at this hour']);
+    const silent = makeSituation({ foretold: 4, nodes: [makeNode('x', undefined)], wanted: 2 });
+    assert.equal(runFor(0, silent, makePolicy({ ahead: true })).decision, 'stay');
   });
 
   const anySituation = fc.record({

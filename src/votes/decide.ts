@@ -65,6 +65,8 @@ export interface Round {
   needed: number | null;
 }
 
+/** What held before a longer gap between two rounds (the controller was away, a clock was set) is not known to have held through it. */
+const GAP_MS = 15_000;
 /** After a growth whose nodes failed the next waits calm time, doubled with each failure up to this. */
 const FAILED_WAIT_MOST_MS = 3_600_000;
 const FAILED_WAIT_LEAST_MS = 60_000;
@@ -97,9 +99,10 @@ function foretellOverload(policy: Policy, votes: readonly NodeVote[], remaining:
   return undefined;
 }
 
-/** Casts the votes and decides. `before` is the round before, from which durations go on. */
-export function runRound(policy: Policy, situation: Situation, before: Round | undefined): Round {
+/** Casts the votes and decides. `last` is the round before, from which durations go on, unless nobody looked for too long. */
+export function runRound(policy: Policy, situation: Situation, last: Round | undefined): Round {
   const { nowMs, wanted, nodes } = situation;
+  const before = last !== undefined && Math.abs(nowMs - last.atMs) <= GAP_MS ? last : undefined;
   const bounds = boundsAt(policy, nowMs);
   const ready = nodes.filter(({ state }) => state === 'ready');
   const booting = nodes.filter(({ state }) => state === 'booting').length;
@@ -215,7 +218,8 @@ function chooseWish(policy: Policy, situation: Situation, facts: Facts): Wish {
       reason: `${wanted} wanted, at most ${bounds.max}${from}`,
       now: true,
     };
-  if (policy.ahead && foretold !== undefined && foretold > wanted && wanted < bounds.max)
+  const silent = facts.votes.filter(({ alerts }) => alerts.length === 0).length;
+  if (policy.ahead && foretold !== undefined && foretold > wanted && wanted < bounds.max && silent < voters)
     return {
       decision: 'grow',
       size: Math.min(bounds.max, foretold),
@@ -252,7 +256,6 @@ function chooseWish(policy: Policy, situation: Situation, facts: Facts): Wish {
       return { decision: 'stay', size: wanted, reason: `${tally}; the last week needed ${foretold} at this hour` };
     return { decision: 'shrink', size: wanted - 1, reason: `${tally}: ${firstReason(facts.votes, 'shrink')}` };
   }
-  const silent = facts.votes.filter(({ alerts }) => alerts.length === 0).length;
   const quiet =
     silent === voters
       ? `${voters === 1 ? 'its only voter is' : `all ${voters} voters are`} silent: ${facts.votes[0]?.reason ?? ''}`

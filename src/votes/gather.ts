@@ -201,7 +201,7 @@ export async function readFailures(
   parts: VotesParts,
   nowMs: number,
 ): Promise<Map<string, NonNullable<Situation['failures']>>> {
-  const { items } = await parts.operations.list({ kind: 'node.create', limit: 200 });
+  const { items } = await parts.operations.list({ kind: 'node.create', limit: 50 });
   const found = new Map<string, NonNullable<Situation['failures']>>();
   const settled = new Set<string>();
   // Newest first.
