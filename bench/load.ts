@@ -26,11 +26,11 @@ export interface Load {
 
 const ANSWER_MS = 60_000;
 
-/** Starts asking at `origin`; `onPage` hears of each good answer which node it came from. Nothing is ever asked twice. */
+/** Starts asking at `origin`; `onPage` hears of each good answer which node it came from and how long it took. Nothing is ever asked twice. */
 export function startLoad(
   origin: string,
   parts: readonly LoadPart[],
-  onPage: (node: string, from: LoadPart) => void,
+  onPage: (node: string, from: LoadPart, tookMs: number) => void,
 ): Load {
   const connections = parts.reduce((sum, { workers }) => sum + workers, 0);
   const pool = new Pool(origin, { connections, pipelining: 1, headersTimeout: ANSWER_MS, bodyTimeout: ANSWER_MS });
@@ -39,12 +39,13 @@ export function startLoad(
 
   async function ask(part: LoadPart): Promise<string | undefined> {
     const { host, method, path } = part;
+    const askedMs = performance.now();
     try {
       const body = method === 'POST' ? 'a=1' : null;
       const answer = await pool.request({ method, path, headers: { host }, body });
       await answer.body.dump();
       if (answer.statusCode !== 200) return String(answer.statusCode);
-      onPage(String(answer.headers['x-node']), part);
+      onPage(String(answer.headers['x-node']), part, performance.now() - askedMs);
       return undefined;
     } catch (thrown) {
       return thrown instanceof Error ? thrown.message : String(thrown);

@@ -22,8 +22,9 @@ const LAYERS: Record<string, readonly string[]> = {
   sites: ['pools', 'databases', 'caches'],
   edge: ['sites', 'services'],
   sequencer: ['sites'],
+  votes: ['sites'],
   deployment: ['edge'],
-  api: ['deployment', 'sequencer'],
+  api: ['deployment', 'sequencer', 'votes'],
   // With a simulated fleet the controller plays the agents too.
   main: ['api', 'agent'],
 };

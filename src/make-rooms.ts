@@ -72,11 +72,22 @@ import { makeSiteRoutes } from './sites/routes.ts';
 import { makeSiteSetHosts } from './sites/set-hosts.ts';
 import { countSitesByPool, countSitesByService, readSite } from './sites/store.ts';
 import { makeSiteResume, makeSiteSuspend } from './sites/suspend.ts';
+import type { VotesParts } from './votes/parts.ts';
+import { makeVotesRoutes } from './votes/routes.ts';
+import { countWaitingRuns } from './votes/run-queue.ts';
+import { makeVotesLoops, noteSamples } from './votes/votes.ts';
 
 export interface Rooms {
   routes: ApiRoutes[];
   checks: DoctorCheck[];
-  parts: { images: ImageParts; pools: PoolParts; sites: SiteParts; edge: EdgeParts; deployment: DeploymentParts };
+  parts: {
+    images: ImageParts;
+    pools: PoolParts;
+    sites: SiteParts;
+    edge: EdgeParts;
+    deployment: DeploymentParts;
+    votes: VotesParts;
+  };
   databases: Databases;
   caches: Caches;
   sequencer: Sequencer;
@@ -189,6 +200,11 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       if (image === undefined) throw imageProblems.make('none', { recipe: app });
       return image;
     },
+  };
+  const votes: VotesParts = {
+    ...{ store, events, operations, pools, clock, log, countWaitingRuns },
+    at: () => null,
+    listEdgeAddresses: async (sql) => (await listEdges(sql)).flatMap(({ address }) => address ?? []),
   };
   const edge: EdgeParts = { ...common, readServiceImage: () => readServiceImage('edge'), sync: syncEdges };
   const serviceParts = { store, operations, events, secrets, fleet, clock, readCidr };
@@ -303,7 +319,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     addMissingTasks: () => addMissingTasks(sequencer.parts, sites.appNames(), readTasks),
     whenUp,
   });
-  for (const loop of sequencerLoops) loops.add(loop);
+  for (const loop of [...sequencerLoops, ...makeVotesLoops(votes, whenUp)]) loops.add(loop);
 
   function makeAnswers(): AgentAnswers {
     return {
@@ -323,6 +339,10 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
             log.warn({ err: thrown }, 'edges not synced'),
           );
         }
+        // What votes lack they say; a heartbeat that failed for it would end the leases of runs.
+        await noteSamples(votes, beat.samples).catch((thrown: unknown) =>
+          log.warn({ err: thrown }, 'samples not stored'),
+        );
         return answer;
       },
       'runs.report': (server, report) => sequencer.report(server, report),
@@ -353,10 +373,11 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       makeSiteRoutes(sites),
       makeTaskRoutes(sequencer),
       makeFleetRoutes(sequencer),
+      makeVotesRoutes(votes),
       makeDeploymentRoutes(whole),
     ],
     checks: [...makeDoctorChecks(whole), ...makeTaskChecks(store, channels)],
-    parts: { images, pools, sites, edge, deployment: whole },
+    parts: { images, pools, sites, edge, deployment: whole, votes },
     databases,
     caches,
     sequencer,

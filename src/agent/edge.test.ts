@@ -31,7 +31,14 @@ void test('a new directory is for root only and serves nothing yet', () =>
   withApplier(async (dir, applier) => {
     await applier.prepare();
     assert.equal((await stat(dir)).mode & 0o777, 0o700);
-    assert.deepEqual((await readdir(dir)).sort(), ['certs', 'errors', 'haproxy.cfg', 'maps', 'servers.state']);
+    assert.deepEqual((await readdir(dir)).sort(), [
+      'certs',
+      'errors',
+      'haproxy.cfg',
+      'hold.lua',
+      'maps',
+      'servers.state',
+    ]);
     assert.equal(await readFile(join(dir, 'maps/hosts.map'), 'utf8'), '');
     assert.equal(await readFile(join(dir, 'servers.state'), 'utf8'), '1\n');
     assert.equal(await applier.readLast(), undefined);

@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { renderConfig } from '../engines/haproxy/config.ts';
+import { renderHold } from '../engines/haproxy/hold.ts';
 import { diffMap, parseShowMap, renderHostsMap, renderWholeMap } from '../engines/haproxy/hosts-map.ts';
 import { edgeDir, edgeFiles, type ProxyPool } from '../engines/haproxy/layout.ts';
 import { renderPages } from '../engines/haproxy/pages.ts';
@@ -87,6 +88,7 @@ export function makeEdgeApplier(parts: { dir: string; socketPath?: string; log: 
       hash.update(text);
       await files.write(join(edgeFiles.pages, name), text);
     }
+    await files.write(edgeFiles.hold, renderHold());
     return renderConfig(document, { certificates: await files.readCertificates(), pages: hash.digest('hex') });
   }
 

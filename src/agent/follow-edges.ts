@@ -3,6 +3,7 @@
 
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { EdgeStats } from '../engines/haproxy/stats.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { ControllerContract } from '../protocol/contract.ts';
@@ -24,6 +25,8 @@ export interface EdgeFollower {
   prepare(edge: string): Promise<{ configDir: string }>;
   setEdges(edges: readonly string[]): void;
   sync(): Promise<EdgeSynced>;
+  /** What every edge here has counted; one that is away is left out. */
+  readStats(signal: AbortSignal): Promise<ReadonlyMap<string, EdgeStats>>;
   forget(edge: string): Promise<void>;
 }
 
@@ -91,6 +94,12 @@ export function makeEdgeFollower(parts: {
       if (running === undefined) return start();
       next = running.then(start, start);
       return next;
+    },
+    async readStats(within) {
+      const counted = await Promise.allSettled(
+        edges.map(async (edge) => [edge, await applierOf(edge).readStats(within)] as const),
+      );
+      return new Map(counted.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : [])));
     },
     async forget(edge) {
       appliers.get(edge)?.keeping.abort(new Error('the edge is gone'));

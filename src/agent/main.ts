@@ -21,12 +21,15 @@ import { hasUnifiedControllers } from './runs/cgroups.ts';
 import { openJournal } from './runs/journal.ts';
 import { makeRuns } from './runs/runs.ts';
 import { startWatcher } from './runs/watcher.ts';
+import { makeLoadSampler, SAMPLE_MS } from './sample-nodes.ts';
 import { makeNodeWatch } from './watch-nodes.ts';
 
 /** Heartbeats and probes come this often. */
 const HEARTBEAT_MS = 1_000;
 /** A heartbeat that is not answered by now is given up, so that the next may renew the leases in time. */
 const HEARTBEAT_TIMEOUT_MS = 3_000;
+/** Bound of one look at the load; what it did not reach grows old. */
+const SAMPLE_TIMEOUT_MS = 5_000;
 /** How many runs a core takes at once: most of a task's time it waits for its database. */
 const SLOTS_PER_CORE = 8;
 /** Without any word from the controller, everything is looked at again this often. */
@@ -61,12 +64,18 @@ async function run(): Promise<void> {
   const watch = makeNodeWatch(clock);
   const pools = makePoolFollower({ poolsDir: join(dataDir, 'pools'), fleet, controller, log });
   const edges = makeEdgeFollower({ edgesDir: join(dataDir, 'edges'), controller, signal: stop.signal, clock, log });
+  const sampler = makeLoadSampler({
+    clock,
+    readPid: async (node, signal) => (await fleet.instances.readState(node, { signal })).pid,
+    readEdges: (signal) => edges.readStats(signal),
+  });
   const follower = makeServerFollower({
     file: join(dataDir, 'server.json'),
     controller,
     log,
     onChange: (document) => {
       watch.setNodes(document.nodes);
+      sampler.setNodes(document.nodes.map(({ name }) => name));
       pools.setNodes(document.nodes, document.trustedProxies);
       edges.setEdges(document.edges);
     },
@@ -103,7 +112,7 @@ async function run(): Promise<void> {
     if (peer === undefined) return;
     const sent = runs.beat();
     const bound = { timeoutMs: HEARTBEAT_TIMEOUT_MS, signal: stop.signal };
-    runs.renewed(sent, await peer.call('heartbeat', { load, nodes, ...sent }, bound));
+    runs.renewed(sent, await peer.call('heartbeat', { load, nodes, samples: sampler.current(), ...sent }, bound));
   };
   const connection = makeConnection({
     url: `ws+unix://${socket}:/v1/agent`,
@@ -127,6 +136,7 @@ async function run(): Promise<void> {
       await clock.wait(pauseMs, stop.signal).catch(() => undefined);
     }
   };
+  const soon = () => AbortSignal.any([stop.signal, AbortSignal.timeout(SAMPLE_TIMEOUT_MS)]);
   await Promise.all([
     connection.run(stop.signal),
     runs.run(stop.signal),
@@ -134,6 +144,8 @@ async function run(): Promise<void> {
       nodes = await watch.probeAll(stop.signal);
     }),
     every(HEARTBEAT_MS, 'a heartbeat', beat),
+    every(SAMPLE_MS, 'a look at the load of nodes', () => sampler.lookAtNodes(soon())),
+    every(SAMPLE_MS, 'a look at the load of edges', () => sampler.lookAtEdges(soon())),
     every(RESYNC_MS, 'a look at everything', resync),
   ]);
   await watcher.close();

@@ -7,6 +7,7 @@ import type { AgentPort } from '../protocol/agent-port.ts';
 import {
   type AgentContract,
   type ControllerContract,
+  type NodeSample,
   PROTOCOL_VERSION,
   type ServerDocument,
 } from '../protocol/contract.ts';
@@ -32,6 +33,8 @@ export interface AgentMemory {
   /** Servers whose agents are cut off. */
   readonly off: Set<string>;
   edge: EdgeDocument | undefined;
+  /** What the agents tell of nodes' load, by the node's name; of others they tell nothing. */
+  readonly load: Map<string, Omit<NodeSample, 'node' | 'ageMs'>>;
 }
 
 export function makeAgentMemory(): AgentMemory {
@@ -42,6 +45,7 @@ export function makeAgentMemory(): AgentMemory {
     directories: new Set(),
     off: new Set(),
     edge: undefined,
+    load: new Map(),
   };
 }
 
@@ -213,8 +217,15 @@ export function makeSimulatedAgents(parts: {
         diskFreeBytes: member.diskFreeBytes,
         clockMs: clock.nowMs(),
       };
+      const told = watched.flatMap(({ name }) => {
+        const figures = memory.load.get(name);
+        return figures === undefined ? [] : [{ node: name, ageMs: 0, ...figures }];
+      });
       const own = runsOn(member.name);
-      await ask(member.name).heartbeat({ load, nodes, beat: randomUUID(), ...own.state() }, signal);
+      await ask(member.name).heartbeat(
+        { load, nodes, samples: { nodes: told, edges: [] }, beat: randomUUID(), ...own.state() },
+        signal,
+      );
       const ended = own.ended();
       if (ended.length > 0) own.accepted((await ask(member.name)['runs.report']({ ended }, signal)).accepted);
     }

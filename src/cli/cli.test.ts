@@ -414,6 +414,14 @@ void test('why begins with what the thing itself knows: the reasons of its state
   );
 });
 
+void test('why of a pool that resizes itself says what its last round of votes decided', () => {
+  const thing = { state: 'ready', votes: 'blocked: 2 of 2 voters for growing, but calm time has 30 s left' };
+  assert.equal(
+    renderWhy({ subject: 'pool:main', now: [], reasons: [] }, thing, 'pool', 'main', T0),
+    'votes    blocked: 2 of 2 voters for growing, but calm time has 30 s left\n',
+  );
+});
+
 void test('events are watched as lines until Ctrl-C', async (t) => {
   const { dir, events } = await startController(t);
   events.push({

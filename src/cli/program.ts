@@ -3,6 +3,7 @@
 import { Command } from 'commander';
 import { type Cli, type GlobalOptions, makeCli, type Surroundings, toEarnest, toLocal, toWaiting } from './cli.ts';
 import type { ListOptions } from './commands/list-show.ts';
+import type { VotesOptions } from './commands/votes.ts';
 import { type Noun, nouns } from './nouns.ts';
 import type { ExitCode } from './problems.ts';
 import type { UpOptions } from './up/up.ts';
@@ -72,6 +73,7 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   addShareVerbs(group('share'), run);
   addOperationVerbs(group('operation'), group('event'), run);
   addTokenVerbs(group('token'), run);
+  addVotes(root, run);
   addHelpers(root, run);
   return { command: root, exitCode: () => exitCode };
 }
@@ -104,6 +106,21 @@ function addDeploymentCommands(root: Command, run: Run): void {
     .argument('<noun>')
     .argument('<name>')
     .action(run(async (cli, _, [noun = '', name = '']) => (await import('./commands/why.ts')).runWhy(cli, noun, name)));
+}
+
+function addVotes(root: Command, run: Run): void {
+  root
+    .command('votes')
+    .description('the history of a pool that grows and shrinks by itself: sizes, votes, decisions with their reasons')
+    .argument('<pool>')
+    .option('--limit <n>', 'rounds to look back', positive, 200)
+    .option('--all', 'every round, also those in which nothing changed')
+    .option('--nodes', "each node's vote with its reason")
+    .action(
+      run<VotesOptions>(async (cli, options, [name = '']) =>
+        (await import('./commands/votes.ts')).runVotes(cli, name, options),
+      ),
+    );
 }
 
 function addNoun(root: Command, noun: Noun, run: Run): Command {

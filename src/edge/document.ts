@@ -21,6 +21,7 @@ export async function readEdgeDocument(store: Store, trustedProxies: readonly st
       .filter(({ worksFor }) => worksFor === null)
       .map((pool) => ({
         name: pool.name,
+        ...(pool.holds ? { holds: true } : {}),
         servers: nodes
           .filter((node) => node.pool === pool.name && node.atEdge && node.address !== null)
           .map((node) => ({

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import type { Asker, Operation } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
 import { type PoolParts, poolLock } from './parts.ts';
-import { insertNode, listNodes, type NodeRow, readPool } from './store.ts';
+import { insertNode, listNodes, type NodeRow, type PoolRow, readPool } from './store.ts';
 
 /** A name of its own for a node, of the pool's name and four characters. */
 export function makeNodeName(pool: string): string {
@@ -73,10 +73,20 @@ export async function startMissing(parts: PoolParts, sql: Sql, poolName: string,
       (await startNode(parts, sql, { pool: poolName, imageNumber: pool.imageNumber }, { ...who, reason })).id,
     );
   }
-  const surplus = living.filter((node) => node.state === 'ready').slice(0, Math.max(0, living.length - pool.wanted));
+  const surplus = (await sortLeaving(sql, pool, living)).slice(0, Math.max(0, living.length - pool.wanted));
+  const first = pool.leaves === 'oldest' ? 'it is the oldest' : 'its server carries the fewest nodes';
   for (const node of surplus) {
-    const reason = who.reason ?? `${living.length} nodes live, ${pool.wanted} are wanted; it is the oldest`;
+    const reason = who.reason ?? `${living.length} nodes live, ${pool.wanted} are wanted; ${first}`;
     started.removing.push((await startRemoval(parts, sql, node, false, { ...who, reason })).id);
   }
   return started;
+}
+
+/** The nodes that serve, in the order in which they leave: the oldest first, or the one whose server carries the fewest nodes of all pools. */
+async function sortLeaving(sql: Sql, pool: PoolRow, living: readonly NodeRow[]): Promise<NodeRow[]> {
+  const ready = living.filter((node) => node.state === 'ready');
+  if (pool.leaves === 'oldest') return ready;
+  const carried = new Map<string | null, number>();
+  for (const { server } of await listNodes(sql)) carried.set(server, (carried.get(server) ?? 0) + 1);
+  return ready.sort((one, other) => (carried.get(one.server) ?? 0) - (carried.get(other.server) ?? 0));
 }

@@ -15,6 +15,10 @@ export interface PoolRow {
   wanted: number;
   maxSites: number;
   nodeMemoryMb: number;
+  /** Which node goes first when it shrinks. */
+  leaves: 'oldest' | 'emptiest-server';
+  /** It may have no node at all: the edge holds its first visitors while one starts. */
+  holds: boolean;
   state: PoolState;
   createdAt: string;
 }
@@ -38,7 +42,7 @@ export interface NodeRow {
 }
 
 const POOL = `name, app, kind, works_for AS "worksFor", image_number AS "imageNumber", wanted, max_sites AS "maxSites",
-  node_memory_mb AS "nodeMemoryMb", state, created_at AS "createdAt"`;
+  node_memory_mb AS "nodeMemoryMb", leaves, holds, state, created_at AS "createdAt"`;
 const NODE = `name, pool, (SELECT coalesce(works_for, pool.name) FROM pool WHERE pool.name = node.pool) AS "sitesOf", server, address, image_number AS "imageNumber", state, at_edge AS "atEdge", reason, placement,
   state_since AS "stateSince", (extract(epoch from now() - state_since) * 1000)::float8 AS "stateAgeMs", created_at AS "createdAt"`;
 
@@ -59,6 +63,15 @@ export async function insertPool(
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'creating')`,
     [pool.name, pool.app, pool.kind, pool.worksFor, pool.imageNumber, pool.wanted, pool.maxSites, pool.nodeMemoryMb],
   );
+}
+
+/** How it shrinks, and whether it may shrink to nothing. */
+export async function storePoolLeaving(
+  sql: Sql,
+  name: string,
+  change: Pick<PoolRow, 'leaves' | 'holds'>,
+): Promise<void> {
+  await sql.query('UPDATE pool SET leaves = $2, holds = $3 WHERE name = $1', [name, change.leaves, change.holds]);
 }
 
 export async function storePoolState(sql: Sql, name: string, state: PoolState): Promise<void> {

@@ -53,6 +53,47 @@ export const loadSchema = z.object({
 });
 export type ServerLoad = z.infer<typeof loadSchema>;
 
+/** A node's load, as its server's kernel tells it. What cannot be told is left out and named in `missing` with the reason. */
+export const nodeSampleSchema = z.object({
+  node: z.string(),
+  /** Since it was taken. */
+  ageMs: z.number().min(0),
+  /** Of all cores of its server. */
+  cpuPercent: z.number().optional(),
+  memoryBytes: z.number().optional(),
+  cpuPressure: z.number().optional(),
+  memoryPressure: z.number().optional(),
+  busyWorkers: z.number().optional(),
+  workerQueue: z.number().optional(),
+  missing: z.record(z.string(), z.string()),
+});
+export type NodeSample = z.infer<typeof nodeSampleSchema>;
+
+/** What an edge has counted of pools and their nodes: counters since it was loaded, and what is under way. */
+export const edgeSampleSchema = z.object({
+  edge: z.string(),
+  ageMs: z.number().min(0),
+  pools: z.array(
+    z.object({
+      pool: z.string(),
+      requests: z.number(),
+      current: z.number(),
+      queued: z.number(),
+      servers: z.array(
+        z.object({
+          node: z.string(),
+          requests: z.number(),
+          requestsPerS: z.number(),
+          current: z.number(),
+          queued: z.number(),
+          responseTimeMs: z.number(),
+        }),
+      ),
+    }),
+  ),
+});
+export type EdgeSample = z.infer<typeof edgeSampleSchema>;
+
 /** Room for runs on a server. The agent decides how many it takes at once; `free` is what is left of `total`. */
 export const slotsSchema = z.object({ free: z.int().min(0), total: z.int().min(0) });
 export type RunSlots = z.infer<typeof slotsSchema>;
@@ -180,6 +221,8 @@ export const controllerContract = {
     params: z.object({
       load: loadSchema,
       nodes: z.array(nodeReportSchema),
+      /** The load of nodes and edges here; absent of an agent that tells none. */
+      samples: z.object({ nodes: z.array(nodeSampleSchema), edges: z.array(edgeSampleSchema) }).optional(),
       /** Names this heartbeat, never used twice, not by a later process either; `runs.start` refers to it. */
       beat: z.string(),
       slots: slotsSchema,

@@ -18,6 +18,8 @@ export const edgeServer = z.strictObject({
 export const edgePool = z.strictObject({
   name: z.string().regex(wordPattern),
   servers: z.array(edgeServer),
+  /** A pool that may sleep without nodes: its first requests are held while one starts. Changing it needs a reload. */
+  holds: z.boolean().optional(),
 });
 
 /** What the edge does with a site's requests: `ready` sends them to its pool, everything else answers with a page. */

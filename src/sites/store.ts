@@ -69,6 +69,19 @@ export function listSites(sql: Sql, where: { pool?: string; since?: number } = {
   );
 }
 
+/** What the sites of a pool lean on: their database servers, and the most PHP processes that one of them may have on a node. */
+export async function readFootprint(
+  sql: Sql,
+  pool: string,
+): Promise<{ databaseServers: string[]; phpWorkers: number }> {
+  const [row] = await sql.query<{ databaseServers: string[]; phpWorkers: number }>(
+    `SELECT coalesce(array_agg(DISTINCT database_server) FILTER (WHERE database_server IS NOT NULL), '{}') AS "databaseServers",
+       coalesce(max((limits->>'phpWorkers')::int), 0) AS "phpWorkers" FROM site WHERE pool = $1`,
+    [pool],
+  );
+  return row ?? { databaseServers: [], phpWorkers: 0 };
+}
+
 /** A page of sites after a name; `filter` is a clause made by renderFilterSql with placeholders from $3. */
 export function listSitePage(
   sql: Sql,

@@ -180,6 +180,32 @@ void describe('the edge', () => {
     assert.match(answer.body, /cannot be reached/);
   });
 
+  void it('holds the first requests of a pool that sleeps until a node is there, and shows a page when none comes', async () => {
+    const asleep = (nodes: readonly string[]): EdgeDocument => {
+      const document = documentOf(nodes);
+      return { ...document, pools: document.pools.map((pool) => ({ ...pool, holds: true })) };
+    };
+    await apply(asleep([]));
+    const early = Promise.all([ask(), ask()]);
+    const readPool = async () =>
+      (await place.applier.readStats(AbortSignal.timeout(5_000))).pools.find(({ name }) => name === 'shared');
+    // That they wait there is what wakes the pool.
+    while ((await readPool())?.current !== 2) await wait(20);
+    const applied = await apply(asleep(['n1']));
+    assert.equal(applied.reloaded, false);
+    assert.deepEqual(
+      (await early).map(({ status }) => status),
+      [200, 200],
+    );
+    await apply(asleep([]));
+    const startedMs = performance.now();
+    const late = await ask();
+    assert.equal(late.status, 503);
+    assert.match(late.body, /Waking up.*http-equiv="refresh" content="3"|http-equiv="refresh" content="3".*Waking up/s);
+    assert.ok(performance.now() - startedMs > 19_000);
+    await apply(documentOf(['n1', 'n2', 'n3']));
+  });
+
   void it("holds a site to its limits on all its hosts, and leaves the others' requests alone", async () => {
     const site = 's0limited0';
     const limited = [

@@ -84,8 +84,8 @@ frontend _web
     use_backend %[var(txn.route),field(3,/)]
 
 backend shop
-    server shop-1 10.0.0.11:80 weight 16 check inter 1s fastinter 250ms downinter 1s fall 3 rise 2 observe layer4 error-limit 3 on-error sudden-death
-    server shop-2 10.0.0.12:80 weight 0 check inter 1s fastinter 250ms downinter 1s fall 3 rise 2 observe layer4 error-limit 3 on-error sudden-death
+    server shop-1 10.0.0.11:80 weight 16 check inter 1s fastinter 250ms downinter 1s fall 3 rise 2 observe layer4 error-limit 3 on-error sudden-death slowstart 10s
+    server shop-2 10.0.0.12:80 weight 0 check inter 1s fastinter 250ms downinter 1s fall 3 rise 2 observe layer4 error-limit 3 on-error sudden-death slowstart 10s
 
 backend wiki
 `,
@@ -138,4 +138,21 @@ void test('servers and hosts do not change the structure; pools, proxies, certif
   assert.notEqual(renderConfig({ ...layout, trustedProxies: ['192.0.2.1/32'] }, options).structure, structure);
   assert.notEqual(renderConfig(layout, { ...options, certificates: 'c1' }).structure, structure);
   assert.notEqual(renderConfig(layout, { ...options, pages: 'p2' }).structure, structure);
+});
+
+void test('a pool that may sleep holds its first requests, and only then is the program loaded that does it', () => {
+  const [wiki] = layout.pools;
+  assert.ok(wiki);
+  const { text, structure } = renderConfig({ ...layout, pools: [{ ...wiki, holds: true }] }, options);
+  assert.ok(
+    text.endsWith(`
+backend wiki
+    errorfile 503 /etc/espalier-edge/errors/waking.http
+    http-request lua.hold wiki if { nbsrv eq 0 } { be_conn le 500 }
+`),
+  );
+  assert.match(text, /^ {4}lua-load \/etc\/espalier-edge\/hold\.lua$/m);
+  const without = renderConfig({ ...layout, pools: [wiki] }, options);
+  assert.doesNotMatch(without.text, /lua/);
+  assert.notEqual(structure, without.structure);
 });

@@ -1,6 +1,7 @@
 // The text of haproxy.cfg. Pure: tests compare it exactly. What needs a reload (everything but servers and hosts) is
 // its structure, whose fingerprint HAProxy repeats in `show info`, so that the running one can be compared.
 import { createHash } from 'node:crypto';
+import { HOLD_MOST } from './hold.ts';
 import { edgeDir, edgeFiles, type ProxyLayout, type ProxyPool } from './layout.ts';
 import { renderServer } from './servers.ts';
 
@@ -12,7 +13,7 @@ export interface ConfigOptions {
   pages: string;
 }
 
-function renderGlobal(structure: string, certificates: boolean): string {
+function renderGlobal(structure: string, certificates: boolean, holds: boolean): string {
   return `# Written by the Espalier agent; a change made here is lost.
 global
     description ${structure}
@@ -23,7 +24,7 @@ global
     stats timeout 1m
     hard-stop-after 10m
     server-state-file ${edgeDir}/${edgeFiles.serversState}
-${certificates ? '    ssl-default-bind-options ssl-min-ver TLSv1.2\n' : ''}`;
+${certificates ? '    ssl-default-bind-options ssl-min-ver TLSv1.2\n' : ''}${holds ? `    lua-load ${edgeDir}/${edgeFiles.hold}\n` : ''}`;
 }
 
 function renderDefaults(): string {
@@ -119,9 +120,16 @@ ${renderForwarded(layout.trustedProxies, certificates)}    http-request disable-
 `;
 }
 
+/** Whoever comes to a pool that sleeps waits for its first node, then sees the site, or a page that asks again by itself. */
+function renderHolding(pool: string): string {
+  return `    errorfile 503 ${page('waking')}
+    http-request lua.hold ${pool} if { nbsrv eq 0 } { be_conn le ${HOLD_MOST} }\n`;
+}
+
 function renderPool(pool: ProxyPool): string {
   const servers = pool.servers.map((server) => `    server ${server.name} ${renderServer(server)}\n`);
-  return `\nbackend ${pool.name}\n${servers.join('')}`;
+  const hold = pool.holds === true ? renderHolding(pool.name) : '';
+  return `\nbackend ${pool.name}\n${hold}${servers.join('')}`;
 }
 
 /** The whole file, and the fingerprint of its structure that `show info` will report as its description. */
@@ -129,10 +137,11 @@ export function renderConfig(layout: ProxyLayout, options: ConfigOptions): { tex
   const certificates = options.certificates !== undefined;
   const pools = [...layout.pools].sort((one, other) => (one.name < other.name ? -1 : 1));
   const render = (structure: string, backends: readonly ProxyPool[]) =>
-    [renderGlobal(structure, certificates), renderDefaults(), renderFrontend(layout, certificates)]
+    [renderGlobal(structure, certificates, holds), renderDefaults(), renderFrontend(layout, certificates)]
       .concat(backends.map(renderPool))
       .join('');
-  const bare = pools.map((pool) => ({ name: pool.name, servers: [] }));
+  const holds = pools.some((pool) => pool.holds === true);
+  const bare = pools.map((pool) => ({ ...pool, servers: [] }));
   const hash = createHash('sha256').update(
     JSON.stringify([render('', bare), options.certificates ?? '', options.pages]),
   );

@@ -13,6 +13,8 @@ export interface ProxyServer {
 export interface ProxyPool {
   name: string;
   servers: readonly ProxyServer[];
+  /** A pool that may sleep without any server: its first requests are held while one starts. */
+  holds?: boolean | undefined;
 }
 
 /** One host name and what to do with its requests. Limits are the site's; 0 means none. */
@@ -44,6 +46,7 @@ export const edgeFiles = {
   pages: 'errors',
   certificates: 'certs',
   serversState: 'servers.state',
+  hold: 'hold.lua',
   document: 'document.json',
   adminSocket: 'admin.sock',
   masterSocket: 'master.sock',

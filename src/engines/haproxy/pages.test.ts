@@ -7,7 +7,7 @@ void test('every page is a whole HTTP response that fits a buffer and loads noth
   const pages = renderPages();
   assert.deepEqual(
     [...pages.keys()],
-    ['broken', 'creating', 'maintenance', 'no-node', 'suspended', 'too-many', 'too-slow', 'unknown'].map(
+    ['broken', 'creating', 'maintenance', 'no-node', 'suspended', 'too-many', 'too-slow', 'unknown', 'waking'].map(
       (name) => `${name}.http`,
     ),
   );

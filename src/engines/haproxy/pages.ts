@@ -55,6 +55,13 @@ const pages: Record<string, Page> = {
     text: 'None of the servers behind this site can answer right now. They are watched, and come back by themselves.',
     retryAfterS: 5,
   },
+  waking: {
+    status: '503 Service Unavailable',
+    title: 'Waking up',
+    text: 'Nobody has been here for a while, so this site sleeps. It is being started; the page shows it as soon as it is ready.',
+    retryAfterS: 3,
+    reloads: true,
+  },
   'too-slow': {
     status: '504 Gateway Timeout',
     title: 'The site took too long',

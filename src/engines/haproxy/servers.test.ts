@@ -50,7 +50,7 @@ void test('a new server is added with every parameter of the file, and switched 
   const diff = diffServers([{ name: 'shop', servers: [wanted] }], []);
   assert.equal(diff.added, 1);
   assert.deepEqual(lines(diff.additions), [
-    'add server shop/n1 10.0.0.11:80 weight 16 check inter 1s fastinter 250ms downinter 1s fall 3 rise 2 observe layer4 error-limit 3 on-error sudden-death',
+    'add server shop/n1 10.0.0.11:80 weight 16 check inter 1s fastinter 250ms downinter 1s fall 3 rise 2 observe layer4 error-limit 3 on-error sudden-death slowstart 10s',
     'enable health shop/n1',
     'enable server shop/n1',
   ]);

@@ -23,10 +23,13 @@ export interface RuntimeServer {
 const SERVING_WEIGHT = 16;
 // A leaving server keeps the requests it has for so long; after that its container is gone or its machine is lost.
 const LEAVING_GRACE_S = 60;
+// A new server gets its full share only after so long: its caches are cold. It never applies to those of the file at a reload.
+const SLOW_START_S = 10;
 // A dead server is noticed by its requests (3 connection errors, then one failed check) or by 3 failed checks.
 const CHECKS = [
   'check inter 1s fastinter 250ms downinter 1s fall 3 rise 2',
   'observe layer4 error-limit 3 on-error sudden-death',
+  `slowstart ${SLOW_START_S}s`,
 ].join(' ');
 
 /** A server's parameters, the same in the file and at run time, because `add server` ignores `default-server`. */

@@ -13,6 +13,7 @@ empty,BACKEND,0,0,0,0,0,DOWN,0,,0,0,0,0,0,0,0,,
   const traffic = {
     requestsPerS: 11,
     current: 2,
+    queued: 0,
     responses2xx: 80,
     responses3xx: 1,
     responses4xx: 0,

@@ -8,6 +8,8 @@ export interface TrafficStats {
   requestsPerS: number;
   /** Requests under way now. */
   current: number;
+  /** Requests that wait for a server. */
+  queued: number;
   responses2xx: number;
   responses3xx: number;
   responses4xx: number;
@@ -63,6 +65,7 @@ function toTraffic(row: Row, requests: string, rate: string): TrafficStats {
     requests: number(requests),
     requestsPerS: number(rate),
     current: number('scur'),
+    queued: number('qcur'),
     responses2xx: number('hrsp_2xx'),
     responses3xx: number('hrsp_3xx'),
     responses4xx: number('hrsp_4xx'),
