@@ -22,10 +22,16 @@ import { makeEdgeRoutes } from './edge/routes.ts';
 import { listEdges } from './edge/store.ts';
 import { makeEdgeSync } from './edge/sync.ts';
 import { makeImageBake } from './images/bake.ts';
+import { makeImageDelete, removeOld } from './images/keep.ts';
 import type { ImageParts } from './images/parts.ts';
 import { imageProblems } from './images/problems.ts';
 import type { RecipeShelf } from './images/recipes.ts';
+import { makeImageRefresh } from './images/refresh.ts';
 import { makeImageRoutes } from './images/routes.ts';
+import { makeSeedBake } from './images/seed-bake.ts';
+import { makeSeedCreate } from './images/seed-create.ts';
+import { makeSeedDelete } from './images/seed-delete.ts';
+import { makeSeedRoutes } from './images/seed-routes.ts';
 import { readImage, readNewest } from './images/store.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Logger } from './lib/log.ts';
@@ -45,7 +51,7 @@ import { makeNodeRemove } from './pools/remove-node.ts';
 import { makeNodeReplace } from './pools/replace-node.ts';
 import { makePoolRoutes } from './pools/routes.ts';
 import { makePoolScale } from './pools/scale.ts';
-import { listNodes } from './pools/store.ts';
+import { listNodeImages, listNodes, listPools } from './pools/store.ts';
 import type { AgentPort } from './protocol/agent-port.ts';
 import { readAlertChannels } from './sequencer/alert-channels.ts';
 import { makeTaskChecks } from './sequencer/doctor.ts';
@@ -63,6 +69,7 @@ import { accountHostOf } from './servers/addresses.ts';
 import { noteHeartbeat, welcomeAgent } from './servers/meet-agents.ts';
 import { makeServerRoutes } from './servers/routes.ts';
 import { watchServers } from './servers/watch.ts';
+import { listServices } from './services/store.ts';
 import { makeSiteCreate } from './sites/create.ts';
 import { makeSiteDelete } from './sites/delete.ts';
 import { readPoolConfig } from './sites/document.ts';
@@ -172,6 +179,17 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     scratchDir: join(dataDir, 'scratch'),
     environment: options.environment,
     buildRootfs: engines.buildRootfs,
+    async listUses(sql) {
+      const services = [...(await listServices(sql, 'database')), ...(await listServices(sql, 'cache'))];
+      return [
+        ...(await listPools(sql)).map((one) => ({
+          image: `${one.app}/${one.imageNumber}`,
+          by: `the pool ${one.name}`,
+        })),
+        ...(await listNodeImages(sql)).map(({ node, image }) => ({ image, by: `the node ${node}` })),
+        ...services.flatMap(({ instance, image }) => (image === null ? [] : [{ image, by: instance }])),
+      ];
+    },
   };
   const pools: PoolParts = {
     ...common,
@@ -243,6 +261,11 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   operations.register(makePoolScale(pools));
   operations.register(makePoolDelete(pools));
   operations.register(makeImageBake(images));
+  operations.register(makeImageDelete(images));
+  operations.register(makeImageRefresh(images));
+  operations.register(makeSeedCreate(images));
+  operations.register(makeSeedBake(images));
+  operations.register(makeSeedDelete(images));
   operations.register(makeEdgeCreate(edge));
   operations.register(makeSiteCreate(sites));
   operations.register(makeSiteSuspend(sites));
@@ -281,6 +304,15 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       everyMs: 3_000,
       timeoutMs: 30_000,
       runOnce: whenUp((signal) => healEdges(edge, signal)),
+    }),
+  );
+  loops.add(
+    makeLoop({
+      name: 'images.keep',
+      wrongWhen: 'an image is older than the last three of its recipe, and nothing and nobody keeps it',
+      everyMs: 60_000,
+      timeoutMs: 30_000,
+      runOnce: whenUp(() => removeOld(images)),
     }),
   );
   loops.add(
@@ -346,6 +378,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     routes: [
       makeServerRoutes({ store }),
       makeImageRoutes(images),
+      makeSeedRoutes(images),
       makePoolRoutes(pools),
       makeEdgeRoutes({ store }),
       makeDatabaseRoutes({ store, databases }),

@@ -89,7 +89,17 @@ export const nouns: readonly Noun[] = [
     summary: 'Images: numbered bakes of an app',
     path: '/v1/images',
     key: 'name',
-    columns: (nowMs) => [field('name'), field('version', 'appVersion'), age(nowMs)],
+    columns: (nowMs) => [
+      ...[field('name'), field('version', 'appVersion'), field('parent'), age(nowMs), field('used by', 'usedBy')],
+      ...[field('seed'), field('kept', 'keptBecause')],
+    ],
+  },
+  {
+    noun: 'seed',
+    summary: 'Seeds: containers in which people prepare images',
+    path: '/v1/seeds',
+    key: 'name',
+    columns: (nowMs) => [field('name'), field('state'), field('image'), field('by', 'createdBy'), age(nowMs)],
   },
   {
     noun: 'app',

@@ -1,6 +1,7 @@
 // Stops the deployment, keeping all data, or removes it. In both cases healing rests first.
 import { z } from 'zod';
 import { deleteAllEdges } from '../edge/store.ts';
+import { deleteAllSeeds } from '../images/seed-store.ts';
 import { deleteAllImages } from '../images/store.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import { askerOf } from '../platform/operations/run-child.ts';
@@ -88,6 +89,7 @@ export function makeDeploymentDestroy(parts: DeploymentParts): OperationKind<Par
             await deleteAllEdges(sql);
             await deleteAllServices(sql, 'database');
             await deleteAllServices(sql, 'cache');
+            await deleteAllSeeds(sql);
             await deleteAllImages(sql);
             await releaseAllAddresses(sql);
             await sites.secrets.removeAll(sql, '');

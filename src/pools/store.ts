@@ -93,6 +93,14 @@ export function listNodes(
   );
 }
 
+/** The image of each node, as `app/number`. */
+export function listNodeImages(sql: Sql): Promise<{ node: string; image: string }[]> {
+  return sql.query(
+    `SELECT node.name AS node, pool.app || '/' || node.image_number AS image
+     FROM node JOIN pool ON pool.name = node.pool ORDER BY node.name`,
+  );
+}
+
 export async function readNode(sql: Sql, name: string): Promise<NodeRow | undefined> {
   return (await sql.query<NodeRow>(`SELECT ${NODE} FROM node WHERE name = $1`, [name]))[0];
 }
