@@ -48,10 +48,11 @@ export async function isFresh(parts: ImageParts, bakeable: Bakeable, signal: Abo
   const newest = await readNewest(parts.store, bakeable.name);
   if (newest === undefined || newest.hash !== bakeable.hash) return false;
   if ((await parts.fleet.images.read(newest.fingerprint, { signal })) === undefined) return false;
-  // Images from before parents were written down count by their recipe alone.
-  if (bakeable.parent === undefined || newest.parent === null) return true;
+  if (bakeable.parent === undefined) return true;
   const below = await readNewest(parts.store, bakeable.parent);
-  return below !== undefined && nameOf(below) === newest.parent;
+  if (below === undefined) return false;
+  // Images from before parents were written down are told by their age.
+  return newest.parent === null ? below.createdAt <= newest.createdAt : nameOf(below) === newest.parent;
 }
 
 /** Bakes it as a child of the step, unless a fresh image is there. */
