@@ -21,6 +21,7 @@ import { healEdges } from './edge/heal.ts';
 import { makeEdgeRoutes } from './edge/routes.ts';
 import { listEdges } from './edge/store.ts';
 import { makeEdgeSync } from './edge/sync.ts';
+import { makeTrafficReader } from './edge/traffic.ts';
 import { makeImageBake } from './images/bake.ts';
 import { makeImageDelete, removeOld } from './images/keep.ts';
 import type { ImageParts } from './images/parts.ts';
@@ -49,6 +50,8 @@ import { healPools, noteNodeReports } from './pools/heal.ts';
 import type { PoolParts } from './pools/parts.ts';
 import { makeNodeRemove } from './pools/remove-node.ts';
 import { makeNodeReplace } from './pools/replace-node.ts';
+import { makePoolRoll } from './pools/roll/roll.ts';
+import { makeRollRoutes } from './pools/roll/routes.ts';
 import { makePoolRoutes } from './pools/routes.ts';
 import { makePoolScale } from './pools/scale.ts';
 import { listNodeImages, listNodes, listPools } from './pools/store.ts';
@@ -73,6 +76,7 @@ import { listServices } from './services/store.ts';
 import { makeSiteCreate } from './sites/create.ts';
 import { makeSiteDelete } from './sites/delete.ts';
 import { readPoolConfig } from './sites/document.ts';
+import { listPageChecks } from './sites/page-checks.ts';
 import type { SiteParts } from './sites/parts.ts';
 import { makeSitePurge, purgeDue } from './sites/purge.ts';
 import { makeSiteRoutes } from './sites/routes.ts';
@@ -195,11 +199,19 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     ...common,
     syncEdges,
     wakeHeal,
+    async assertImage(app, number, signal) {
+      const image = await readImage(store, app, number);
+      const exists = image !== undefined && (await fleet.images.read(image.fingerprint, { signal })) !== undefined;
+      if (!exists) throw imageProblems.make('gone', { image: `${app}/${number}` });
+    },
+    listChecks: (sql, pool) => listPageChecks(sites, sql, pool),
+    readTraffic: makeTrafficReader(store, agents),
     countRuns: (sql, node) => countRunsOn(sql, node),
     countSites: async (sql, pool) => (await countSitesByPool(sql)).get(pool) ?? 0,
     async readFingerprint(sql: Sql, app: string, number: number) {
       const image = await readImage(sql, app, number);
-      if (image === undefined) throw imageProblems.make('none', { recipe: `${app}/${number}` });
+      if (image === undefined || image.state !== 'ready')
+        throw imageProblems.make('gone', { image: `${app}/${number}` });
       return image.fingerprint;
     },
     async readNewestImage(sql: Sql, app: string) {
@@ -260,6 +272,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   operations.register(makePoolCreate(pools));
   operations.register(makePoolScale(pools));
   operations.register(makePoolDelete(pools));
+  operations.register(makePoolRoll(pools));
   operations.register(makeImageBake(images));
   operations.register(makeImageDelete(images));
   operations.register(makeImageRefresh(images));
@@ -380,6 +393,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       makeImageRoutes(images),
       makeSeedRoutes(images),
       makePoolRoutes(pools),
+      makeRollRoutes(pools),
       makeEdgeRoutes({ store }),
       makeDatabaseRoutes({ store, databases }),
       makeCacheRoutes({ store, caches }),

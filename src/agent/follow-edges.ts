@@ -5,8 +5,8 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
-import type { ControllerContract } from '../protocol/contract.ts';
-import type { Peer } from '../protocol/peer.ts';
+import type { AgentContract, ControllerContract } from '../protocol/contract.ts';
+import type { Peer, ResultOf } from '../protocol/peer.ts';
 import { protocolProblems } from '../protocol/problems.ts';
 import { type EdgeApplier, makeEdgeApplier } from './edge.ts';
 
@@ -25,7 +25,11 @@ export interface EdgeFollower {
   setEdges(edges: readonly string[]): void;
   sync(): Promise<EdgeSynced>;
   forget(edge: string): Promise<void>;
+  /** What every edge here counted of a pool's nodes. */
+  readTraffic(pool: string, signal: AbortSignal): Promise<NodeTraffic[]>;
 }
+
+export type NodeTraffic = ResultOf<AgentContract, 'edge.traffic'>['nodes'][number];
 
 /** `edgesDir`: the folder that holds one folder for each edge. */
 export function makeEdgeFollower(parts: {
@@ -91,6 +95,14 @@ export function makeEdgeFollower(parts: {
       if (running === undefined) return start();
       next = running.then(start, start);
       return next;
+    },
+    async readTraffic(pool, signal) {
+      const all = await Promise.all(edges.map((edge) => applierOf(edge).readStats(signal)));
+      const servers = all.flatMap(({ pools }) => pools.find(({ name }) => name === pool)?.servers ?? []);
+      return servers.map(({ name, requests, responses5xx, connectErrors, responseErrors, responseTimeMs }) => {
+        // A broken answer may be counted as a response of its kind too: rather once too often than not at all.
+        return { node: name, requests, errors: responses5xx + connectErrors + responseErrors, responseTimeMs };
+      });
     },
     async forget(edge) {
       appliers.get(edge)?.keeping.abort(new Error('the edge is gone'));

@@ -74,6 +74,17 @@ export const nouns: readonly Noun[] = [
     ],
   },
   {
+    noun: 'roll',
+    summary: 'Rolls: pools brought from one image to another',
+    path: '/v1/rolls',
+    key: 'id',
+    queries: { pool: 'of this pool' },
+    columns: (nowMs) => [
+      ...[field('id'), field('pool'), field('state'), field('from', 'fromImage'), field('to', 'toImage')],
+      ...[field('strategy'), age(nowMs, 'startedAt'), field('paused by', 'pausedBy'), field('reason')],
+    ],
+  },
+  {
     noun: 'node',
     summary: 'Nodes: the containers of a pool',
     path: '/v1/nodes',

@@ -69,6 +69,11 @@ export async function storePoolWanted(sql: Sql, name: string, wanted: number): P
   await sql.query('UPDATE pool SET wanted = $2 WHERE name = $1', [name, wanted]);
 }
 
+/** What new nodes are made from. */
+export async function storePoolImage(sql: Sql, name: string, imageNumber: number): Promise<void> {
+  await sql.query('UPDATE pool SET image_number = $2 WHERE name = $1', [name, imageNumber]);
+}
+
 /** False when there is no such pool. */
 export async function storePoolMaxSites(sql: Sql, name: string, maxSites: number): Promise<boolean> {
   return (
