@@ -19,7 +19,7 @@ export interface Measured {
 }
 
 export interface Benchmark {
-  name: 'up' | 'site-create' | 'edge' | 'heal';
+  name: 'up' | 'site-create' | 'edge' | 'heal' | 'roll';
   /** Runs in the bench's own deployment, which is up (for `up` itself: which is not there). */
   run(place: Place): Promise<Measured>;
 }
