@@ -186,9 +186,10 @@ async function rollTo(place: Place, image: number, bakeTimeS: number): Promise<O
 }
 
 function secondsOf({ steps }: OperationDocument, names: readonly string[]): number {
-  return (
-    steps.filter(({ name }) => names.includes(name)).reduce((sum, { durationMs }) => sum + (durationMs ?? 0), 0) / 1000
-  );
+  const lengthMs = (from: string | null, to: string | null): number =>
+    from === null || to === null ? 0 : Date.parse(to) - Date.parse(from);
+  const mine = steps.filter(({ name }) => names.includes(name));
+  return mine.reduce((sum, { startedAt, endedAt }) => sum + lengthMs(startedAt, endedAt), 0) / 1000;
 }
 
 async function readImage(place: Place): Promise<number> {
