@@ -73,6 +73,7 @@ import { noteHeartbeat, welcomeAgent } from './servers/meet-agents.ts';
 import { makeServerRoutes } from './servers/routes.ts';
 import { watchServers } from './servers/watch.ts';
 import { listServices } from './services/store.ts';
+import { makeSiteClone } from './sites/clone.ts';
 import { makeSiteCreate } from './sites/create.ts';
 import { makeSiteDelete } from './sites/delete.ts';
 import { readPoolConfig } from './sites/document.ts';
@@ -81,6 +82,7 @@ import type { SiteParts } from './sites/parts.ts';
 import { makeSitePurge, purgeDue } from './sites/purge.ts';
 import { makeSiteRoutes } from './sites/routes.ts';
 import { makeSiteSetHosts } from './sites/set-hosts.ts';
+import { makeSiteSetMail } from './sites/set-mail.ts';
 import { countSitesByPool, countSitesByService, readSite } from './sites/store.ts';
 import { makeSiteResume, makeSiteSuspend } from './sites/suspend.ts';
 
@@ -284,6 +286,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   operations.register(makeSiteSuspend(sites));
   operations.register(makeSiteResume(sites));
   operations.register(makeSiteSetHosts(sites));
+  operations.register(makeSiteClone(sites));
+  operations.register(makeSiteSetMail(sites));
   operations.register(makeSiteDelete(sites));
   operations.register(makeSitePurge(sites));
   operations.register(makeDeploymentUp(whole));

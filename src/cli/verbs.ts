@@ -64,6 +64,36 @@ export function addSiteVerbs(site: Command, run: Run): void {
       .action(run(async (cli, _, [name = '']) => (await load()).runSiteVerb(cli, name, verb)));
   }
   site
+    .command('clone')
+    .description('make a copy with its data under another name; its mail is held back')
+    .argument('<site>')
+    .argument('<name>', 'of the copy')
+    .addOption(
+      new Option('--host <host>', 'a host name, the first is the primary one; may be repeated')
+        .argParser(collect)
+        .makeOptionMandatory(),
+    )
+    .option('--title <title>', "its title (default: the source's)")
+    .action(
+      run<{ host: string[]; title?: string }>(async (cli, options, [source = '', name = '']) =>
+        (await load()).runSiteClone(cli, source, name, options),
+      ),
+    );
+  for (const [verb, description] of [
+    ['hold-mail', 'put aside what it would send by mail'],
+    ['release-mail', 'let it send mail again'],
+  ] as const) {
+    site
+      .command(verb)
+      .description(description)
+      .argument('<site>')
+      .action(
+        run((cli, _, [name = '']) =>
+          runChange(cli, { method: 'PUT', path: `/v1/sites/${enc(name)}/mail`, body: { held: verb === 'hold-mail' } }),
+        ),
+      );
+  }
+  site
     .command('set-hosts')
     .description('replace the host names, the primary one first')
     .argument('<site>')
