@@ -17,11 +17,11 @@ const LOCK_GRACE_S = 10;
 const CACHE_CONNECT_S = 2;
 const CACHE_READ_S = 5;
 
-/** For visits what /usr/lib/espalier/held/held.ini is for commands. */
-const HELD: [string, string][] = [
-  ['sendmail_path', '/usr/lib/espalier/hold-mail'],
-  ['disable_functions', 'fsockopen,pfsockopen,stream_socket_client'],
-];
+/**
+ * The rest of it is in /usr/lib/espalier/held/held.ini, which PHP reads when it starts (PHP_INI_SCAN_DIR): functions that go away
+ * later do not fit the code that was compiled ahead. This line is there too, so that a change of it starts PHP anew.
+ */
+const HELD: [string, string][] = [['sendmail_path', '/usr/lib/espalier/hold-mail']];
 
 /** Everything in `sites/<site>`. A suspended site has no PHP: neither settings nor a socket. */
 export function renderSiteVersion(document: SiteDocument): RenderedEntry[] {
