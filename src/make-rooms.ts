@@ -52,6 +52,7 @@ import { makeNodeRemove } from './pools/remove-node.ts';
 import { makeNodeReplace } from './pools/replace-node.ts';
 import { makePoolRoll } from './pools/roll/roll.ts';
 import { makeRollRoutes } from './pools/roll/routes.ts';
+import { listRunningRolls } from './pools/roll/store.ts';
 import { makePoolRoutes } from './pools/routes.ts';
 import { makePoolScale } from './pools/scale.ts';
 import { listNodeImages, listNodes, listPools } from './pools/store.ts';
@@ -193,6 +194,9 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
           by: `the pool ${one.name}`,
         })),
         ...(await listNodeImages(sql)).map(({ node, image }) => ({ image, by: `the node ${node}` })),
+        ...(await listRunningRolls(sql)).map(({ pool, app, toImage }) => ({
+          ...{ image: `${app}/${toImage}`, by: `the roll of ${pool}` },
+        })),
         ...services.flatMap(({ instance, image }) => (image === null ? [] : [{ image, by: instance }])),
       ];
     },

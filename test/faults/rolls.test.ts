@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startBake } from '../../src/images/bake.ts';
+import { startImageDelete } from '../../src/images/keep.ts';
 import { listImages } from '../../src/images/store.ts';
 import type { OperationView } from '../../src/platform/operations/operation.ts';
 import { newPoolSchema, startPoolCreate } from '../../src/pools/create.ts';
@@ -220,6 +221,10 @@ void test('while a roll is under way a second one, a replacement and a change of
     const { id } = await begin(world, { image: 2, bakeTimeS: 60 });
     await waitFor(world, async () => (await readRoll(world.store, id))?.reason.startsWith('watching') === true);
     await assert.rejects(begin(world, { image: 2 }), { code: 'pool.rolling' });
+    await assert.rejects(
+      world.begin((sql, { rooms }) => startImageDelete(rooms.parts.images, sql, { recipe: POOL, number: 2 }, tester)),
+      { code: 'image.in-use' },
+    );
     const [node] = await listNodes(world.store, { pool: POOL });
     const locked = { code: 'operations.locked' };
     await assert.rejects(

@@ -7,7 +7,6 @@ import { nodeLock, type PoolParts } from '../parts.ts';
 import { poolProblems } from '../problems.ts';
 import { startNode, startRemoval } from '../start-nodes.ts';
 import { listNodes, type NodeRow, readNode, readPool } from '../store.ts';
-import { keepNodeLog } from './keep-log.ts';
 
 const UNDER_WAY = ['pending', 'running', 'recovering'] as const;
 const isLiving = ({ state }: NodeRow): boolean => state === 'booting' || state === 'ready';
@@ -53,6 +52,7 @@ export async function removeNodes(
   nodes: readonly NodeRow[],
   reason: string,
   ctx: Bound,
+  keepLog = false,
 ): Promise<void> {
   const who = { ...askerOf(ctx as StepContext), reason };
   await Promise.all(
@@ -61,7 +61,8 @@ export async function removeNodes(
       const begin = async (sql: Parameters<typeof readNode>[0]) => {
         const node = await readNode(sql, name);
         if (node === undefined) throw commonProblems.make('not-found', { noun: 'node', name });
-        return startRemoval(parts, sql, node, node.state !== 'ready', who);
+        const isDead = node.state !== 'ready' && node.state !== 'draining';
+        return startRemoval(parts, sql, node, isDead, who, keepLog);
       };
       try {
         await runChild(parts, { kind: 'node.remove', lock: nodeLock(name), begin }, ctx.signal);
@@ -109,9 +110,7 @@ export async function goBack(
     }
   }
   const leave = async (): Promise<void> => {
-    const still = (await readSides(parts, pool, to)).fresh;
-    for (const { name } of still) await keepNodeLog(parts, name, why, ctx.signal);
-    await removeNodes(parts, still, `back to image ${from}: ${why}`, ctx);
+    await removeNodes(parts, (await readSides(parts, pool, to)).fresh, `back to image ${from}: ${why}`, ctx, true);
   };
   const reason = `back to image ${from}: ${why}`;
   const make = (count: number) => bringTo(parts, { pool, imageNumber: from, count, reason }, ctx);

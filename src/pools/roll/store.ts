@@ -44,6 +44,11 @@ export async function readRunningRoll(sql: Sql, pool: string): Promise<RollRow |
   return (await sql.query<RollRow>(`SELECT ${ROLL} FROM roll WHERE pool = $1 AND state = 'running'`, [pool]))[0];
 }
 
+/** Those of all pools. */
+export function listRunningRolls(sql: Sql): Promise<RollRow[]> {
+  return sql.query<RollRow>(`SELECT ${ROLL} FROM roll WHERE state = 'running' ORDER BY pool`);
+}
+
 export async function insertRoll(
   sql: Sql,
   roll: Pick<RollRow, 'id' | 'pool' | 'app' | 'fromImage' | 'toImage' | 'strategy' | 'batch' | 'bakeS' | 'reason'>,
