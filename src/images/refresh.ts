@@ -36,6 +36,8 @@ export async function startRefresh(
   const baked = new Set((await listImages(sql)).map(({ recipe }) => recipe));
   const known = parts.shelf.recipes.map(({ value }) => value.name).filter((name) => baked.has(name));
   const recipes = wish.recipe === undefined ? known : [wish.recipe];
+  if (recipes.length === 0)
+    throw imageProblems.make('none', { recipe: parts.shelf.recipes[0]?.value.name ?? 'an app' });
   for (const recipe of recipes) {
     await assertArchiveAtHand(parts, findBakeable(parts.shelf, recipe));
     const newest = await readNewest(sql, recipe);

@@ -214,7 +214,8 @@ export function makeImageRoutes(parts: ImageParts): ApiRoutes {
       const { by, reason } = whoOf(c);
       await store.transaction(async (sql) => {
         const because = keep ? (why ?? reason ?? `${by} wants it kept`) : null;
-        await storeKept(sql, recipe, number, because);
+        if (!(await storeKept(sql, recipe, number, because)))
+          throw commonProblems.make('not-found', { noun: 'image', name: nameOf({ recipe, number }) });
         const kind = keep ? 'image.kept' : 'image.not-kept';
         const event = { kind, subject: oneImageLock(recipe, number), by };
         await parts.events.append(sql, because === null ? event : { ...event, reason: because });

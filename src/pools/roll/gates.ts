@@ -67,8 +67,8 @@ export const toBaseline = (json: Json | undefined): Baseline | undefined =>
 
 /** Watches the gates of a roll. */
 export interface GateWatch {
-  /** Looks until the signal aborts (then resolves), or throws `pool.gate-failed`. */
-  watch(signal: AbortSignal): Promise<void>;
+  /** Looks until it throws: `pool.gate-failed`, what an edge that is away throws, or the signal's reason. */
+  watch(signal: AbortSignal): Promise<never>;
   /** One look. */
   look(signal: AbortSignal): Promise<void>;
   baseline(): Baseline | undefined;
@@ -135,7 +135,7 @@ export function makeGateWatch(
     look,
     baseline: () => baseline,
     async watch(signal) {
-      while (!signal.aborted) {
+      for (;;) {
         await look(signal);
         await clock.wait(LOOK_MS, signal);
       }

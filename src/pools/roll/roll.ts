@@ -123,7 +123,10 @@ export function makePoolRoll(parts: PoolParts): OperationKind<RollParams> {
               const step = strategy === 'immutable' ? wanted : batch;
               const next = Math.min(wanted, fresh.length + step);
               await tell(ctx, `${fresh.length} of ${wanted} nodes have ${imageName}, ${next} are next`);
-              await moveBatch(pool, next, watched);
+              // All new ones show that they can carry the whole pool before the old ones leave.
+              const isSwap = strategy === 'immutable' && fresh.length < wanted;
+              await moveBatch(pool, next, watched, isSwap);
+              if (isSwap) await parts.clock.wait(Math.min(SETTLE_MS, bakeMs), watched.signal);
             }
           }),
         undo: back,
@@ -212,7 +215,7 @@ async function whileGood(
 ): Promise<void> {
   const stop = new AbortController();
   const signal = AbortSignal.any([ctx.signal, stop.signal]);
-  const watching = async (): Promise<void> => {
+  const watching = async (): Promise<never> => {
     for (;;) {
       try {
         return await gates.watch(signal);

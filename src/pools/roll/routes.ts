@@ -10,6 +10,7 @@ import {
   json,
   jsonBody,
   makeRoutes,
+  needsScope,
   pageOf,
   whoOf,
 } from '../../platform/http.ts';
@@ -150,6 +151,8 @@ export function makeRollRoutes(parts: PoolParts): ApiRoutes {
       operationId: 'readNodeLog',
       tags: ['nodes'],
       summary: 'Read the kept log of a node that failed',
+      // What programs wrote may say more than a reader should know.
+      middleware: [needsScope('operate')],
       request: { params: nameParam },
       responses: { 200: json(logSchema.extend({ log: z.string() }).openapi('NodeLog'), 'The log') },
     }),
