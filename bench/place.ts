@@ -12,9 +12,9 @@ import { INCUS_SOCKET, makeIncusFleet } from '../src/engines/incus/fleet.ts';
 import { type Clock, makeSystemClock } from '../src/lib/clock.ts';
 import { defaultDataDir, toFleetPlace } from '../src/lib/deployment.ts';
 
-export const DEPLOYMENT = 'espbench';
+export const DEPLOYMENT = process.env.ESPALIER_BENCH_DEPLOYMENT ?? 'espbench';
 /** The edge's door on this machine. */
-export const HTTP_PORT = 18_480;
+export const HTTP_PORT = Number(process.env.ESPALIER_BENCH_PORT ?? 18_480);
 export const PROJECT_DIR = join(import.meta.dirname, '..');
 
 const UP_MS = 1_800_000;

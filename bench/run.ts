@@ -1,5 +1,6 @@
 // Runs benchmarks: `node bench/run.ts NAME|all [--write]`. A table on standard error, one line of JSON as the last of
 // standard output. `--write` (always with `all`) keeps the result under bench/results and in docs/benchmarks.md.
+// ESPALIER_BENCH_DEPLOYMENT and ESPALIER_BENCH_PORT name another deployment than espbench on 18480.
 // ESPALIER_BENCH_KEEP=1 leaves the deployment for the next benchmark, which then need not build it.
 import { parseArgs } from 'node:util';
 import { runCommand } from '../src/engines/command.ts';
@@ -9,13 +10,14 @@ import { heal } from './heal.ts';
 import { readMachine } from './machine.ts';
 import { type Result, storeResult } from './page.ts';
 import { makePlace, type Place, PROJECT_DIR } from './place.ts';
+import { roll } from './roll.ts';
 import { sequencer } from './sequencer/sequencer.ts';
 import { siteCreate } from './site-create.ts';
 import { up } from './up.ts';
 import { votes } from './votes.ts';
 
 /** In the order in which `all` runs them: the first leaves the deployment that the others use. */
-const BENCHMARKS: readonly Benchmark[] = [up, siteCreate, edge, heal, sequencer, votes];
+const BENCHMARKS: readonly Benchmark[] = [up, siteCreate, edge, heal, roll, sequencer, votes];
 
 async function runOne(place: Place, benchmark: Benchmark, options: BenchOptions): Promise<Result> {
   const machine = await readMachine();

@@ -21,11 +21,18 @@ import { healEdges } from './edge/heal.ts';
 import { makeEdgeRoutes } from './edge/routes.ts';
 import { listEdges } from './edge/store.ts';
 import { makeEdgeSync } from './edge/sync.ts';
+import { makeTrafficReader } from './edge/traffic.ts';
 import { makeImageBake } from './images/bake.ts';
+import { makeImageDelete, removeOld } from './images/keep.ts';
 import type { ImageParts } from './images/parts.ts';
 import { imageProblems } from './images/problems.ts';
 import type { RecipeShelf } from './images/recipes.ts';
+import { makeImageRefresh } from './images/refresh.ts';
 import { makeImageRoutes } from './images/routes.ts';
+import { makeSeedBake } from './images/seed-bake.ts';
+import { makeSeedCreate } from './images/seed-create.ts';
+import { makeSeedDelete } from './images/seed-delete.ts';
+import { makeSeedRoutes } from './images/seed-routes.ts';
 import { readImage, readNewest } from './images/store.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Logger } from './lib/log.ts';
@@ -43,9 +50,12 @@ import { healPools, noteNodeReports } from './pools/heal.ts';
 import type { PoolParts } from './pools/parts.ts';
 import { makeNodeRemove } from './pools/remove-node.ts';
 import { makeNodeReplace } from './pools/replace-node.ts';
+import { makePoolRoll } from './pools/roll/roll.ts';
+import { makeRollRoutes } from './pools/roll/routes.ts';
+import { listRunningRolls } from './pools/roll/store.ts';
 import { makePoolRoutes } from './pools/routes.ts';
 import { makePoolScale } from './pools/scale.ts';
-import { listNodes } from './pools/store.ts';
+import { listNodeImages, listNodes, listPools } from './pools/store.ts';
 import type { AgentPort } from './protocol/agent-port.ts';
 import { readAlertChannels } from './sequencer/alert-channels.ts';
 import { makeTaskChecks } from './sequencer/doctor.ts';
@@ -63,13 +73,17 @@ import { accountHostOf } from './servers/addresses.ts';
 import { noteHeartbeat, welcomeAgent } from './servers/meet-agents.ts';
 import { makeServerRoutes } from './servers/routes.ts';
 import { watchServers } from './servers/watch.ts';
+import { listServices } from './services/store.ts';
+import { makeSiteClone } from './sites/clone.ts';
 import { makeSiteCreate } from './sites/create.ts';
 import { makeSiteDelete } from './sites/delete.ts';
 import { readPoolConfig } from './sites/document.ts';
+import { listPageChecks } from './sites/page-checks.ts';
 import type { SiteParts } from './sites/parts.ts';
 import { makeSitePurge, purgeDue } from './sites/purge.ts';
 import { makeSiteRoutes } from './sites/routes.ts';
 import { makeSiteSetHosts } from './sites/set-hosts.ts';
+import { makeSiteSetMail } from './sites/set-mail.ts';
 import { countSitesByPool, countSitesByService, readSite } from './sites/store.ts';
 import { makeSiteResume, makeSiteSuspend } from './sites/suspend.ts';
 import type { VotesParts } from './votes/parts.ts';
@@ -183,16 +197,38 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     scratchDir: join(dataDir, 'scratch'),
     environment: options.environment,
     buildRootfs: engines.buildRootfs,
+    async listUses(sql) {
+      const services = [...(await listServices(sql, 'database')), ...(await listServices(sql, 'cache'))];
+      return [
+        ...(await listPools(sql)).map((one) => ({
+          image: `${one.app}/${one.imageNumber}`,
+          by: `the pool ${one.name}`,
+        })),
+        ...(await listNodeImages(sql)).map(({ node, image }) => ({ image, by: `the node ${node}` })),
+        ...(await listRunningRolls(sql)).map(({ pool, app, toImage }) => ({
+          ...{ image: `${app}/${toImage}`, by: `the roll of ${pool}` },
+        })),
+        ...services.flatMap(({ instance, image }) => (image === null ? [] : [{ image, by: instance }])),
+      ];
+    },
   };
   const pools: PoolParts = {
     ...common,
     syncEdges,
     wakeHeal,
+    async assertImage(app, number, signal) {
+      const image = await readImage(store, app, number);
+      const exists = image !== undefined && (await fleet.images.read(image.fingerprint, { signal })) !== undefined;
+      if (!exists) throw imageProblems.make('gone', { image: `${app}/${number}` });
+    },
+    listChecks: (sql, pool) => listPageChecks(sites, sql, pool),
+    readTraffic: makeTrafficReader(store, agents),
     countRuns: (sql, node) => countRunsOn(sql, node),
     countSites: async (sql, pool) => (await countSitesByPool(sql)).get(pool) ?? 0,
     async readFingerprint(sql: Sql, app: string, number: number) {
       const image = await readImage(sql, app, number);
-      if (image === undefined) throw imageProblems.make('none', { recipe: `${app}/${number}` });
+      if (image === undefined || image.state !== 'ready')
+        throw imageProblems.make('gone', { image: `${app}/${number}` });
       return image.fingerprint;
     },
     async readNewestImage(sql: Sql, app: string) {
@@ -258,12 +294,20 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   operations.register(makePoolCreate(pools));
   operations.register(makePoolScale(pools));
   operations.register(makePoolDelete(pools));
+  operations.register(makePoolRoll(pools));
   operations.register(makeImageBake(images));
+  operations.register(makeImageDelete(images));
+  operations.register(makeImageRefresh(images));
+  operations.register(makeSeedCreate(images));
+  operations.register(makeSeedBake(images));
+  operations.register(makeSeedDelete(images));
   operations.register(makeEdgeCreate(edge));
   operations.register(makeSiteCreate(sites));
   operations.register(makeSiteSuspend(sites));
   operations.register(makeSiteResume(sites));
   operations.register(makeSiteSetHosts(sites));
+  operations.register(makeSiteClone(sites));
+  operations.register(makeSiteSetMail(sites));
   operations.register(makeSiteDelete(sites));
   operations.register(makeSitePurge(sites));
   operations.register(makeDeploymentUp(whole));
@@ -297,6 +341,15 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       everyMs: 3_000,
       timeoutMs: 30_000,
       runOnce: whenUp((signal) => healEdges(edge, signal)),
+    }),
+  );
+  loops.add(
+    makeLoop({
+      name: 'images.keep',
+      wrongWhen: 'an image is older than the last three of its recipe, and nothing and nobody keeps it',
+      everyMs: 60_000,
+      timeoutMs: 30_000,
+      runOnce: whenUp(() => removeOld(images)),
     }),
   );
   loops.add(
@@ -366,7 +419,9 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     routes: [
       makeServerRoutes({ store }),
       makeImageRoutes(images),
+      makeSeedRoutes(images),
       makePoolRoutes(pools),
+      makeRollRoutes(pools),
       makeEdgeRoutes({ store }),
       makeDatabaseRoutes({ store, databases }),
       makeCacheRoutes({ store, caches }),

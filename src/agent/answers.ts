@@ -41,7 +41,12 @@ export function makeAgentAnswers(parts: {
       await edges.forget(edge);
       return null;
     },
-    'node.probe': (target, signal) => probe(target, PROBE_TIMEOUT_MS, signal),
+    'edge.traffic': async ({ pool }, signal) => ({ nodes: await edges.readTraffic(pool, signal) }),
+    'node.probe': async (target, signal) => {
+      const begunMs = performance.now();
+      const answer = await probe(target, PROBE_TIMEOUT_MS, signal);
+      return { ...answer, durationMs: performance.now() - begunMs };
+    },
     'site.exec': async ({ node, site, argv, stdin }, signal) => {
       assertSite(site);
       const { code, stdout, stderr } = await fleet.exec(node, ['/usr/lib/espalier/site-exec', site, '--', ...argv], {

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import type { EdgeStats } from '../engines/haproxy/stats.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
-import type { ControllerContract } from '../protocol/contract.ts';
-import type { Peer } from '../protocol/peer.ts';
+import type { AgentContract, ControllerContract } from '../protocol/contract.ts';
+import type { Peer, ResultOf } from '../protocol/peer.ts';
 import { protocolProblems } from '../protocol/problems.ts';
 import { type EdgeApplier, makeEdgeApplier } from './edge.ts';
 
@@ -28,7 +28,11 @@ export interface EdgeFollower {
   /** What every edge here has counted; one that is away is left out. */
   readStats(signal: AbortSignal): Promise<ReadonlyMap<string, EdgeStats>>;
   forget(edge: string): Promise<void>;
+  /** What every edge here counted of a pool's nodes. */
+  readTraffic(pool: string, signal: AbortSignal): Promise<NodeTraffic[]>;
 }
+
+export type NodeTraffic = ResultOf<AgentContract, 'edge.traffic'>['nodes'][number];
 
 /** `edgesDir`: the folder that holds one folder for each edge. */
 export function makeEdgeFollower(parts: {
@@ -100,6 +104,14 @@ export function makeEdgeFollower(parts: {
         edges.map(async (edge) => [edge, await applierOf(edge).readStats(within)] as const),
       );
       return new Map(counted.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : [])));
+    },
+    async readTraffic(pool, signal) {
+      const all = await Promise.all(edges.map((edge) => applierOf(edge).readStats(signal)));
+      const servers = all.flatMap(({ pools }) => pools.find(({ name }) => name === pool)?.servers ?? []);
+      return servers.map(({ name, requests, responses5xx, connectErrors, responseErrors, responseTimeMs }) => {
+        // A broken answer may be counted as a response of its kind too: rather once too often than not at all.
+        return { node: name, requests, errors: responses5xx + connectErrors + responseErrors, responseTimeMs };
+      });
     },
     async forget(edge) {
       appliers.get(edge)?.keeping.abort(new Error('the edge is gone'));

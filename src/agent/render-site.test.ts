@@ -62,6 +62,16 @@ void test('Commands get the host name as a visitor types it, with its port', () 
   );
 });
 
+void test('A site whose mail is held back has no way to a mail server, neither in visits nor in commands', () => {
+  const held = { ...document, mailHeld: true };
+  assert.match(textOf(held, 'environment'), /^PHP_INI_SCAN_DIR=:\/usr\/lib\/espalier\/held$/m);
+  const php = textOf(held, 'php-fpm.conf');
+  assert.match(php, /^php_admin_value\[sendmail_path\] = "\/usr\/lib\/espalier\/hold-mail"$/m);
+  assert.doesNotMatch(php, /disable_functions/);
+  assert.doesNotMatch(php, /PHP_INI_SCAN_DIR/);
+  assert.equal(textOf({ ...document, mailHeld: false }, 'php-fpm.conf'), textOf(document, 'php-fpm.conf'));
+});
+
 void test('PHP settings bound workers, memory and time, and point sessions at Valkey with locks that end', () => {
   assert.equal(
     textOf(document, 'php-fpm.conf'),

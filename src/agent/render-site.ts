@@ -17,6 +17,12 @@ const LOCK_GRACE_S = 10;
 const CACHE_CONNECT_S = 2;
 const CACHE_READ_S = 5;
 
+/**
+ * The rest of it is in /usr/lib/espalier/held/held.ini, which PHP reads when it starts (PHP_INI_SCAN_DIR): functions that go away
+ * later do not fit the code that was compiled ahead. This line is there too, so that a change of it starts PHP anew.
+ */
+const HELD: [string, string][] = [['sendmail_path', '/usr/lib/espalier/hold-mail']];
+
 /** Everything in `sites/<site>`. A suspended site has no PHP: neither settings nor a socket. */
 export function renderSiteVersion(document: SiteDocument): RenderedEntry[] {
   const { site, uid } = document;
@@ -65,6 +71,8 @@ function variables(document: SiteDocument): [name: string, value: string][] {
     ['ESPALIER_SITE', document.site],
     ['ESPALIER_SITE_FILE', `/etc/espalier/sites/${document.site}/site.json`],
     ['HTTP_HOST', new URL(document.url).host],
+    // PHP's own folders first, then ours.
+    ...(document.mailHeld === true ? ([['PHP_INI_SCAN_DIR', ':/usr/lib/espalier/held']] as [string, string][]) : []),
   ];
 }
 
@@ -78,6 +86,7 @@ function renderPhpFpm(document: SiteDocument): string {
     // A form's other fields need room beside the file.
     ['post_max_size', `${limits.uploadMb + 1}M`],
     ['error_log', 'syslog'],
+    ...(document.mailHeld === true ? HELD : []),
   ];
   // Apps that keep sessions in a way of their own may: a fixed value would silently win over their handler.
   const defaults: [string, string][] = [
@@ -100,7 +109,7 @@ function renderPhpFpm(document: SiteDocument): string {
     `pm.max_requests = ${WORKER_REQUESTS}`,
     `request_terminate_timeout = ${limits.requestTimeoutS}s`,
     ...variables(document)
-      .filter(([name]) => name !== 'HTTP_HOST')
+      .filter(([name]) => name !== 'HTTP_HOST' && name !== 'PHP_INI_SCAN_DIR')
       .map(([name, value]) => `env[${name}] = "${value}"`),
     `env[HOME] = "${home}"`,
     'env[PATH] = "/usr/local/bin:/usr/bin:/bin"',

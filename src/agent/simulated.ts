@@ -35,6 +35,10 @@ export interface AgentMemory {
   edge: EdgeDocument | undefined;
   /** What the agents tell of nodes' load, by the node's name; of others they tell nothing. */
   readonly load: Map<string, Omit<NodeSample, 'node' | 'ageMs'>>;
+  /** How nodes of an image (its number) serve where it is not well: status and time of their pages, share of errors. */
+  readonly ill: Map<string, { status: number; durationMs: number; errorShare: number }>;
+  /** Requests that an edge sent to a node. */
+  readonly requests: Map<string, number>;
 }
 
 export function makeAgentMemory(): AgentMemory {
@@ -46,6 +50,8 @@ export function makeAgentMemory(): AgentMemory {
     off: new Set(),
     edge: undefined,
     load: new Map(),
+    ill: new Map(),
+    requests: new Map(),
   };
 }
 
@@ -65,6 +71,9 @@ export interface SimulatedAgents extends AgentPort {
 }
 
 const HEARTBEAT_MS = 1_000;
+/** What a well node takes for a page, and how many requests an edge sends to each between two readings. */
+const WELL_MS = 40;
+const REQUESTS_A_READING = 50;
 
 /** Makes the twins of all agents. */
 export function makeSimulatedAgents(parts: {
@@ -152,13 +161,29 @@ export function makeSimulatedAgents(parts: {
         memory.edge = await ask(server)['config.edge']({}, signal);
         return { version: memory.edge.version, leaving: [] };
       }),
-    'node.probe': async ({ address }) => {
+    'edge.traffic': async ({ pool }) => {
+      const nodes = (memory.edge?.pools ?? []).find(({ name }) => name === pool)?.servers ?? [];
+      const all = await fleet.instances.list();
+      return {
+        nodes: nodes.map(({ name: node, drain }) => {
+          const requests = (memory.requests.get(node) ?? 0) + (drain ? 0 : REQUESTS_A_READING);
+          memory.requests.set(node, requests);
+          const image = all.find(({ name }) => name === node)?.labels.image ?? '';
+          const { errorShare = 0, durationMs = WELL_MS } = memory.ill.get(image) ?? {};
+          return { node, requests, errors: Math.round(requests * errorShare), responseTimeMs: durationMs };
+        }),
+      };
+    },
+    'node.probe': async ({ address, path }) => {
       const all = await fleet.instances.list();
       const found = all.find((one) =>
         Object.values(one.devices).some((device) => device.kind === 'nic' && device.ipv4Address === address),
       );
-      const ok = found?.status === 'running';
-      return { status: ok ? 200 : 0, ok, detail: ok ? 'answered 200' : 'no answer' };
+      if (found?.status !== 'running') return { status: 0, ok: false, detail: 'no answer', durationMs: 0 };
+      // A bad image answers its health page all the same.
+      const ill = path.startsWith('/.espalier/') ? undefined : memory.ill.get(found.labels.image ?? '');
+      const { status, durationMs } = ill ?? { status: 200, durationMs: WELL_MS };
+      return { status, ok: status < 400, detail: `answered ${status}`, durationMs };
     },
     'site.exec': async ({ argv }) => respond(argv),
     'site.remove-content': async ({ node, site }) => {

@@ -57,6 +57,11 @@ const site = z.strictObject({
   install: argv,
   /** Brings a site's tables to the image's version. Safe to repeat. */
   upgrade: argv,
+  /**
+   * Replaces the site's old addresses in its data; gets `{from: [host or host:port …], to: url}` as JSON on standard input. Safe
+   * to repeat. Without it nothing in the data names the site's address.
+   */
+  rewrite: argv.optional(),
   /** A visit that shows that the site works. */
   check: z.strictObject({ path: urlPath, status: z.int().min(100).max(599), contains: z.string().min(1).optional() }),
   adminUser: z.string().min(1),

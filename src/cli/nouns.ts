@@ -74,6 +74,17 @@ export const nouns: readonly Noun[] = [
     ],
   },
   {
+    noun: 'roll',
+    summary: 'Rolls: pools brought from one image to another',
+    path: '/v1/rolls',
+    key: 'id',
+    queries: { pool: 'of this pool' },
+    columns: (nowMs) => [
+      ...[field('id'), field('pool'), field('state'), field('from', 'fromImage'), field('to', 'toImage')],
+      ...[field('strategy'), age(nowMs, 'startedAt'), field('paused by', 'pausedBy'), field('reason')],
+    ],
+  },
+  {
     noun: 'node',
     summary: 'Nodes: the containers of a pool',
     path: '/v1/nodes',
@@ -89,7 +100,17 @@ export const nouns: readonly Noun[] = [
     summary: 'Images: numbered bakes of an app',
     path: '/v1/images',
     key: 'name',
-    columns: (nowMs) => [field('name'), field('version', 'appVersion'), age(nowMs)],
+    columns: (nowMs) => [
+      ...[field('name'), field('version', 'appVersion'), field('parent'), age(nowMs), field('used by', 'usedBy')],
+      ...[field('seed'), field('kept', 'keptBecause')],
+    ],
+  },
+  {
+    noun: 'seed',
+    summary: 'Seeds: containers in which people prepare images',
+    path: '/v1/seeds',
+    key: 'name',
+    columns: (nowMs) => [field('name'), field('state'), field('image'), field('by', 'createdBy'), age(nowMs)],
   },
   {
     noun: 'app',

@@ -87,6 +87,12 @@ export const cliProblems = makeCatalogue('cli', {
     detail: (a: { command: string; ended: string }) => `\`${a.command}\` ${a.ended}.`,
     todo: () => 'Its output is above. Correct the cause and run `espalier up` again; it goes on where it stopped.',
   },
+  'no-incus': {
+    status: 500,
+    title: "Incus's client cannot be run",
+    detail: (a: { why: string }) => `A shell in a container is opened by the program incus: ${a.why}.`,
+    todo: () => 'Run it as root on the machine of the deployment; `espalier up` installs Incus with its client there.',
+  },
   'daemon-silent': {
     status: 503,
     title: 'A daemon was started and does not answer',

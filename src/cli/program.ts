@@ -8,8 +8,10 @@ import { type Noun, nouns } from './nouns.ts';
 import type { ExitCode } from './problems.ts';
 import type { UpOptions } from './up/up.ts';
 import {
+  addImageVerbs,
   addOperationVerbs,
   addPoolVerbs,
+  addSeedVerbs,
   addServiceVerbs,
   addShareVerbs,
   addSiteVerbs,
@@ -66,7 +68,9 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   const groups = new Map(nouns.map((noun) => [noun.noun, addNoun(root, noun, run)]));
   const group = (noun: string): Command => groups.get(noun) ?? root;
   addSiteVerbs(group('site'), run);
-  addPoolVerbs(group('pool'), group('node'), group('image'), run);
+  addPoolVerbs(group('pool'), group('node'), run);
+  addImageVerbs(group('image'), run);
+  addSeedVerbs(group('seed'), run);
   addServiceVerbs(group('database'), run);
   addServiceVerbs(group('cache'), run);
   addTaskVerbs(group('task'), run);

@@ -25,6 +25,13 @@ function aboveZero(text: string): number {
   return value;
 }
 
+/** Parses `90s`, `5m`, `1h` or a number of seconds. */
+function seconds(text: string): number {
+  const [, count = '', unit = 's'] = /^(\d+)([smh]?)$/.exec(text) ?? [];
+  if (count === '') throw new InvalidArgumentError('It must be like 90s, 5m or 1h.');
+  return Number(count) * ({ s: 1, m: 60, h: 3600 }[unit] ?? 1);
+}
+
 const natural = (text: string): number => (text === '0' ? 0 : positive(text));
 const collect = (value: string, before: string[] = []): string[] => [...before, value];
 const enc = encodeURIComponent;
@@ -58,6 +65,36 @@ export function addSiteVerbs(site: Command, run: Run): void {
       .action(run(async (cli, _, [name = '']) => (await load()).runSiteVerb(cli, name, verb)));
   }
   site
+    .command('clone')
+    .description('make a copy with its data under another name; its mail is held back')
+    .argument('<site>')
+    .argument('<name>', 'of the copy')
+    .addOption(
+      new Option('--host <host>', 'a host name, the first is the primary one; may be repeated')
+        .argParser(collect)
+        .makeOptionMandatory(),
+    )
+    .option('--title <title>', "its title (default: the source's)")
+    .action(
+      run<{ host: string[]; title?: string }>(async (cli, options, [source = '', name = '']) =>
+        (await load()).runSiteClone(cli, source, name, options),
+      ),
+    );
+  for (const [verb, description] of [
+    ['hold-mail', 'put aside what it would send by mail'],
+    ['release-mail', 'let it send mail again'],
+  ] as const) {
+    site
+      .command(verb)
+      .description(description)
+      .argument('<site>')
+      .action(
+        run((cli, _, [name = '']) =>
+          runChange(cli, { method: 'PUT', path: `/v1/sites/${enc(name)}/mail`, body: { held: verb === 'hold-mail' } }),
+        ),
+      );
+  }
+  site
     .command('set-hosts')
     .description('replace the host names, the primary one first')
     .argument('<site>')
@@ -87,8 +124,8 @@ interface NewPoolOptions {
   nodeMemory?: number;
 }
 
-/** Pools, their nodes, and the images they are made from. */
-export function addPoolVerbs(pool: Command, node: Command, image: Command, run: Run): void {
+/** Pools and their nodes. */
+export function addPoolVerbs(pool: Command, node: Command, run: Run): void {
   pool
     .command('create')
     .description('create a pool from the newest image of an app')
@@ -144,16 +181,167 @@ export function addPoolVerbs(pool: Command, node: Command, image: Command, run: 
         return await runChange(cli, { method: 'DELETE', path: `/v1/pools/${enc(name)}`, query });
       }),
     );
+  addRollVerbs(pool, run);
+  node
+    .command('logs')
+    .description('the nodes that failed and whose logs are kept')
+    .option('--pool <pool>', 'of this pool')
+    .action(run<{ pool?: string }>(async (cli, { pool: of }) => (await loadRoll()).runNodeLogs(cli, of)));
+  node
+    .command('log')
+    .description('the kept log of a node that failed')
+    .argument('<node>')
+    .action(run(async (cli, _, [name = '']) => (await loadRoll()).runNodeLog(cli, name)));
   node
     .command('replace')
     .description('drain a node and remove it; its pool makes another')
     .argument('<node>')
     .action(run((cli, _, [name = '']) => runChange(cli, { method: 'POST', path: `/v1/nodes/${enc(name)}/replace` })));
+}
+
+const loadRoll = () => import('./commands/roll.ts');
+
+/** roll, pause, resume, abort. */
+function addRollVerbs(pool: Command, run: Run): void {
+  pool
+    .command('roll')
+    .description('bring its nodes to another image; by itself back when they serve worse')
+    .argument('<pool>')
+    .option('--image <n>', "the image's number (default: the newest)", positive)
+    .addOption(
+      new Option('--strategy <strategy>', 'default: canary').choices([
+        ...['canary', 'rolling', 'additional-batch', 'immutable'],
+      ]),
+    )
+    .option('--batch <nodes>', 'so many at once (default: a quarter)', positive)
+    .option('--bake-time <duration>', 'how long the first new nodes are watched: 60s, 5m (default: 90s)', seconds)
+    .action(
+      run<{ image?: number; strategy?: string; batch?: number; bakeTime?: number }>((cli, options, [name = '']) => {
+        const { image, strategy, batch, bakeTime } = options;
+        const body = { image, strategy, batch, bakeTimeS: bakeTime };
+        return runChange(cli, { method: 'POST', path: `/v1/pools/${enc(name)}/roll`, body });
+      }),
+    );
+  for (const [verb, description] of [
+    ['pause', 'hold its roll before the next batch; the new nodes are watched meanwhile'],
+    ['resume', 'let its roll go on'],
+  ] as const) {
+    pool
+      .command(verb)
+      .description(description)
+      .argument('<pool>')
+      .action(
+        run((cli, _, [name = '']) => runChange(cli, { method: 'POST', path: `/v1/pools/${enc(name)}/roll/${verb}` })),
+      );
+  }
+  pool
+    .command('abort')
+    .description('end its roll and bring it back to the old image')
+    .argument('<pool>')
+    .action(run(async (cli, _, [name = '']) => (await loadRoll()).runRollAbort(cli, name)));
+}
+
+const imagePath = (name: string): string => `/v1/images/${name.split('/').map(enc).join('/')}`;
+
+/** Images: build, refresh, diff, keep, delete. */
+export function addImageVerbs(image: Command, run: Run): void {
+  const load = () => import('./commands/image.ts');
   image
     .command('build')
     .description('bake a new image of an app')
     .argument('<app>')
     .action(run((cli, _, [recipe]) => runChange(cli, { method: 'POST', path: '/v1/images', body: { recipe } })));
+  image
+    .command('refresh')
+    .description('bake anew from the base up, with the newest packages: security updates')
+    .argument('[app]', 'only this one (default: all that have an image)')
+    .option('--from-recipe', 'also where the newest image was changed in a seed: without those changes')
+    .action(
+      run<{ fromRecipe?: true }>((cli, { fromRecipe }, [recipe]) =>
+        runChange(cli, {
+          method: 'POST',
+          path: '/v1/images/refresh',
+          body: { recipe, leaveOutSeeds: fromRecipe === true },
+        }),
+      ),
+    );
+  image
+    .command('diff')
+    .description('packages and files that differ between two images: espalier image diff wordpress/3 4')
+    .argument('<image>')
+    .argument('<number>', 'of the other one, of the same app', positive)
+    .action(run(async (cli, _, [name = '', other]) => (await load()).runImageDiff(cli, name, Number(other))));
+  image
+    .command('keep')
+    .description('keep an image, however old; the reason is that of --reason')
+    .argument('<image>')
+    .option('--off', 'leave it to the rule again')
+    .action(
+      run<{ off?: true }>((cli, { off }, [name = '']) =>
+        runChange(cli, { method: 'PATCH', path: imagePath(name), body: { keep: off !== true } }),
+      ),
+    );
+  image
+    .command('delete')
+    .description('delete an image that nothing uses')
+    .argument('<image>')
+    .action(
+      run(async (cli, _, [name = '']) => {
+        await assertConfirmed(cli, `This removes the image ${name}; nothing can go back to it then.`, name);
+        return await runChange(cli, { method: 'DELETE', path: imagePath(name) });
+      }),
+    );
+}
+
+/** Seeds: create, enter, diff, bake, delete. */
+export function addSeedVerbs(seed: Command, run: Run): void {
+  const load = () => import('./commands/image.ts');
+  seed
+    .command('create')
+    .description('make a container from an image, to change things in')
+    .argument('<name>')
+    .requiredOption('--app <app>', 'of which app')
+    .option('--image <n>', "the image's number (default: the newest)", positive)
+    .action(
+      run<{ app: string; image?: number }>((cli, { app, image }, [name]) =>
+        runChange(cli, { method: 'POST', path: '/v1/seeds', body: { name, app, image } }),
+      ),
+    );
+  seed
+    .command('enter')
+    .description('open a shell in it, or run a command: espalier seed enter NAME -- apt-get install …')
+    .argument('<seed>')
+    .argument('[command...]', 'after --')
+    .action(run(async (cli, _, [name = '', ...argv]) => (await load()).runSeedEnter(cli, name, argv)));
+  seed
+    .command('diff')
+    .description('packages and files that were changed in it since its image')
+    .argument('<seed>')
+    .action(run(async (cli, _, [name = '']) => (await load()).runSeedDiff(cli, name)));
+  seed
+    .command('bake')
+    .description('bake an image from it as it stands now')
+    .argument('<seed>')
+    .option('--upgrade', 'bring the newest packages into it first')
+    .action(
+      run<{ upgrade?: true }>((cli, { upgrade }, [name = '']) =>
+        runChange(cli, {
+          method: 'POST',
+          path: `/v1/seeds/${enc(name)}/bake`,
+          body: { upgrade: upgrade === true },
+        }),
+      ),
+    );
+  seed
+    .command('delete')
+    .description('delete it with what was changed in it; images baked from it stay')
+    .argument('<seed>')
+    .action(
+      run(async (cli, _, [name = '']) => {
+        await assertConfirmed(cli, `This removes the seed ${name} with all that was changed in it.`, name);
+        return await runChange(cli, { method: 'DELETE', path: `/v1/seeds/${enc(name)}` });
+      }),
+    );
 }
 
 /** policy set, show, remove; pause, resume. */

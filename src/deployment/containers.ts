@@ -1,8 +1,8 @@
 // Starts and stops all containers of the deployment, in the order in which they need each other.
 import type { Fleet, Instance } from '../engines/fleet.ts';
 
-/** Data first, visitors last. Containers of no kind named here (seeds) belong to an operation. */
-const ORDER: readonly (readonly string[])[] = [['database', 'cache'], ['node'], ['edge']];
+/** Data first, visitors last. Containers of no kind named here belong to an operation. */
+const ORDER: readonly (readonly string[])[] = [['database', 'cache'], ['node'], ['edge'], ['seed']];
 /** A database may have much to write; after this it is killed, which it survives. */
 const STOP_MS = 60_000;
 

@@ -5,6 +5,7 @@ import type { Caches } from '../caches/caches.ts';
 import type { Databases } from '../databases/databases.ts';
 import { listEdges } from '../edge/store.ts';
 import type { Labels } from '../engines/fleet.ts';
+import { listSeeds, seedInstance } from '../images/seed-store.ts';
 import { listImages } from '../images/store.ts';
 import type { CheckFinding, DoctorCheck } from '../platform/doctor-check.ts';
 import { contentVolume } from '../pools/parts.ts';
@@ -52,12 +53,14 @@ export async function findOrphans(
   const ready = ({ name, state }: { name: string; state: string }): Known => ({ name, whole: state === 'ready' });
   compare('node', ofKind(instances, 'node'), nodes.map(ready));
   compare('edge', ofKind(instances, 'edge'), edges.map(ready));
-  compare('seed', ofKind(instances, 'seed'), []);
+  compare('bake', ofKind(instances, 'bake'), []);
+  const seeds = (await listSeeds(store)).map((seed) => ready({ ...seed, name: seedInstance(seed.name) }));
+  compare('seed', ofKind(instances, 'seed'), seeds);
   const fingerprints = (await fleet.images.list({}, { signal })).map((image) => image.fingerprint);
   compare(
     'image',
     fingerprints,
-    images.map(({ fingerprint: name }) => ({ name, whole: true })),
+    images.map(({ fingerprint: name, state }) => ({ name, whole: state === 'ready' })),
   );
   compare(
     'volume',

@@ -1,9 +1,11 @@
 // Stops the deployment, keeping all data, or removes it. In both cases healing rests first.
 import { z } from 'zod';
 import { deleteAllEdges } from '../edge/store.ts';
+import { deleteAllSeeds } from '../images/seed-store.ts';
 import { deleteAllImages } from '../images/store.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import { askerOf } from '../platform/operations/run-child.ts';
+import { deleteAllRolls } from '../pools/roll/store.ts';
 import { deleteAllPools } from '../pools/store.ts';
 import { releaseAllAddresses } from '../servers/addresses.ts';
 import { deleteAllServices } from '../services/store.ts';
@@ -85,9 +87,11 @@ export function makeDeploymentDestroy(parts: DeploymentParts): OperationKind<Par
           await store.transaction(async (sql) => {
             await deleteAllSites(sql);
             await deleteAllPools(sql);
+            await deleteAllRolls(sql);
             await deleteAllEdges(sql);
             await deleteAllServices(sql, 'database');
             await deleteAllServices(sql, 'cache');
+            await deleteAllSeeds(sql);
             await deleteAllImages(sql);
             await releaseAllAddresses(sql);
             await sites.secrets.removeAll(sql, '');

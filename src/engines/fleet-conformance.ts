@@ -1,6 +1,7 @@
 // What every Fleet must do, as tests: run against the simulated twin (simulated/fleet.test.ts) and a real Incus
 // (test/system/fleet.test.ts). Apart from both so that neither can drift from the other.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { Problem } from '../lib/errors.ts';
 import type { Fleet, FleetEvent, FleetSetup, ImageFiles, InstanceSpec } from './fleet.ts';
@@ -306,6 +307,22 @@ export function testFleet(title: string, makeHarness: () => Promise<FleetHarness
         const long = `${'long-'.repeat(30)}name`;
         await fleet.files.writeTree('inside', { entries: [{ path: long, content: 'x', mode: 0o600 }] }, '/opt');
         assert.equal((await fleet.files.read('inside', `/opt/${long}`)).length, 1);
+      });
+
+      void it('files are listed with checksums, targets and owners, but for what is skipped', async () => {
+        const entries = [
+          { path: 'b/file', content: 'hello', mode: 0o640, uid: 3, gid: 4 },
+          { path: 'b/link', link: '../a' },
+          { path: 'skipped/deep/file', content: 'x' },
+          { path: 'a', content: '', mode: 0o755 },
+        ];
+        await fleet.files.writeTree('inside', { entries }, '/opt/listed');
+        const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+        assert.deepEqual(await fleet.files.list('inside', '/opt/listed', { skip: ['/opt/listed/skipped'] }), [
+          { path: '/opt/listed/a', mode: 0o755, uid: 0, gid: 0, sha256: sha256('') },
+          { path: '/opt/listed/b/file', mode: 0o640, uid: 3, gid: 4, sha256: sha256('hello') },
+          { path: '/opt/listed/b/link', mode: 0o777, uid: 0, gid: 0, link: '../a' },
+        ]);
       });
 
       void it('nothing can be run where there is no container, or a stopped one, which still gives its files and log', async () => {

@@ -266,6 +266,12 @@ export type TreeEntry =
 /** A folder of the host (owned by root in the container, modes kept), or entries. */
 export type Tree = { folder: string } | { entries: readonly TreeEntry[] };
 
+/** A file or link as it lies in a container. Its content by its SHA-256, in hexadecimal. */
+export type ListedFile = { path: string; mode: number; uid: number; gid: number } & (
+  | { sha256: string }
+  | { link: string }
+);
+
 export interface Files {
   /** Writes or overwrites; its folder must exist (`incus.not-found`). Works on a stopped container too. Not atomic. */
   write(
@@ -281,6 +287,11 @@ export interface Files {
    * existing ones keep their owner and mode, except those that `entries` name. Default 120 s.
    */
   writeTree(name: string, tree: Tree, to: string, options?: CallOptions): Promise<void>;
+  /**
+   * Files and links of a running container below a folder, by their paths; what is mounted there and what is in `skip`
+   * (paths of folders) is left out. A file that comes or goes meanwhile may be missing. Default 300 s.
+   */
+  list(name: string, folder: string, options?: CallOptions & { skip?: readonly string[] }): Promise<ListedFile[]>;
   /** A file or an empty folder. An absent one is fine. */
   remove(name: string, path: string, options?: CallOptions): Promise<void>;
 }

@@ -3,8 +3,16 @@ import type { runCommand } from '../engines/command.ts';
 import type { Fleet } from '../engines/fleet.ts';
 import type { Events } from '../platform/events.ts';
 import type { Operations } from '../platform/operations/operation.ts';
-import type { Store } from '../platform/store.ts';
+import type { Sql, Store } from '../platform/store.ts';
 import type { RecipeShelf } from './recipes.ts';
+
+/** Something above this room that was made from an image, and must be able to be made again. */
+export interface ImageUse {
+  /** The image's fingerprint, or its name (`recipe/number`). */
+  image: string;
+  /** What uses it: `the node wordpress-1a2b`. */
+  by: string;
+}
 
 export interface ImageParts {
   store: Store;
@@ -18,7 +26,13 @@ export interface ImageParts {
   buildRootfs?: typeof runCommand;
   /** Values of the variables that recipes name their archives by. */
   environment: Readonly<Record<string, string | undefined>>;
+  /** Pools, nodes and services that are made from images. */
+  listUses(sql: Sql): Promise<ImageUse[]>;
 }
 
 /** The operation's lock on everything that is baked under a name. */
 export const imageLock = (recipe: string): string => `image:${recipe}`;
+/** The operation's lock on a seed. */
+export const seedLock = (seed: string): string => `seed:${seed}`;
+/** The operation's lock on one image, while it goes. */
+export const oneImageLock = (recipe: string, number: number): string => `image:${recipe}/${number}`;

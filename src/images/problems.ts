@@ -8,6 +8,57 @@ export const imageProblems = makeCatalogue('image', {
     detail: (a: { recipe: string }) => `No image of ${a.recipe} has been built.`,
     todo: (a) => `Build it: \`espalier image build ${a.recipe}\`.`,
   },
+  gone: {
+    status: 409,
+    title: 'The image is gone',
+    detail: (a: { image: string }) => `There is no image ${a.image} that can be used; it was deleted.`,
+    todo: () => 'Choose another (`espalier image list`), or bake one: `espalier image build APP`.',
+  },
+  'in-use': {
+    status: 409,
+    title: 'The image is in use',
+    detail: (a: { image: string; users: string }) => `${a.image} is what these were made from: ${a.users}.`,
+    todo: () => 'Roll them to another image first (`espalier pool roll`); a seed can be deleted.',
+  },
+  kept: {
+    status: 409,
+    title: 'The image is to be kept',
+    detail: (a: { image: string; why: string }) => `${a.image} was marked to be kept: ${a.why}.`,
+    todo: (a) => `Take the mark away: \`espalier image keep ${a.image} --off\`.`,
+  },
+  'from-seed': {
+    status: 409,
+    title: 'The newest image was changed by hand',
+    detail: (a: { image: string; seed: string }) =>
+      `${a.image} was baked from the seed ${a.seed}; the recipe alone does not have what was changed there.`,
+    todo: (a) =>
+      `Bring the newest packages into the seed: \`espalier seed bake ${a.seed} --upgrade\`; or bake without its changes: --from-recipe.`,
+  },
+  'only-layer': {
+    status: 409,
+    title: 'Seeds are of apps and services',
+    detail: (a: { layer: string }) => `${a.layer} is a layer below the images of apps; nothing is made of it directly.`,
+    todo: () => 'Name an app (`espalier app list`).',
+  },
+  'seed-taken': {
+    status: 409,
+    title: 'The seed exists already',
+    detail: (a: { seed: string }) => `There is a seed named ${a.seed}.`,
+    todo: (a) => `Enter that one (\`espalier seed enter ${a.seed}\`), or choose another name.`,
+  },
+  'seed-not-ready': {
+    status: 409,
+    title: 'The seed is not ready',
+    detail: (a: { seed: string; state: string }) => `The seed ${a.seed} is ${a.state}.`,
+    todo: (a) =>
+      `Wait for its operation; \`espalier why seed ${a.seed}\` names it. A half deleted one can be deleted again.`,
+  },
+  'seed-stopped': {
+    status: 409,
+    title: 'The seed does not run',
+    detail: (a: { seed: string }) => `The container of the seed ${a.seed} is stopped.`,
+    todo: () => 'Start it with `espalier up`, then ask again.',
+  },
   'no-recipe': {
     status: 404,
     title: 'There is no such recipe',

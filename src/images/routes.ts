@@ -15,8 +15,11 @@ import {
 } from '../platform/http.ts';
 import { assertDisk } from '../servers/room.ts';
 import { startBake } from './bake.ts';
-import type { ImageParts } from './parts.ts';
-import { type ImageRow, listImages, readNewest } from './store.ts';
+import { compareImages, differenceSchema, readNamed } from './compare.ts';
+import { readUses, startImageDelete } from './keep.ts';
+import { type ImageParts, oneImageLock } from './parts.ts';
+import { startRefresh } from './refresh.ts';
+import { type ImageRow, listImages, nameOf, readNewest, storeKept } from './store.ts';
 
 const imageSchema = z
   .object({
@@ -26,6 +29,13 @@ const imageSchema = z
     number: z.number(),
     appVersion: z.string(),
     fingerprint: z.string(),
+    state: z.enum(['ready', 'deleting']),
+    parent: z.string().nullable().describe('The image below it'),
+    seed: z.string().nullable().describe('The seed that a person baked it from; null: from the recipe alone'),
+    recipeHash: z.string().describe('Of the recipe and everything below it, as it was baked'),
+    filesHash: z.string().nullable().describe('Alike for images with the same files; null of layers'),
+    usedBy: z.array(z.string()),
+    keptBecause: z.string().nullable(),
     packageCount: z.number(),
     createdAt: z.string(),
   })
@@ -45,15 +55,32 @@ const appSchema = z
   })
   .openapi('App');
 
-const toView = (image: ImageRow): z.infer<typeof imageSchema> => ({
-  name: `${image.recipe}/${image.number}`,
+const detailSchema = imageSchema
+  .extend({
+    packages: z.record(z.string(), z.string()),
+    sameFilesAs: z.array(z.string()).describe('Other images of the recipe with exactly these files'),
+    sinceLast: differenceSchema.nullable().describe('What changed since the image before it'),
+  })
+  .openapi('ImageDetail');
+
+const toView = (image: ImageRow, usedBy: readonly string[]): z.infer<typeof imageSchema> => ({
+  name: nameOf(image),
   recipe: image.recipe,
   number: image.number,
   appVersion: image.appVersion,
   fingerprint: image.fingerprint,
+  state: image.state,
+  parent: image.parent,
+  seed: image.seed,
+  recipeHash: image.hash,
+  filesHash: image.filesHash,
+  usedBy: [...usedBy],
+  keptBecause: image.keptBecause,
   packageCount: Object.keys(image.packages).length,
   createdAt: image.createdAt,
 });
+
+const numbered = z.object({ recipe: z.string(), number: z.coerce.number().int() });
 
 /** A seed with its packages, the image made from it, and the file in between. */
 const BAKE_DISK_MB = 2048;
@@ -119,7 +146,11 @@ export function makeImageRoutes(parts: ImageParts): ApiRoutes {
       summary: 'List images, the newest of each recipe first',
       responses: { 200: json(pageOf(imageSchema), 'All images') },
     }),
-    async (c) => c.json({ items: (await listImages(store)).map(toView) }, 200),
+    async (c) => {
+      const images = await listImages(store);
+      const uses = await readUses(parts, store, images);
+      return c.json({ items: images.map((image) => toView(image, uses.get(nameOf(image)) ?? [])) }, 200);
+    },
   );
   routes.openapi(
     createRoute({
@@ -127,15 +158,108 @@ export function makeImageRoutes(parts: ImageParts): ApiRoutes {
       path: '/v1/images/{recipe}/{number}',
       operationId: 'readImage',
       tags: ['images'],
-      summary: 'Read one image with its packages',
-      request: { params: z.object({ recipe: z.string(), number: z.coerce.number().int() }) },
-      responses: { 200: json(imageSchema.extend({ packages: z.record(z.string(), z.string()) }), 'The image') },
+      summary: 'Read one image: its packages, and what changed since the one before',
+      request: { params: numbered },
+      responses: { 200: json(detailSchema, 'The image') },
     }),
     async (c) => {
       const { recipe, number } = c.req.valid('param');
-      const image = (await listImages(store, recipe)).find((one) => one.number === number);
-      if (image === undefined) throw commonProblems.make('not-found', { noun: 'image', name: `${recipe}/${number}` });
-      return c.json({ ...toView(image), packages: image.packages }, 200);
+      const image = await readNamed(parts, recipe, number);
+      const all = await listImages(store, recipe);
+      const before = all.find((one) => one.number < number);
+      const isAlike = (one: ImageRow) => one.filesHash !== null && one.filesHash === image.filesHash;
+      return c.json(
+        {
+          ...toView(image, (await readUses(parts, store, [image])).get(nameOf(image)) ?? []),
+          sameFilesAs: all.filter((one) => isAlike(one) && one.number !== number).map(nameOf),
+          sinceLast: before === undefined ? null : await compareImages(parts, before, image),
+          packages: image.packages,
+        },
+        200,
+      );
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/images/{recipe}/{number}/diff',
+      operationId: 'diffImages',
+      tags: ['images'],
+      summary: 'What changed from another image of the recipe to this one',
+      request: { params: numbered, query: z.object({ from: z.coerce.number().int().describe('Its number') }) },
+      responses: { 200: json(differenceSchema, 'Packages and files') },
+    }),
+    async (c) => {
+      const { recipe, number } = c.req.valid('param');
+      const from = await readNamed(parts, recipe, c.req.valid('query').from);
+      return c.json(await compareImages(parts, from, await readNamed(parts, recipe, number)), 200);
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'patch',
+      path: '/v1/images/{recipe}/{number}',
+      operationId: 'keepImage',
+      tags: ['images'],
+      summary: 'Keep an image, or leave it to the rule again',
+      request: {
+        params: numbered,
+        body: jsonBody(z.object({ keep: z.boolean(), why: z.string().min(1).max(500).optional() })),
+      },
+      responses: { 200: json(imageSchema, 'The image') },
+    }),
+    async (c) => {
+      const { recipe, number } = c.req.valid('param');
+      const { keep, why } = c.req.valid('json');
+      const { by, reason } = whoOf(c);
+      await store.transaction(async (sql) => {
+        const because = keep ? (why ?? reason ?? `${by} wants it kept`) : null;
+        if (!(await storeKept(sql, recipe, number, because)))
+          throw commonProblems.make('not-found', { noun: 'image', name: nameOf({ recipe, number }) });
+        const kind = keep ? 'image.kept' : 'image.not-kept';
+        const event = { kind, subject: oneImageLock(recipe, number), by };
+        await parts.events.append(sql, because === null ? event : { ...event, reason: because });
+      });
+      const image = await readNamed(parts, recipe, number);
+      return c.json(toView(image, (await readUses(parts, store, [image])).get(nameOf(image)) ?? []), 200);
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'delete',
+      path: '/v1/images/{recipe}/{number}',
+      operationId: 'deleteImage',
+      tags: ['images'],
+      summary: 'Delete an image that nothing uses',
+      request: { params: numbered },
+      responses: { 202: accepted },
+    }),
+    async (c) => {
+      const which = c.req.valid('param');
+      return answerAccepted(c, await store.transaction((sql) => startImageDelete(parts, sql, which, whoOf(c))));
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/images/refresh',
+      operationId: 'refreshImages',
+      tags: ['images'],
+      summary: 'Bake images anew from the base up, with the newest packages',
+      request: {
+        body: jsonBody(
+          z.object({
+            recipe: z.string().optional().describe('Only this one; all that have an image unless told'),
+            leaveOutSeeds: z.boolean().default(false).describe('Also where the newest image was baked from a seed'),
+          }),
+        ),
+      },
+      responses: { 202: accepted },
+    }),
+    async (c) => {
+      const wish = c.req.valid('json');
+      await assertDisk(parts.fleet, BAKE_DISK_MB);
+      return answerAccepted(c, await store.transaction((sql) => startRefresh(parts, sql, wish, whoOf(c))));
     },
   );
   routes.openapi(

@@ -9,11 +9,16 @@ import { choosePlacement } from '../servers/place.ts';
 import { listServers } from '../servers/store.ts';
 import { AGENT_CALL_MS, contentVolume, nodeLock, type PoolParts, tellServer } from './parts.ts';
 import { poolProblems } from './problems.ts';
+import { assertServesAsWell } from './roll/gates.ts';
+import { keepNodeLog } from './roll/keep-log.ts';
 import { deleteNode, listNodes, type NodeRow, readNode, readPool, storeNodePlace, storeNodeState } from './store.ts';
 import { syncNode } from './sync.ts';
 
 const paramsSchema = z.object({ node: z.string(), pool: z.string() });
 type Params = z.infer<typeof paramsSchema>;
+
+/** Three looks at some pages of which each may take ten seconds. */
+const SERVE_MS = 300_000;
 
 /** The operation `node.create`. */
 export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
@@ -97,7 +102,11 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
             { signal },
           );
         },
-        undo: ({ signal }) => fleet.instances.delete(name, { force: true, signal }),
+        async undo({ signal, operationId }) {
+          const { problem } = await parts.operations.read(operationId);
+          await keepNodeLog(parts, name, problem?.detail ?? 'its making failed', signal);
+          await fleet.instances.delete(name, { force: true, signal });
+        },
       },
       {
         name: 'configure',
@@ -112,6 +121,17 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
           const target = { address, host: 'health.invalid', path: '/.espalier/health', contains: 'ok' };
           const answer = await agents.call(server, 'node.probe', target, { timeoutMs: AGENT_CALL_MS, signal });
           if (!answer.ok) throw poolProblems.make('not-healthy', { node: name, why: answer.detail });
+        },
+      },
+      {
+        name: 'serve',
+        timeoutMs: SERVE_MS,
+        async do({ signal }) {
+          const node = await readPlaced(name);
+          const pool = await readPool(store, poolName);
+          // Only in a roll: its own image has shown that it can serve, and then a node is wanted soon.
+          if (pool !== undefined && pool.imageNumber !== node.imageNumber)
+            await assertServesAsWell(parts, node, signal);
         },
       },
       {

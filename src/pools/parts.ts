@@ -8,6 +8,23 @@ import type { Operations } from '../platform/operations/operation.ts';
 import type { Sql, Store } from '../platform/store.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
 
+/** A page that shows whether a node serves a site. */
+export interface PageCheck {
+  /** As a browser says it, port included. */
+  host: string;
+  path: string;
+  status: number;
+  contains?: string | undefined;
+}
+
+/** What the edges counted of a node since it came. */
+export interface NodeTraffic {
+  requests: number;
+  /** Answers from 500 on, connections that failed, answers that broke off. */
+  errors: number;
+  responseTimeMs: number;
+}
+
 export interface PoolParts {
   store: Store;
   operations: Operations;
@@ -23,6 +40,12 @@ export interface PoolParts {
   readNewestImage(sql: Sql, app: string): Promise<{ number: number }>;
   /** Brings every edge to what the store says now. Gives the names of nodes that still have connections. */
   syncEdges(signal: AbortSignal): Promise<{ leaving: string[] }>;
+  /** Throws `image.gone` unless the engine still has the image. */
+  assertImage(app: string, number: number, signal: AbortSignal): Promise<void>;
+  /** Pages of some sites of a pool that are ready. */
+  listChecks(sql: Sql, pool: string): Promise<PageCheck[]>;
+  /** What all edges together counted of each node of a pool. */
+  readTraffic(pool: string, signal: AbortSignal): Promise<Map<string, NodeTraffic>>;
   /** Looks for work in the heal loop soon. */
   wakeHeal(): void;
   /** How many runs of tasks a node has. */
@@ -54,3 +77,5 @@ export async function tellServer(
   if (server == null || !parts.agents.connected().includes(server)) return;
   await parts.agents.call(server, 'server.sync', {}, { timeoutMs: AGENT_CALL_MS, signal });
 }
+/** An image's name, as people write it. */
+export const nameOfImage = (app: string, number: number): string => `${app}/${number}`;

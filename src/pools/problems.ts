@@ -66,6 +66,65 @@ export const poolProblems = makeCatalogue('pool', {
     detail: (a: { pool: string; why: string }) => `A new node of ${a.pool} did not come up: ${a.why}`,
     todo: () => 'Look at the failed operation (`espalier operation list`); build the image anew if it is at fault.',
   },
+  'node-stays': {
+    status: 503,
+    title: 'A node could not be removed yet',
+    detail: (a: { node: string; why: string }) =>
+      `The node ${a.node} takes no visitors any more and is still there: ${a.why}`,
+    todo: () => 'It is tried again; `espalier operation list` shows its removal.',
+    retryable: true,
+  },
+  'serves-worse': {
+    status: 500,
+    title: 'A new node does not serve the sites as the others do',
+    detail: (a: { node: string; why: string }) => `The node ${a.node} takes no visitors: ${a.why}.`,
+    todo: (a) => `Read its last words (\`espalier node log ${a.node}\`), mend the image, roll again.`,
+  },
+  'gate-failed': {
+    status: 500,
+    title: 'The new nodes serve worse than the old ones',
+    detail: (a: { pool: string; image: number; why: string }) => `Image ${a.image} on ${a.pool}: ${a.why}.`,
+    todo: () =>
+      'The pool goes back to its old image. Read the logs of the new nodes (`espalier node logs`), mend the image, roll again.',
+  },
+  'roll-its-pool': {
+    status: 409,
+    title: 'Workers have the image of the pool that they work for',
+    detail: (a: { pool: string; worksFor: string }) => `${a.pool} works for ${a.worksFor} and is rolled with it.`,
+    todo: (a) => `Roll that one: \`espalier pool roll ${a.worksFor}\`.`,
+  },
+  'has-image': {
+    status: 409,
+    title: 'The pool has that image already',
+    detail: (a: { pool: string; image: string }) => `Every node of ${a.pool} has ${a.image}.`,
+    todo: () => 'Build a newer one (`espalier image refresh`), or name another with --image.',
+  },
+  draining: {
+    status: 409,
+    title: 'Something of the pool is being drained',
+    detail: (a: { pool: string; what: string }) => `${a.pool} cannot be rolled now: ${a.what}.`,
+    todo: (a) => `Wait until that is over (\`espalier why pool ${a.pool}\`), then roll.`,
+  },
+  'too-small': {
+    status: 409,
+    title: 'The pool is too small for the batch',
+    detail: (a: { pool: string; wanted: number; batch: number; strategy: string }) =>
+      `${a.pool} wants ${a.wanted} nodes; ${a.batch} at a time are too many for ${a.strategy}.`,
+    todo: () =>
+      'Name a smaller --batch, or a strategy that makes new nodes first: canary, additional-batch or immutable.',
+  },
+  rolling: {
+    status: 409,
+    title: 'The pool is being rolled already',
+    detail: (a: { pool: string; image: string; why: string }) => `${a.pool} is on its way to ${a.image}: ${a.why}.`,
+    todo: (a) => `Wait for it, or end it: \`espalier pool abort ${a.pool}\`.`,
+  },
+  'not-rolling': {
+    status: 409,
+    title: 'The pool is not being rolled',
+    detail: (a: { pool: string }) => `No roll of ${a.pool} is under way.`,
+    todo: (a) => `See what was: \`espalier roll list --pool ${a.pool}\`.`,
+  },
   'not-applied': {
     status: 503,
     title: 'A node has not taken its configuration yet',

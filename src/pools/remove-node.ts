@@ -5,9 +5,17 @@ import { makeOperation, type OperationKind } from '../platform/operations/operat
 import { releaseAddress } from '../servers/addresses.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { nodeLock, type PoolParts, tellServer } from './parts.ts';
+import { keepNodeLog } from './roll/keep-log.ts';
 import { deleteNode, readNode, storeNodeState } from './store.ts';
 
-const paramsSchema = z.object({ node: z.string(), pool: z.string(), force: z.boolean(), why: z.string() });
+const paramsSchema = z.object({
+  node: z.string(),
+  pool: z.string(),
+  force: z.boolean(),
+  why: z.string(),
+  /** It failed: its last words are kept when its container goes. */
+  keepLog: z.boolean().default(false),
+});
 type Params = z.infer<typeof paramsSchema>;
 
 /** Longest wait for requests under way. */
@@ -32,7 +40,7 @@ export function makeNodeRemove(parts: PoolParts): OperationKind<Params> {
     params: paramsSchema,
     locks: ({ node }) => [nodeLock(node)],
     title: ({ node, pool }) => `Remove the node ${node} of ${pool}`,
-    steps: ({ node: name, force, why }) => [
+    steps: ({ node: name, force, why, keepLog }) => [
       {
         name: 'drain',
         timeoutMs: 30_000,
@@ -77,7 +85,10 @@ export function makeNodeRemove(parts: PoolParts): OperationKind<Params> {
       {
         name: 'container',
         timeoutMs: 120_000,
-        do: ({ signal }) => fleet.instances.delete(name, { force: true, signal }),
+        async do({ signal }) {
+          if (keepLog) await keepNodeLog(parts, name, why, signal);
+          await fleet.instances.delete(name, { force: true, signal });
+        },
       },
       {
         name: 'forget',

@@ -44,16 +44,17 @@ export async function startNode(
   return parts.operations.start(sql, 'node.create', { node, pool }, who);
 }
 
-/** Begins taking one node away; `force` when it is dead. */
+/** Begins taking one node away; `force` when it is dead, `keepLog` when somebody will ask what it died of. */
 export async function startRemoval(
   parts: PoolParts,
   sql: Sql,
   node: NodeRow,
   force: boolean,
   who: Asker,
+  keepLog = false,
 ): Promise<Operation> {
   const why = who.reason ?? 'the pool wants one less';
-  const params = { node: node.name, pool: node.pool, force, why };
+  const params = { node: node.name, pool: node.pool, force, why, keepLog };
   const event = { kind: 'pool.node-leaving', subject: poolLock(node.pool), by: who.by, reason: `${node.name}: ${why}` };
   await parts.events.append(sql, event);
   return parts.operations.start(sql, 'node.remove', params, who);

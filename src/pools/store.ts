@@ -82,6 +82,11 @@ export async function storePoolWanted(sql: Sql, name: string, wanted: number): P
   await sql.query('UPDATE pool SET wanted = $2 WHERE name = $1', [name, wanted]);
 }
 
+/** What new nodes are made from. */
+export async function storePoolImage(sql: Sql, name: string, imageNumber: number): Promise<void> {
+  await sql.query('UPDATE pool SET image_number = $2 WHERE name = $1', [name, imageNumber]);
+}
+
 /** False when there is no such pool. */
 export async function storePoolMaxSites(sql: Sql, name: string, maxSites: number): Promise<boolean> {
   return (
@@ -103,6 +108,14 @@ export function listNodes(
        AND ($3::text IS NULL OR pool IN (SELECT pool.name FROM pool WHERE coalesce(works_for, pool.name) = $3))
      ORDER BY pool, created_at, name`,
     [where.pool ?? null, where.server ?? null, where.sitesOf ?? null],
+  );
+}
+
+/** The image of each node, as `app/number`. */
+export function listNodeImages(sql: Sql): Promise<{ node: string; image: string }[]> {
+  return sql.query(
+    `SELECT node.name AS node, pool.app || '/' || node.image_number AS image
+     FROM node JOIN pool ON pool.name = node.pool ORDER BY node.name`,
   );
 }
 

@@ -161,11 +161,27 @@ export const agentContract = {
   'edge.prepare': { params: z.object({ edge: z.string() }), result: z.object({ configDir: z.string() }) },
   /** Reads the edge document and brings every edge on this server to it; answers when that is done. */
   'edge.sync': { params: z.object({}), result: z.object({ version: z.number(), leaving: z.array(z.string()) }) },
+  /** What each edge on this server counted of a pool's nodes since they came, or since it was loaded. */
+  'edge.traffic': {
+    params: z.object({ pool: z.string() }),
+    result: z.object({
+      nodes: z.array(
+        z.object({
+          node: z.string(),
+          requests: z.int(),
+          /** Answers from 500 on, connections that failed, answers that broke off. */
+          errors: z.int(),
+          /** Mean of the last 1024 until the first byte. */
+          responseTimeMs: z.number(),
+        }),
+      ),
+    }),
+  },
   'edge.forget': { params: z.object({ edge: z.string() }), result: nothing },
   /** One request to a node, as the edge would send it. Status 0: no answer; `detail` says why. */
   'node.probe': {
     params: z.object({ address: z.string(), host: z.string(), path: z.string(), contains: z.string().optional() }),
-    result: z.object({ status: z.number(), ok: z.boolean(), detail: z.string() }),
+    result: z.object({ status: z.number(), ok: z.boolean(), detail: z.string(), durationMs: z.number() }),
   },
   /** Runs a command in a node as a site's user; output is bounded to the last 64 KiB of each stream. */
   'site.exec': {

@@ -77,5 +77,7 @@ export const siteDocument = z.strictObject({
   secrets: z.record(z.string(), z.string()),
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
   limits: siteLimits,
+  /** What it would send by mail is put aside, and its PHP reaches no mail server. */
+  mailHeld: z.boolean().optional(),
 });
 export type SiteDocument = z.infer<typeof siteDocument>;

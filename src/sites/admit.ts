@@ -12,7 +12,7 @@ import { takeConfigVersion } from '../servers/config-clock.ts';
 import { assertDisk } from '../servers/room.ts';
 import { type SiteParts, secretsOf } from './parts.ts';
 import { siteProblems } from './problems.ts';
-import { countSitesByPool, insertSite, readConflictingHost, readFreeUid, readSite } from './store.ts';
+import { countSitesByPool, insertSite, type NewSiteRow, readConflictingHost, readFreeUid, readSite } from './store.ts';
 
 /** What a person says of a new site. */
 export const newSiteSchema = z.object({
@@ -40,7 +40,7 @@ export type NewSite = z.infer<typeof newSiteSchema>;
 /** Unix user ids of sites begin here, above Debian's own users. */
 const FIRST_UID = 20_000;
 /** A new site is refused when less disk is free: a database, some uploads and a backup must fit. */
-const SITE_DISK_MB = 512;
+export const SITE_DISK_MB = 512;
 const ID_ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
 
 function makeSiteId(): string {
@@ -95,34 +95,59 @@ export async function beginSiteCreate(parts: SiteParts, wish: NewSite, who: Aske
 
 /** Stores the site and begins `site.create`. Throws before anything is stored when something is wrong with the wish. */
 export async function startSiteCreate(parts: SiteParts, sql: Sql, wish: NewSite, who: Asker): Promise<Operation> {
-  const recipe = parts.readRecipe(wish.app);
-  if (recipe?.site === undefined) {
-    throw siteProblems.make('unknown-app', { app: wish.app, known: parts.appNames().join(', ') });
-  }
+  const recipe = readSiteRecipe(parts, wish.app);
   assertSettings(recipe, wish.app, wish.settings);
+  const id = await admitSite(parts, sql, recipe, {
+    ...{ name: wish.name, hosts: wish.hosts, pool: wish.pool, title: wish.title ?? wish.name },
+    ...{ adminEmail: wish.adminEmail, settings: { ...recipe.site.settings, ...wish.settings } },
+    ...{ limits: recipe.site.limits, mailHeld: false, clonedFrom: null },
+  });
+  return parts.operations.start(sql, 'site.create', { site: id, name: wish.name }, who);
+}
+
+type SiteRecipe = Recipe & { site: NonNullable<Recipe['site']> };
+
+/** The recipe of an app that has sites; `site.unknown-app` otherwise. */
+export function readSiteRecipe(parts: SiteParts, app: string): SiteRecipe {
+  const recipe = parts.readRecipe(app);
+  if (recipe?.site === undefined) throw siteProblems.make('unknown-app', { app, known: parts.appNames().join(', ') });
+  return { ...recipe, site: recipe.site };
+}
+
+/**
+ * Takes in a new site in the caller's transaction: name and hosts must be free and a pool must have room; then its row, its
+ * tasks and new secrets are stored. Gives its id.
+ */
+export async function admitSite(
+  parts: SiteParts,
+  sql: Sql,
+  recipe: SiteRecipe,
+  wish: Pick<NewSiteRow, 'name' | 'title' | 'adminEmail' | 'settings' | 'limits' | 'mailHeld' | 'clonedFrom'> & {
+    hosts: readonly string[];
+    pool: string | undefined;
+  },
+): Promise<string> {
+  const { hosts, pool: wishedPool, ...rest } = wish;
+  const app = recipe.name;
   // The version's row is held to the end of the transaction: two creates at once come one after the other.
   await takeConfigVersion(sql);
   const existing = await readSite(sql, wish.name);
   if (existing !== undefined) throw siteProblems.make('taken', { name: wish.name, state: existing.state });
-  await assertHostsFree(sql, wish.hosts, '');
-  const choice = await choosePool(sql, wish.app, wish.pool);
+  await assertHostsFree(sql, hosts, '');
+  const choice = await choosePool(sql, app, wishedPool);
   const id = makeSiteId();
   const row = {
+    ...rest,
     id,
-    name: wish.name,
-    app: wish.app,
+    app,
     pool: choice.pool,
     uid: await readFreeUid(sql, FIRST_UID),
-    title: wish.title ?? wish.name,
     adminUser: recipe.site.adminUser,
-    adminEmail: wish.adminEmail,
     // Nobody is told of it until its accounts stand.
     configVersion: 0,
-    settings: { ...recipe.site.settings, ...wish.settings },
-    limits: recipe.site.limits,
     placement: choice.reason,
   };
-  await insertSite(sql, row, wish.hosts);
+  await insertSite(sql, row, hosts);
   await parts.tasks.created(sql, row);
   await parts.secrets.put(sql, `${secretsOf(id)}database-password`, makePassword(24));
   await parts.secrets.put(sql, `${secretsOf(id)}cache-password`, makePassword(24));
@@ -130,5 +155,5 @@ export async function startSiteCreate(parts: SiteParts, sql: Sql, wish: NewSite,
   for (const [name, { bytes }] of Object.entries(recipe.site.secrets ?? {})) {
     await parts.secrets.put(sql, `${secretsOf(id)}app-${name}`, randomBytes(bytes).toString('hex'));
   }
-  return parts.operations.start(sql, 'site.create', { site: id, name: wish.name }, who);
+  return id;
 }

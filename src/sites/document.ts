@@ -51,6 +51,7 @@ export async function toSiteDocument(parts: SiteParts, sql: Sql, site: SiteRow):
     ),
     settings: site.settings,
     limits: site.limits,
+    mailHeld: site.mailHeld,
   } satisfies Record<keyof SiteDocument, unknown>);
 }
 

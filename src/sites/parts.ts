@@ -25,6 +25,7 @@ export interface SiteDatabases {
   lockSite(server: string, user: string, signal: AbortSignal): Promise<void>;
   unlockSite(server: string, user: string, signal: AbortSignal): Promise<void>;
   dump(server: string, name: string, file: string, signal: AbortSignal): Promise<DatabaseDump>;
+  restore(server: string, name: string, dump: { path: string; sha256: string }, signal: AbortSignal): Promise<void>;
   removeDump(server: string, path: string, signal: AbortSignal): Promise<void>;
 }
 

@@ -48,6 +48,20 @@ export const siteProblems = makeCatalogue('site', {
       `The installer of ${a.site} ended with exit code ${a.code}: ${a.output}`,
     todo: () => 'Everything was taken back. Read the output above; mend the recipe or the settings, then try again.',
   },
+  'copy-failed': {
+    status: 500,
+    title: "The site's files could not be copied",
+    detail: (a: { site: string; why: string }) => `The files of ${a.site} could not be copied: ${a.why}`,
+    todo: () => 'Everything was taken back. Free some disk if it is full, then try again.',
+  },
+  'rewrite-failed': {
+    status: 500,
+    title: "The app's command for links failed",
+    detail: (a: { site: string; code: number; output: string }) =>
+      `The recipe's rewrite of ${a.site} ended with exit code ${a.code}: ${a.output}`,
+    todo: () =>
+      "Everything was taken back. Exit code 127: the pool's image is older than the recipe; roll the pool to a newer one (`espalier pool roll`).",
+  },
   'check-failed': {
     status: 503,
     title: 'The site does not serve its first page yet',

@@ -22,11 +22,13 @@ import {
 } from '../platform/http.ts';
 import { siteDocument, siteLimits } from '../protocol/site-document.ts';
 import { beginSiteCreate, newSiteSchema } from './admit.ts';
+import { beginSiteClone, newCloneSchema } from './clone.ts';
 import { DEFAULT_GRACE_S, startSiteDelete } from './delete.ts';
 import { readHostConfig } from './document.ts';
 import { type SiteParts, secretsOf, urlOf } from './parts.ts';
 import { siteProblems } from './problems.ts';
 import { siteHostsSchema, startSetHosts } from './set-hosts.ts';
+import { startSetMail } from './set-mail.ts';
 import { listSitePage, readSite, type SiteRow } from './store.ts';
 import { startSiteChange } from './suspend.ts';
 
@@ -48,6 +50,8 @@ const siteSchema = z
     adminEmail: z.string(),
     settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
     limits: siteLimits,
+    mailHeld: z.boolean(),
+    clonedFrom: z.string().nullable().describe('The id of the site that it was cloned from'),
     configVersion: z.number(),
     purgeAt: z.string().nullable(),
     createdAt: z.string(),
@@ -165,6 +169,37 @@ export function makeSiteRoutes(parts: SiteParts): ApiRoutes {
       },
     );
   }
+  routes.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/sites/{name}/clone',
+      operationId: 'cloneSite',
+      tags: ['sites'],
+      summary: 'Make a copy of a site with its data under other host names; its mail is held back',
+      request: { params: nameParam, body: jsonBody(newCloneSchema) },
+      responses: { 202: accepted },
+    }),
+    async (c) => {
+      const { name } = c.req.valid('param');
+      return answerAccepted(c, await beginSiteClone(parts, name, c.req.valid('json'), whoOf(c)));
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'put',
+      path: '/v1/sites/{name}/mail',
+      operationId: 'setSiteMail',
+      tags: ['sites'],
+      summary: "Hold a site's mail back, or let it go",
+      request: { params: nameParam, body: jsonBody(z.object({ held: z.boolean() })) },
+      responses: { 202: accepted },
+    }),
+    async (c) => {
+      const { name } = c.req.valid('param');
+      const { held } = c.req.valid('json');
+      return answerAccepted(c, await store.transaction((sql) => startSetMail(parts, sql, name, held, whoOf(c))));
+    },
+  );
   routes.openapi(
     createRoute({
       method: 'put',

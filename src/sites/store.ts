@@ -36,6 +36,10 @@ export interface SiteRow {
   archivedAt: string | null;
   purgeAt: string | null;
   createdAt: string;
+  /** What it would send by mail is put aside. */
+  mailHeld: boolean;
+  /** The id of the site that it was cloned from. */
+  clonedFrom: string | null;
   /** The primary one first. */
   hosts: string[];
 }
@@ -44,6 +48,7 @@ const SITE = `id, name, app, pool, database_server AS "databaseServer", database
   cache_server AS "cacheServer", cache_host AS "cacheHost", uid, state, reason, placement, title,
   admin_user AS "adminUser", admin_email AS "adminEmail", config_version AS "configVersion", settings, limits, backup,
   archived_at AS "archivedAt", purge_at AS "purgeAt", created_at AS "createdAt",
+  mail_held AS "mailHeld", cloned_from AS "clonedFrom",
   coalesce((SELECT array_agg(host ORDER BY position) FROM hostname WHERE hostname.site = site.id), '{}') AS hosts`;
 
 /** By id or by name. */
@@ -107,12 +112,15 @@ export type NewSiteRow = Pick<
   | 'settings'
   | 'limits'
   | 'placement'
+  | 'mailHeld'
+  | 'clonedFrom'
 >;
 
 export async function insertSite(sql: Sql, site: NewSiteRow, hosts: readonly string[]): Promise<void> {
   await sql.query(
-    `INSERT INTO site (id, name, app, pool, uid, state, reason, placement, title, admin_user, admin_email, config_version, settings, limits)
-     VALUES ($1, $2, $3, $4, $5, 'creating', 'it is being created', $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb)`,
+    `INSERT INTO site (id, name, app, pool, uid, state, reason, placement, title, admin_user, admin_email, config_version, settings, limits,
+       mail_held, cloned_from)
+     VALUES ($1, $2, $3, $4, $5, 'creating', 'it is being created', $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb, $13, $14)`,
     [
       site.id,
       site.name,
@@ -126,6 +134,8 @@ export async function insertSite(sql: Sql, site: NewSiteRow, hosts: readonly str
       site.configVersion,
       toJsonValue(site.settings),
       toJsonValue(site.limits),
+      site.mailHeld,
+      site.clonedFrom,
     ],
   );
   await replaceHosts(sql, site.id, hosts);
@@ -192,6 +202,10 @@ export async function storeSiteState(
     reason,
     version,
   ]);
+}
+
+export async function storeMailHeld(sql: Sql, id: string, held: boolean, version: number): Promise<void> {
+  await sql.query('UPDATE site SET mail_held = $2, config_version = $3 WHERE id = $1', [id, held, version]);
 }
 
 export async function storeSiteVersion(sql: Sql, id: string, version: number): Promise<void> {

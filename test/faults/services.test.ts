@@ -2,7 +2,12 @@
 import { startEdgeCreate } from '../../src/edge/create.ts';
 import { storeEdgeState } from '../../src/edge/store.ts';
 import { startBake } from '../../src/images/bake.ts';
-import { listImages } from '../../src/images/store.ts';
+import { startImageDelete } from '../../src/images/keep.ts';
+import { startRefresh } from '../../src/images/refresh.ts';
+import { startSeedBake } from '../../src/images/seed-bake.ts';
+import { startSeedCreate } from '../../src/images/seed-create.ts';
+import { startSeedDelete } from '../../src/images/seed-delete.ts';
+import { listImages, readNewest } from '../../src/images/store.ts';
 import { listServices, storeServiceState } from '../../src/services/store.ts';
 import { describeTrials, type Trial } from './trials.ts';
 import { tester, type World } from './world.ts';
@@ -82,6 +87,19 @@ describeTrials('edges under faults', {
   },
 });
 
+/** The world's newest image of the cache servers, which nobody changed by hand. */
+async function bakeCache(world: World): Promise<number> {
+  const view = await world.run((sql, { rooms }) => startBake(rooms.parts.images, sql, 'cache', tester));
+  if (view.state !== 'succeeded') throw new Error(`the bake ended ${view.state}: ${view.problem?.detail}`);
+  return (await readNewest(world.store, 'cache'))?.number ?? 0;
+}
+
+async function makeSeed(world: World): Promise<string> {
+  const name = newName('seed');
+  await world.run((sql, { rooms }) => startSeedCreate(rooms.parts.images, sql, { name, app: 'cache' }, tester));
+  return name;
+}
+
 const bake = (recipe: string): Trial => ({
   kind: 'image.bake',
   prepare:
@@ -92,4 +110,42 @@ const bake = (recipe: string): Trial => ({
 describeTrials('images under faults', {
   'baking a base': bake('base-trixie'),
   'baking a layer': bake('cache'),
+  'the deletion of an image': {
+    kind: 'image.delete',
+    async prepare(world) {
+      const which = { recipe: 'cache', number: await bakeCache(world) };
+      return (sql, { rooms }) => startImageDelete(rooms.parts.images, sql, which, tester);
+    },
+  },
+  'a refresh': {
+    kind: 'image.refresh',
+    async prepare() {
+      const wish = { recipe: 'cache', leaveOutSeeds: true };
+      return (sql, { rooms }) => startRefresh(rooms.parts.images, sql, wish, tester);
+    },
+  },
+});
+
+describeTrials('seeds under faults', {
+  'making a seed': {
+    kind: 'seed.create',
+    async prepare() {
+      const wish = { name: newName('seed'), app: 'cache' };
+      return (sql, { rooms }) => startSeedCreate(rooms.parts.images, sql, wish, tester);
+    },
+  },
+  'baking an image from a seed': {
+    kind: 'seed.bake',
+    async prepare(world) {
+      const name = await makeSeed(world);
+      return (sql, { rooms }) => startSeedBake(rooms.parts.images, sql, { name, upgrade: true }, tester);
+    },
+  },
+  'the deletion of a seed': {
+    kind: 'seed.delete',
+    async prepare(world) {
+      const name = await makeSeed(world);
+      return (sql, { rooms }) => startSeedDelete(rooms.parts.images, sql, name, tester);
+    },
+  },
 });

@@ -1,7 +1,9 @@
 // Every operation of sites under faults: steps twice, failures and kills everywhere.
 import { newSiteSchema, startSiteCreate } from '../../src/sites/admit.ts';
+import { startSiteClone } from '../../src/sites/clone.ts';
 import { startSiteDelete } from '../../src/sites/delete.ts';
 import { startSetHosts } from '../../src/sites/set-hosts.ts';
+import { startSetMail } from '../../src/sites/set-mail.ts';
 import { readSite } from '../../src/sites/store.ts';
 import { startSiteChange } from '../../src/sites/suspend.ts';
 import { describeTrials } from './trials.ts';
@@ -57,6 +59,22 @@ describeTrials('sites under faults', {
       number += 1;
       const hosts = [`new-${number}.example`, 'wordpress.localhost'];
       return (sql, { rooms }) => startSetHosts(rooms.parts.sites, sql, SITE, hosts, tester);
+    },
+  },
+  'holding mail back': {
+    kind: 'site.set-mail',
+    async prepare(world) {
+      await bring(world, SITE, 'ready');
+      const held = (await readSite(world.store, SITE))?.mailHeld !== true;
+      return (sql, { rooms }) => startSetMail(rooms.parts.sites, sql, SITE, held, tester);
+    },
+  },
+  'a clone': {
+    kind: 'site.clone',
+    async prepare(world) {
+      await bring(world, SITE, 'ready');
+      const { name, hosts } = wishNew();
+      return (sql, { rooms }) => startSiteClone(rooms.parts.sites, sql, SITE, { name, hosts }, tester);
     },
   },
   'a deletion': {

@@ -14,6 +14,8 @@ export interface Trial {
   prepare(world: World): Promise<(sql: Sql, controller: Controller) => Promise<{ id: string }>>;
   /** Looks after what fails beside the operation while it runs, as a loop of the controller does. */
   loop?(world: World): Promise<void>;
+  /** Each attempt makes things under new names: a call fails once whatever the name, or it would fail for ever. */
+  namesAnew?: boolean;
   /** What must hold after each run; `assertConsistent` unless told. */
   check?(world: World, view: OperationView): Promise<void>;
 }
@@ -35,12 +37,13 @@ const nameOf = (place: Place): string =>
 const withoutNames = (place: string): string => place.replace(/ .* in /, ' in ');
 
 /** Each place is disturbed the first time that the run comes to it, and not again. */
-const onceEach = (disturb: Disturb): Disturb => {
+const onceEach = (disturb: Disturb, keyOf: (name: string) => string = (name) => name): Disturb => {
   const known = new Set<string>();
   return (place) => {
-    if (known.has(nameOf(place))) return undefined;
+    const key = keyOf(nameOf(place));
+    if (known.has(key)) return undefined;
     const how = disturb(place);
-    if (how !== undefined) known.add(nameOf(place));
+    if (how !== undefined) known.add(key);
     return how;
   };
 };
@@ -167,13 +170,14 @@ function doubleSteps<P>(kind: OperationKind<P>): OperationKind<P> {
  * succeed); failed in the same places (it must be undone); and, while it is undone, every undo failed and killed there.
  */
 async function assertHolds(world: World, trial: Trial): Promise<void> {
+  const keyOf = trial.namesAnew === true ? withoutNames : undefined;
   await assertStepsMayRunTwice(world, trial);
   const { points, calls } = await tryOnce(world, trial, 'undisturbed', calm, GOOD);
   await tryOnce(
     world,
     trial,
     'killed everywhere',
-    onceEach(() => 'kill'),
+    onceEach(() => 'kill', keyOf),
     GOOD,
   );
   const steps = [...new Set(points.map((point) => point.step))];
@@ -185,8 +189,9 @@ async function assertHolds(world: World, trial: Trial): Promise<void> {
     }
   }
   for (const call of new Set(calls.map(withoutNames))) {
-    const fail = onceEach((place) =>
-      place.at === 'call' && withoutNames(nameOf(place)) === call ? 'fail' : undefined,
+    const fail = onceEach(
+      (place) => (place.at === 'call' && withoutNames(nameOf(place)) === call ? 'fail' : undefined),
+      keyOf,
     );
     // Where a loop mends what failed it may succeed all the same.
     await tryOnce(world, trial, 'failed', fail, trial.loop === undefined ? UNDONE : [...UNDONE, ...GOOD]);
@@ -197,7 +202,7 @@ async function assertHolds(world: World, trial: Trial): Promise<void> {
     const disturb = onceEach((place) => {
       isUndone ||= place.at === 'before-undo';
       return isUndone ? how : fail(place);
-    });
+    }, keyOf);
     const outcome = await tryOnce(world, trial, `failed, then ${how} everywhere`, disturb, UNDONE);
     assert.ok(outcome.happened.length > 0);
   }

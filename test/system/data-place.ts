@@ -68,7 +68,7 @@ export async function makeDataPlace(): Promise<DataPlace> {
     node: await readLayer(join(root, 'apps/node')),
     recipes,
   };
-  const images = { store, operations, events, fleet, shelf, scratchDir, environment: {} };
+  const images = { store, operations, events, fleet, shelf, scratchDir, environment: {}, listUses: async () => [] };
   operations.register(makeImageBake(images));
 
   const sites = new Map<string, number>();

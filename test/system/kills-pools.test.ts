@@ -55,6 +55,29 @@ void describe('the controller killed at the steps of', () => {
     await place.api.assertInOrder();
   });
 
+  void it('pool.roll, on its way and on its way back', async () => {
+    await place.api.succeed('POST', '/v1/images', { recipe: VISITED_POOL });
+    const imagesOf = async () => (await place.api.readNodes(VISITED_POOL)).map(({ imageNumber }) => imageNumber);
+    const [before] = await imagesOf();
+    const beginRoll = (image?: number) => () =>
+      place.api.begin('POST', `/v1/pools/${VISITED_POOL}/roll`, { image, bakeTimeS: 2 });
+    const rolled = await place.killAt(
+      afterEach('pool.roll', ['check', 'first', 'bake', 'rest', 'settle', 'commit']),
+      beginRoll(),
+    );
+    await place.assertAllWell(rolled, 'succeeded');
+    const [after] = await imagesOf();
+    assert.ok(before !== undefined && after !== undefined && after > before);
+    assert.equal(new Set(await imagesOf()).size, 1, 'every node has the new image');
+    const back = await place.killAt(
+      afterEach('pool.roll', ['rest', 'first', 'check'], 'after-undo'),
+      beginRoll(before),
+      'pool.roll/rest/after-do:fail',
+    );
+    await place.assertAllWell(back, 'recovered');
+    assert.deepEqual([...new Set(await imagesOf())], [after], 'every node has the image from before');
+  });
+
   void it('image.bake', async () => {
     const steps = ['parent', 'seed', 'packages', 'files', 'prepare', 'publish', 'clean'];
     const points = afterEach('image.bake', steps).toSpliced(-2, 0, 'image.bake/publish/before-do');

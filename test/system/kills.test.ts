@@ -62,6 +62,23 @@ void describe('the controller killed at the steps of', () => {
     await assertServed('undone.localhost', NO_SITE);
   });
 
+  void it('site.clone, on its way and on its way back', async () => {
+    const begin = (name: string) => () =>
+      place.api.begin('POST', `/v1/sites/${SITE}/clone`, { name, hosts: [`${name}.localhost`] });
+    const steps = ['place', 'accounts', 'configure', 'database', 'files', 'rewrite', 'password', 'check', 'open'];
+    const cloned = await place.killAt(afterEach('site.clone', steps), begin('cloned'));
+    await place.assertAllWell(cloned, 'succeeded');
+    await assertServed('cloned.localhost');
+    await place.api.succeed('DELETE', '/v1/sites/cloned?graceS=0');
+    const undone = await place.killAt(
+      afterEach('site.clone', ['database', 'configure', 'accounts', 'place'], 'after-undo'),
+      begin('unmade'),
+      'site.clone/check/after-do:fail',
+    );
+    await place.assertAllWell(undone, 'recovered');
+    await assertServed('unmade.localhost', NO_SITE);
+  });
+
   void it('site.set-hosts', async () => {
     const set = await place.killAt(afterEach('site.set-hosts', ['apply', 'note']), () =>
       place.api.begin('PUT', `/v1/sites/${SITE}/hosts`, { hosts: ['moved.localhost', HOST] }),

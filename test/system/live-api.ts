@@ -25,6 +25,7 @@ export interface NodeView {
   name: string;
   pool: string;
   address: string;
+  imageNumber: number;
   state: string;
   reason: string;
 }

@@ -26,6 +26,8 @@ const APPLETS = [
   'grep',
   'ps',
   'chown',
+  'find',
+  'sha256sum',
 ];
 
 /**

@@ -54,6 +54,21 @@ export function runSiteCreate(cli: Cli, name: string, options: NewSiteOptions): 
   });
 }
 
+/** Clones a site; prints the copy's address and its own first login. */
+export function runSiteClone(
+  cli: Cli,
+  source: string,
+  name: string,
+  { host, title }: { host: string[]; title?: string },
+): Promise<ExitCode> {
+  return runChange(cli, {
+    method: 'POST',
+    path: `${pathOf(source)}/clone`,
+    body: { name, hosts: host, title },
+    done: async () => renderLogins([await readLogin(cli, await readSite(cli, name))]),
+  });
+}
+
 /** suspend or resume. */
 export function runSiteVerb(cli: Cli, name: string, verb: 'suspend' | 'resume'): Promise<ExitCode> {
   return runChange(cli, { method: 'POST', path: `${pathOf(name)}/${verb}` });

@@ -3,10 +3,14 @@
 import type { CallOptions, Files } from '../fleet.ts';
 import { boundBy, CHANGE_TIMEOUT_MS, type IncusClient, READ_TIMEOUT_MS, toPath } from './client.ts';
 import { runExec } from './exec.ts';
+import { parseListing, renderFind } from './listing.ts';
 import { incusProblems, toIncusProblem, unless } from './problems.ts';
 import { readTree, renderTar } from './tree.ts';
 
 const TREE_TIMEOUT_MS = 120_000;
+const LIST_TIMEOUT_MS = 300_000;
+/** A Debian with an app has thirty thousand files, at about a hundred bytes each. */
+const LIST_BYTES = 64 * 1024 ** 2;
 
 /** The files of a place's containers. */
 export function makeIncusFiles(client: IncusClient): Files {
@@ -50,6 +54,23 @@ export function makeIncusFiles(client: IncusClient): Files {
       });
       if (code !== 0)
         throw toIncusProblem(`Files for ${to} in container ${name}`, 0, stderr || `tar ended with ${code}`);
+    },
+
+    async list(name, folder, options = {}) {
+      const { skip = [], ...rest } = options;
+      const what = `Files of ${folder} in container ${name}`;
+      // One after the other: they read the same disk.
+      const outputs: string[] = [];
+      for (const argv of renderFind(folder, skip)) {
+        const bound = { ...boundBy(LIST_TIMEOUT_MS, rest), maxOutputBytes: LIST_BYTES, env: { LC_ALL: 'C' } };
+        const { code, stdout, stderr, truncated } = await runExec(client, name, argv, bound);
+        if (truncated) throw incusProblems.make('refused', { what, why: 'there are too many of them' });
+        // find ends with 1 for a file that went away meanwhile.
+        if (code > 1) throw toIncusProblem(what, 0, stderr || `find ended with ${code}`);
+        outputs.push(stdout);
+      }
+      const [sums = '', links = '', attributes = ''] = outputs;
+      return parseListing({ sums, links, attributes });
     },
 
     async remove(name, path, options) {

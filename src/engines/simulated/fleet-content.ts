@@ -1,7 +1,7 @@
 // Files, images and volumes of the simulated fleet: what containers are made from and keep. Apart from the
 // containers' own life (fleet-instances.ts).
 import { createHash } from 'node:crypto';
-import type { Files, Image, Images, ImageWish, TreeEntry, Volume, VolumeSpec, Volumes } from '../fleet.ts';
+import type { Files, Image, Images, ImageWish, ListedFile, TreeEntry, Volume, VolumeSpec, Volumes } from '../fleet.ts';
 import { hashFiles } from '../incus/images.ts';
 import { hasLabels } from '../incus/parse.ts';
 import { incusProblems } from '../incus/problems.ts';
@@ -43,6 +43,21 @@ export function makeSimulatedFiles(context: SimulatedContext): Files {
       if (instance.status !== 'running') throw incusProblems.make('not-running', { what: `container ${name}` });
       const below = to.replace(/\/+$/, '');
       for (const entry of await readTree(tree)) instance.files[`${below}/${entry.path}`] = toFile(entry);
+    },
+
+    async list(name, folder, options = {}) {
+      const instance = readSimulatedInstance(context, name);
+      if (instance.status !== 'running') throw incusProblems.make('not-running', { what: `container ${name}` });
+      const isBelow = (path: string, top: string) => path.startsWith(`${top.replace(/\/+$/, '')}/`);
+      return Object.entries(instance.files)
+        .filter(([path]) => isBelow(path, folder) && !(options.skip ?? []).some((top) => isBelow(path, top)))
+        .flatMap(([path, { mode, uid, gid, content, link }]): ListedFile[] => {
+          if (link !== undefined) return [{ path, mode, uid, gid, link }];
+          if (content === undefined) return [];
+          const sha256 = createHash('sha256').update(Buffer.from(content, 'base64')).digest('hex');
+          return [{ path, mode, uid, gid, sha256 }];
+        })
+        .sort((one, other) => (one.path < other.path ? -1 : 1));
     },
 
     async remove(name, path, _options) {

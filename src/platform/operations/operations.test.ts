@@ -217,9 +217,13 @@ withStores((test) => {
       begun.resolve();
       await untilAborted(signal);
     };
+    const secondCancelled = Promise.withResolvers<void>();
     const operations = makeThings(store, [
       step('one', undefined, async () => void undone.push('one')),
-      step('hang', hang, async () => void undone.push('hang')),
+      step('hang', hang, async () => {
+        await secondCancelled.promise;
+        undone.push('hang');
+      }),
     ]);
     const early = await begin(store, operations, 'early');
     await operations.cancel(early.id, 'ann');
@@ -233,6 +237,7 @@ withStores((test) => {
     await begun.promise;
     await operations.cancel(id, 'ann');
     await operations.cancel(id, 'bob');
+    secondCancelled.resolve();
     const view = await operations.wait(id, bound());
     assert.deepEqual([view.state, view.cancelledBy, view.problem?.code], ['cancelled', 'ann', 'operations.cancelled']);
     assert.deepEqual(undone, ['hang', 'one']);
