@@ -7,7 +7,9 @@ import { changeConfig, takeConfigVersion } from '../servers/config-clock.ts';
 import { removeAllNodes, removeDirectories } from './create.ts';
 import { BACKUPS_PATH, contentVolume, type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
+import { startMissing } from './start-nodes.ts';
 import { deletePool, listNodes, listPools, readPool, storePoolState, storePoolWanted } from './store.ts';
+import { waitUntilServing } from './wait.ts';
 
 const paramsSchema = z.object({ pool: z.string(), deleteBackups: z.boolean(), before: z.int() });
 type Params = z.infer<typeof paramsSchema>;
@@ -51,12 +53,17 @@ export function makePoolDelete(parts: PoolParts): OperationKind<Params> {
     title: ({ pool }) => `Delete the pool ${pool}`,
     steps: ({ pool, deleteBackups, before }) => [
       {
-        name: 'backups',
-        timeoutMs: 60_000,
-        async do({ signal }) {
-          if (deleteBackups || (await isVolumeGone(pool, signal))) return;
-          const files = await countBackups(parts, pool, signal);
-          if (files > 0) throw poolProblems.make('holds-backups', { pool, files });
+        // A pool that has given up its last node is given one, by which its volume can be looked at.
+        name: 'node',
+        timeoutMs: 600_000,
+        async do({ signal, operationId }) {
+          if (before > 0 || deleteBackups || (await isVolumeGone(pool, signal))) return;
+          const who = { by: `operation:${operationId}`, reason: 'somebody must look for backups before it is deleted' };
+          await store.transaction(async (sql) => {
+            await storePoolWanted(sql, pool, 1);
+            await startMissing(parts, sql, pool, who);
+          });
+          await waitUntilServing(parts, pool, signal);
         },
         // A pool that has lost its volume stays what it is: half deleted, to be deleted again.
         async undo({ signal }) {
@@ -66,6 +73,15 @@ export function makePoolDelete(parts: PoolParts): OperationKind<Params> {
             await storePoolWanted(sql, pool, before);
           });
           parts.wakeHeal();
+        },
+      },
+      {
+        name: 'backups',
+        timeoutMs: 60_000,
+        async do({ signal }) {
+          if (deleteBackups || (await isVolumeGone(pool, signal))) return;
+          const files = await countBackups(parts, pool, signal);
+          if (files > 0) throw poolProblems.make('holds-backups', { pool, files });
         },
       },
       {

@@ -1,5 +1,6 @@
 // Every operation of pools and nodes under faults: steps twice, failures and kills everywhere.
 import assert from 'node:assert/strict';
+import type { OperationView } from '../../src/platform/operations/operation.ts';
 import { newPoolSchema, startPoolCreate } from '../../src/pools/create.ts';
 import { startPoolDelete } from '../../src/pools/delete.ts';
 import { healPools } from '../../src/pools/heal.ts';
@@ -51,6 +52,20 @@ async function removeWorkers(world: World): Promise<void> {
   await world.run((sql, { rooms }) =>
     startPoolDelete(rooms.parts.pools, sql, { name: found.name, deleteBackups: false }, tester),
   );
+}
+/** Whole again with the size that it had, or to be deleted again: either works. */
+async function assertDeletable(world: World, view: OperationView, size: number): Promise<void> {
+  await assertConsistent(world);
+  const { pool: name } = view.params as { pool: string };
+  const pool = await readPool(world.store, name);
+  if (pool?.state === 'ready') assert.equal(pool.wanted, size);
+  if (pool === undefined || view.state === 'succeeded') return;
+  await heal(world);
+  await world.quiet();
+  const again = await world.run((sql, { rooms }) =>
+    startPoolDelete(rooms.parts.pools, sql, { name, deleteBackups: false }, tester),
+  );
+  assert.equal(again.state, 'succeeded', again.problem?.detail);
 }
 const wish = (name: string) => newPoolSchema.parse({ name, app: 'wordpress', size: 1 });
 
@@ -121,22 +136,19 @@ describeTrials('pools under faults', {
   },
   'the deletion of a pool': {
     kind: 'pool.delete',
-    async check(world, view) {
-      await assertConsistent(world);
-      const { pool: name } = view.params as { pool: string };
-      const pool = await readPool(world.store, name);
-      // Whole again, or to be deleted again; either works.
-      if (pool?.state === 'ready') assert.equal(pool.wanted, 1);
-      if (pool === undefined || view.state === 'succeeded') return;
-      await heal(world);
-      await world.quiet();
-      const again = await world.run((sql, { rooms }) =>
-        startPoolDelete(rooms.parts.pools, sql, { name, deleteBackups: false }, tester),
-      );
-      assert.equal(again.state, 'succeeded', again.problem?.detail);
-    },
+    check: (world, view) => assertDeletable(world, view, 1),
     async prepare(world) {
       const name = await makePool(world);
+      return (sql, { rooms }) => startPoolDelete(rooms.parts.pools, sql, { name, deleteBackups: false }, tester);
+    },
+  },
+  'the deletion of a pool that has given up its last node': {
+    kind: 'pool.delete',
+    check: (world, view) => assertDeletable(world, view, 0),
+    async prepare(world) {
+      const name = await makePool(world);
+      await world.run((sql, { rooms }) => startPoolScale(rooms.parts.pools, sql, name, 0, tester));
+      assert.deepEqual(await listNodes(world.store, { pool: name }), []);
       return (sql, { rooms }) => startPoolDelete(rooms.parts.pools, sql, { name, deleteBackups: false }, tester);
     },
   },

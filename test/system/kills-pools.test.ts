@@ -108,7 +108,7 @@ void describe('the controller killed at the steps of', () => {
       place.api.begin('POST', '/v1/pools', { name: 'killed', app: 'hello', size: 1, nodeMemoryMb: 64 }),
     );
     await place.assertAllWell(created, 'succeeded');
-    const steps = ['backups', 'nodes', 'volume', 'directories', 'forget'];
+    const steps = ['node', 'backups', 'nodes', 'volume', 'directories', 'forget'];
     const deleted = await place.killAt(afterEach('pool.delete', steps), () =>
       place.api.begin('DELETE', '/v1/pools/killed'),
     );
