@@ -122,7 +122,7 @@ export async function openPglite(migrations: readonly Migration[]): Promise<Engi
 }
 
 /** A clone of a migrated template, which the first test that needs it makes. */
-async function openPostgresql(url: string, migrations: readonly Migration[]): Promise<Engine> {
+export async function openPostgresql(url: string, migrations: readonly Migration[]): Promise<Engine> {
   const name = `espalier_test_${process.pid}_${randomBytes(4).toString('hex')}`;
   await withAdmin(url, async (admin) => {
     await admin.query('select pg_advisory_lock(1)');

@@ -75,16 +75,27 @@ export function listSites(sql: Sql, where: { pool?: string; since?: number } = {
 }
 
 /** What the sites of a pool lean on: their database servers, and the most PHP processes that one of them may have on a node. */
-export async function readFootprint(
-  sql: Sql,
-  pool: string,
-): Promise<{ databaseServers: string[]; phpWorkers: number }> {
-  const [row] = await sql.query<{ databaseServers: string[]; phpWorkers: number }>(
-    `SELECT coalesce(array_agg(DISTINCT database_server) FILTER (WHERE database_server IS NOT NULL), '{}') AS "databaseServers",
-       coalesce(max((limits->>'phpWorkers')::int), 0) AS "phpWorkers" FROM site WHERE pool = $1`,
-    [pool],
+export interface Footprint {
+  databaseServers: string[];
+  phpWorkers: number;
+}
+
+/** By pool; pools without sites are left out. */
+export async function listFootprints(sql: Sql, pools: readonly string[]): Promise<Map<string, Footprint>> {
+  const rows = await sql.query<Footprint & { pool: string }>(
+    `SELECT pool, coalesce(array_agg(DISTINCT database_server) FILTER (WHERE database_server IS NOT NULL), '{}') AS "databaseServers",
+       coalesce(max((limits->>'phpWorkers')::int), 0) AS "phpWorkers" FROM site WHERE pool = ANY($1) GROUP BY pool`,
+    [[...pools]],
   );
-  return row ?? { databaseServers: [], phpWorkers: 0 };
+  return new Map(rows.map(({ pool, ...footprint }) => [pool, footprint]));
+}
+
+/** On which pools these sites live, by their ids. */
+export async function readPoolsOfSites(sql: Sql, ids: readonly string[]): Promise<Map<string, string>> {
+  const rows = await sql.query<{ id: string; pool: string }>('SELECT id, pool FROM site WHERE id = ANY($1)', [
+    [...ids],
+  ]);
+  return new Map(rows.map(({ id, pool }) => [id, pool]));
 }
 
 /** A page of sites after a name; `filter` is a clause made by renderFilterSql with placeholders from $3. */

@@ -34,6 +34,8 @@ export interface Situation {
   othersGrow: readonly string[];
   /** When the last visitor was seen at the edge, and whether one is held there now. Undefined: nobody can tell. */
   visits: { lastMs: number | undefined; held: number } | undefined;
+  /** What works on one of its sites now: it needs a node, visitors or not. */
+  work: string | undefined;
   /** How many nodes the same hour of the last week needed; undefined when it is not known or not regular. */
   foretold: number | undefined;
 }
@@ -190,7 +192,7 @@ type Wish = Verdict & { now?: boolean };
 
 /** What the pool should become, were nothing in the way. */
 function chooseWish(policy: Policy, situation: Situation, facts: Facts): Wish {
-  const { wanted, visits, foretold } = situation;
+  const { wanted, visits, work, foretold } = situation;
   const { bounds, voters, grow, shrink, needed, booting } = facts;
   const from = bounds.window === undefined ? '' : ` by the schedule (${bounds.window})`;
   if (wanted === 0) {
@@ -201,6 +203,8 @@ function chooseWish(policy: Policy, situation: Situation, facts: Facts): Wish {
         reason: `${visits.held === 1 ? 'a visitor waits' : `${visits.held} visitors wait`} at the edge of an empty pool`,
         now: true,
       };
+    if (work !== undefined)
+      return { decision: 'grow', size: Math.max(1, bounds.min), reason: `${work} and needs a node`, now: true };
     if (bounds.min === 0)
       return { decision: 'stay', size: 0, reason: 'nobody visits it, and the first visitor wakes it' };
   }
@@ -263,8 +267,9 @@ function chooseWish(policy: Policy, situation: Situation, facts: Facts): Wish {
   return { decision: 'stay', size: wanted, reason: quiet };
 }
 
-function chooseZero(policy: Policy, { visits, nowMs, wanted }: Situation): Wish {
+function chooseZero(policy: Policy, { visits, work, nowMs, wanted }: Situation): Wish {
   const stay = (reason: string): Wish => ({ decision: 'stay', size: wanted, reason });
+  if (work !== undefined) return stay(`the last node stays: ${work}`);
   if (visits === undefined) return stay('the edge does not tell whether anybody visits');
   const idleMs = visits.lastMs === undefined ? undefined : nowMs - visits.lastMs;
   if (idleMs === undefined) return stay('it is not known for how long nobody has visited');

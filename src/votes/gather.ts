@@ -2,21 +2,28 @@
 // out with its reason, never guessed.
 import type { Sql } from '../platform/store.ts';
 import { poolLock } from '../pools/parts.ts';
-import { listNodes, listPools, type PoolRow } from '../pools/store.ts';
+import { listNodes, listPools, type NodeRow, type PoolRow } from '../pools/store.ts';
 import { freeMb, RESERVED_MEMORY_MB } from '../servers/place.ts';
-import { listServers } from '../servers/store.ts';
-import { listServices } from '../services/store.ts';
-import { readFootprint } from '../sites/store.ts';
+import { listServers, type ServerRow } from '../servers/store.ts';
+import { listServices, type ServiceRow } from '../services/store.ts';
+import { siteLock } from '../sites/parts.ts';
+import { type Footprint, listFootprints, readPoolsOfSites } from '../sites/store.ts';
 import { type Ceiling, databaseCeiling, memoryCeiling } from './ceiling.ts';
 import type { Situation, VotingNode } from './decide.ts';
 import { foretell } from './forecast.ts';
 import type { MetricName } from './metrics.ts';
 import type { VotesParts } from './parts.ts';
-import { listHours, listPoolSamples, listSamples, type PolicyRow, type SampleRow } from './store.ts';
+import {
+  listHours,
+  listPoolSamples,
+  listSamples,
+  type PolicyRow,
+  type PoolSampleRow,
+  type SampleRow,
+} from './store.ts';
 import { FRESH_MS, type Sample } from './vote.ts';
 
 const MB = 2 ** 20;
-const WEEKS_MS = 15 * 86_400_000;
 /** Failures of new nodes older than this no longer count. */
 const FAILURE_WINDOW_MS = 7_200_000;
 
@@ -74,104 +81,168 @@ function addEdge(sample: Required<Sample>, rows: readonly SampleRow[], nowMs: nu
   else sample.values['response-time'] = Math.max(...busy.map((figures) => figures.responseTimeMs ?? Number.NaN));
 }
 
-/** `others`: pools that grow now or have just grown. `operations`: those under way, read before the transaction. */
-export async function gather(
-  parts: VotesParts,
-  sql: Sql,
+/** What the store knows of all pools at once: one look asks the same few questions, however many pools there are. */
+export interface Facts {
+  nowMs: number;
+  pools: ReadonlyMap<string, PoolRow>;
+  nodes: readonly NodeRow[];
+  nodesOf: ReadonlyMap<string, NodeRow[]>;
+  samplesOf: ReadonlyMap<string, SampleRow[]>;
+  edgesOf: ReadonlyMap<string, PoolSampleRow[]>;
+  footprints: ReadonlyMap<string, Footprint>;
+  databases: readonly ServiceRow[];
+  servers: readonly ServerRow[];
+  /** Runs that wait, by the pool of the sites; only where a policy asks. */
+  waitingRuns: ReadonlyMap<string, number>;
+  /** Only of pools whose last round is of another minute; others keep what it foretold. */
+  hoursOf: ReadonlyMap<string, ReadonlyMap<number, number>>;
+}
+
+/** What was read beside the transaction. */
+export interface Seen {
+  underWay: UnderWay;
+  failures: ReadonlyMap<string, NonNullable<Situation['failures']>>;
+}
+
+const MINUTE_MS = 60_000;
+const isSameMinute = (row: PolicyRow, nowMs: number): boolean =>
+  row.round !== null && Math.floor(row.round.atMs / MINUTE_MS) === Math.floor(nowMs / MINUTE_MS);
+
+/** Reads them for these policies, whose `now` is the same. */
+export async function readFacts(parts: VotesParts, sql: Sql, rows: readonly PolicyRow[]): Promise<Facts> {
+  const nowMs = Date.parse(rows[0]?.now ?? '');
+  const names = rows.map(({ pool }) => pool);
+  const pools = new Map((await listPools(sql)).map((pool) => [pool.name, pool]));
+  const sitesOf = (pool: string): string => pools.get(pool)?.worksFor ?? pool;
+  const queues = rows.filter(({ policy }) => policy.alerts.some(({ metric }) => metric === 'run-queue'));
+  const due = rows.filter((row) => !isSameMinute(row, nowMs)).map(({ pool }) => pool);
+  const nodes = await listNodes(sql);
+  return {
+    ...{ nowMs, pools, nodes },
+    nodesOf: Map.groupBy(nodes, ({ pool }) => pool),
+    samplesOf: Map.groupBy(await listSamples(sql, names), ({ node }) => node),
+    edgesOf: Map.groupBy(await listPoolSamples(sql, names), ({ pool }) => pool),
+    footprints: await listFootprints(sql, names.map(sitesOf)),
+    databases: await listServices(sql, 'database'),
+    servers: (await listServers(sql)).filter(({ state, load }) => state === 'ready' && load !== undefined),
+    waitingRuns:
+      queues.length === 0
+        ? new Map()
+        : await parts.countWaitingRuns(
+            sql,
+            queues.map(({ pool }) => sitesOf(pool)),
+          ),
+    hoursOf: due.length === 0 ? new Map() : await listHours(sql, due, nowMs),
+  };
+}
+
+/** One pool's situation. Pure. */
+export function toSituation(
   row: PolicyRow,
   pool: PoolRow,
-  seen: { others: readonly string[]; underWay: UnderWay; failures: Situation['failures'] },
-): Promise<Situation> {
-  const nowMs = Date.parse(row.now);
+  facts: Facts,
+  { underWay, failures }: Seen,
+  othersGrow: readonly string[],
+): Situation {
+  const { nowMs } = facts;
   const { policy } = row;
-  const [nodes, samples, footprint] = [
-    await listNodes(sql, { pool: pool.name }),
-    await listSamples(sql, pool.name),
-    await readFootprint(sql, pool.worksFor ?? pool.name),
-  ];
+  const nodes = facts.nodesOf.get(pool.name) ?? [];
+  const footprint = facts.footprints.get(pool.worksFor ?? pool.name) ?? NO_FOOTPRINT;
+  const samples = nodes.flatMap(({ name }) => facts.samplesOf.get(name) ?? []);
   const metrics = new Set(policy.alerts.map(({ metric }) => metric));
   const living = Math.max(1, nodes.filter(({ state }) => state === 'ready').length);
   const perNode: Partial<Record<MetricName, number | string>> = {};
   if (pool.worksFor !== null && metrics.has('run-queue'))
-    perNode['run-queue'] = (await parts.countWaitingRuns(sql, pool.worksFor)) / living;
+    perNode['run-queue'] = (facts.waitingRuns.get(pool.worksFor) ?? 0) / living;
   if (metrics.has('site-number')) perNode['site-number'] = readSiteNumber(row, nowMs, living);
   const given = { nodeMemoryMb: pool.nodeMemoryMb, atEdge: pool.worksFor === null, perNode };
   const voting: VotingNode[] = nodes.map(({ name, state }) => ({
-    name,
-    state,
-    sample: toSample(
-      samples.filter(({ node }) => node === name),
-      given,
-      nowMs,
-    ),
+    ...{ name, state },
+    sample: toSample(facts.samplesOf.get(name) ?? [], given, nowMs),
   }));
   const changed = row.seenWanted !== pool.wanted;
   const booting = nodes.filter(({ state }) => state === 'booting').length;
-  const hours = new Map(
-    (await listHours(sql, pool.name, nowMs - WEEKS_MS)).map(({ hour, needed }) => [Date.parse(hour), needed]),
-  );
+  const hours = facts.hoursOf.get(pool.name);
   return {
     ...{ nowMs, pool: pool.name, wanted: pool.wanted, nodes: voting },
     resizedAtMs: changed ? nowMs : row.resizedAt === null ? undefined : Date.parse(row.resizedAt),
-    held: pool.state === 'ready' ? seen.underWay.get(poolLock(pool.name)) : `the pool is ${pool.state}`,
+    held: pool.state === 'ready' ? underWay.locks.get(poolLock(pool.name)) : `the pool is ${pool.state}`,
     paused:
       row.pausedBy === null
         ? undefined
         : `${row.pausedBy} paused it${row.pausedReason === null ? '' : `: ${row.pausedReason}`}`,
-    unsettled: await findUnsettled(sql, footprint),
-    ceilings: await findCeilings(sql, pool, footprint, booting, samples),
-    ...{ failures: seen.failures, othersGrow: seen.others },
-    visits: await readVisits(sql, pool, nowMs),
-    foretold: foretell(hours, nowMs),
+    unsettled: findUnsettled(facts, footprint),
+    ceilings: findCeilings(facts, pool, footprint, booting, samples),
+    ...{ failures: failures.get(pool.name), othersGrow },
+    visits: toVisits(facts, pool),
+    work: underWay.onSitesOf.get(pool.name),
+    foretold: isSameMinute(row, nowMs) ? (row.round?.foretold ?? undefined) : foretell(hours ?? new Map(), nowMs),
   };
 }
 
-type Footprint = Awaited<ReturnType<typeof readFootprint>>;
+const NO_FOOTPRINT: Footprint = { databaseServers: [], phpWorkers: 0 };
 
-/** What holds which lock now, by the lock. */
-export type UnderWay = ReadonlyMap<string, string>;
+export interface UnderWay {
+  /** What holds which lock now, by the lock. */
+  locks: ReadonlyMap<string, string>;
+  /** An operation that works on a site of the pool, by the pool. */
+  onSitesOf: ReadonlyMap<string, string>;
+}
 
 export async function readUnderWay(parts: VotesParts): Promise<UnderWay> {
   const { items } = await parts.operations.list({ states: ['pending', 'running', 'recovering', 'fatal'], limit: 500 });
-  return new Map(
-    items.flatMap(({ id, title, state, locks }) => locks.map((lock) => [lock, `"${title}" (${id}) is ${state}`])),
+  const say = (list: typeof items) =>
+    list.flatMap(({ id, title, state, locks }) =>
+      locks.map((lock): [string, string] => [lock, `"${title}" (${id}) is ${state}`]),
+    );
+  // What needs a person may stay for days: nothing is kept awake for it.
+  const sites = say(items.filter(({ state }) => state !== 'fatal')).flatMap(([lock, text]) =>
+    lock.startsWith(siteLock('')) ? [{ site: lock.slice(siteLock('').length), text }] : [],
   );
+  const pools =
+    sites.length === 0
+      ? new Map<string, string>()
+      : await readPoolsOfSites(
+          parts.store,
+          sites.map(({ site }) => site),
+        );
+  const onSites = sites.flatMap(({ site, text }): [string, string][] => {
+    const pool = pools.get(site);
+    return pool === undefined ? [] : [[pool, text]];
+  });
+  return { locks: new Map(say(items)), onSitesOf: new Map(onSites) };
 }
 
 /** A database server that is being healed makes the pool look idle: nothing is taken away meanwhile. */
-async function findUnsettled(sql: Sql, { databaseServers }: Footprint): Promise<string | undefined> {
+function findUnsettled({ databases }: Facts, { databaseServers }: Footprint): string | undefined {
   const used = new Set(databaseServers);
-  const odd = (await listServices(sql, 'database')).find(({ name, state }) => used.has(name) && state !== 'ready');
+  const odd = databases.find(({ name, state }) => used.has(name) && state !== 'ready');
   return odd === undefined ? undefined : `its database server ${odd.name} is ${odd.state}`;
 }
 
-async function findCeilings(
-  sql: Sql,
+function findCeilings(
+  { databases: services, servers, nodes, pools }: Facts,
   pool: PoolRow,
   { databaseServers, phpWorkers }: Footprint,
   booting: number,
   samples: readonly SampleRow[],
-): Promise<Ceiling[]> {
+): Ceiling[] {
   const used = new Set(databaseServers);
-  const databases = (await listServices(sql, 'database')).flatMap(({ name, health }) => {
+  const databases = services.flatMap(({ name, health }) => {
     const { connections } = (health ?? {}) as { connections?: { used: number; max: number } };
     return used.has(name) && connections !== undefined ? [{ name, ...connections }] : [];
   });
   const atWork = samples.map(({ figures }) => figures.busyWorkers ?? 0);
   const workers = Math.max(...atWork, phpWorkers, 1);
-  const servers = (await listServers(sql)).filter(({ state, load }) => state === 'ready' && load !== undefined);
-  const nodes = await listNodes(sql);
-  const memory = new Map((await listPools(sql)).map(({ name, nodeMemoryMb }) => [name, nodeMemoryMb]));
+  const memoryOf = (node: NodeRow): number => pools.get(node.pool)?.nodeMemoryMb ?? 0;
   const rooms = servers.map((server) => {
     const here = nodes.filter((node) => node.server === server.name);
     const ofPool = here.filter((node) => node.pool === pool.name);
-    const notYet = here
-      .filter(({ state }) => state === 'booting')
-      .reduce((sum, node) => sum + (memory.get(node.pool) ?? 0), 0);
+    const notYet = here.filter(({ state }) => state === 'booting').reduce((sum, node) => sum + memoryOf(node), 0);
     return {
       name: server.name,
       freeMb: freeMb(server) - notYet,
-      nodesMb: here.reduce((sum, node) => sum + (memory.get(node.pool) ?? 0), 0),
+      nodesMb: here.reduce((sum, node) => sum + memoryOf(node), 0),
       ofPool: ofPool.length,
     };
   });
@@ -180,9 +251,9 @@ async function findCeilings(
   return [memoryCeiling(rooms, wish), byDatabase].filter((one) => one !== undefined);
 }
 
-async function readVisits(sql: Sql, pool: PoolRow, nowMs: number): Promise<Situation['visits']> {
+function toVisits({ edgesOf, nowMs }: Facts, pool: PoolRow): Situation['visits'] {
   if (pool.worksFor !== null) return undefined;
-  const edges = (await listPoolSamples(sql, pool.name)).filter(({ takenAt }) => nowMs - Date.parse(takenAt) < FRESH_MS);
+  const edges = (edgesOf.get(pool.name) ?? []).filter(({ takenAt }) => nowMs - Date.parse(takenAt) < FRESH_MS);
   if (edges.length === 0) return undefined;
   return {
     lastMs: Math.max(...edges.map(({ visitedAt }) => Date.parse(visitedAt))),
@@ -196,12 +267,16 @@ function readSiteNumber(row: PolicyRow, nowMs: number, living: number): number |
   return row.siteNumberProblem ?? 'its URL has not been asked yet';
 }
 
-/** New nodes of each pool that failed since its last good one. */
+/** New nodes of each pool that failed since its last good one. A pool that had the same name before is another. */
 export async function readFailures(
   parts: VotesParts,
   nowMs: number,
 ): Promise<Map<string, NonNullable<Situation['failures']>>> {
-  const { items } = await parts.operations.list({ kind: 'node.create', limit: 50 });
+  const { items } = await parts.operations.list({ kind: 'node.create', limit: 100 });
+  const failed = items.some(({ state, endedAt }) => endedAt !== null && state !== 'succeeded');
+  const since = new Map(
+    failed ? (await listPools(parts.store)).map((one) => [one.name, Date.parse(one.createdAt)]) : [],
+  );
   const found = new Map<string, NonNullable<Situation['failures']>>();
   const settled = new Set<string>();
   // Newest first.
@@ -209,7 +284,8 @@ export async function readFailures(
     const { pool = '' } = params as { pool?: string };
     if (endedAt === null || settled.has(pool) || state === 'cancelled') continue;
     const endedMs = Date.parse(endedAt);
-    if (state === 'succeeded' || nowMs - endedMs > FAILURE_WINDOW_MS) settled.add(pool);
+    const isOfAnother = endedMs < (since.get(pool) ?? 0);
+    if (state === 'succeeded' || isOfAnother || nowMs - endedMs > FAILURE_WINDOW_MS) settled.add(pool);
     else {
       const before = found.get(pool);
       const why = before?.why ?? problem?.detail ?? state;

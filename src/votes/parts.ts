@@ -15,8 +15,8 @@ export interface VotesParts {
   log: Logger;
   /** The time that decides: the database's own in earnest, null; a test's clock otherwise. */
   at(): Date | null;
-  /** Runs of tasks of a pool's sites that wait for a slot. */
-  countWaitingRuns(sql: Sql, pool: string): Promise<number>;
+  /** Runs of tasks of the pools' sites that wait for a slot, by pool. */
+  countWaitingRuns(sql: Sql, pools: readonly string[]): Promise<ReadonlyMap<string, number>>;
   /** Where the edges answer, for numbers that a site's own URL tells. */
   listEdgeAddresses(sql: Sql): Promise<string[]>;
 }

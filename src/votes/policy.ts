@@ -90,6 +90,10 @@ export function findWrong(policy: Policy, role: 'serving' | 'worker'): string[] 
     const { of } = metricOf(metric);
     if (of !== 'both' && of !== role) wrong.push(`${metric} is not known of a ${role} pool`);
     if (metric === 'site-number' && policy.siteNumberUrl === undefined) wrong.push('site-number needs siteNumberUrl');
+    if (metric === 'site-number' && zero)
+      wrong.push(
+        'min 0 and site-number contradict each other: asking for the number is a visit, so nobody ever is away',
+      );
   }
   for (const grow of alerts.filter(({ vote }) => vote === 'grow'))
     for (const shrink of alerts.filter(({ vote, metric }) => vote === 'shrink' && metric === grow.metric))

@@ -1,11 +1,11 @@
 // How many runs of tasks wait. One question about the sequencer's table `run`, whose room stands beside this one.
 import type { Sql } from '../platform/store.ts';
 
-/** Runs of the pool's sites whose turn it is and that have no slot yet. */
-export async function countWaitingRuns(sql: Sql, pool: string): Promise<number> {
-  const [row] = await sql.query<{ count: number }>(
-    `SELECT count(*) AS count FROM run WHERE state = 'queued' AND open AND pool = $1`,
-    [pool],
+/** Runs of the pools' sites whose turn it is and that have no slot yet, by pool; a pool without any is left out. */
+export async function countWaitingRuns(sql: Sql, pools: readonly string[]): Promise<Map<string, number>> {
+  const rows = await sql.query<{ pool: string; count: number }>(
+    `SELECT pool, count(*) AS count FROM run WHERE state = 'queued' AND open AND pool = ANY($1) GROUP BY pool`,
+    [[...pools]],
   );
-  return Number(row?.count ?? 0);
+  return new Map(rows.map(({ pool, count }) => [pool, Number(count)]));
 }

@@ -15,7 +15,7 @@ import {
   storeNodeSamples,
   storePause,
   storePolicy,
-  storeRound,
+  storeRounds,
   storeSiteNumber,
 } from './store.ts';
 import { busy, makePolicy, makeSituation, NOW_MS } from './test-policy.ts';
@@ -65,7 +65,7 @@ withStores((test) => {
     await storeNodeSamples(store, told(9, 3_000), later(1));
     await storeNodeSamples(store, [], AT);
     await storeEdgeSample(store, edge(1), AT);
-    const samples = await listSamples(store, 'web');
+    const samples = await listSamples(store, ['web']);
     assert.deepEqual(
       samples.map(({ node, source, figures }) => [node, source, figures.busyWorkers ?? figures.requestsPerS]),
       [
@@ -74,13 +74,13 @@ withStores((test) => {
       ],
     );
     assert.equal(Date.parse(samples[0]?.takenAt ?? ''), NOW_MS);
-    assert.deepEqual(await listSamples(store, 'other'), []);
+    assert.deepEqual(await listSamples(store, ['other']), []);
   });
 
   test('a visit is a count that moved or a request under way, not a look at the count', async ({ store }) => {
     await fill(store);
     const visited = async () =>
-      (Date.parse((await listPoolSamples(store, 'web'))[0]?.visitedAt ?? '') - NOW_MS) / 1_000;
+      (Date.parse((await listPoolSamples(store, ['web']))[0]?.visitedAt ?? '') - NOW_MS) / 1_000;
     await storeEdgeSample(store, edge(7), AT);
     await storeEdgeSample(store, edge(7), later(10));
     assert.equal(await visited(), 0);
@@ -113,7 +113,9 @@ withStores((test) => {
         rounds.at(-1),
       );
       rounds.push(round);
-      await storeRound(store, row, round, { at, keep: index !== 1, wanted: 2, resized: index === 0, operation: null });
+      const { pool, version } = row;
+      const cast = { pool, version, round, keep: index !== 1, wanted: 2, resized: index === 0, operation: null };
+      await storeRounds(store, [cast], at);
     }
     const kept = await listRounds(store, { pool: 'web', before: undefined, limit: 10 });
     assert.deepEqual(
@@ -124,10 +126,7 @@ withStores((test) => {
       ],
     );
     assert.equal((await listRounds(store, { pool: 'web', before: kept[0]?.at, limit: 10 })).length, 1);
-    assert.deepEqual(
-      (await listHours(store, 'web', 0)).map(({ hour, needed }) => [Date.parse(hour), needed]),
-      [[NOW_MS, 3]],
-    );
+    assert.deepEqual(await listHours(store, ['web', 'other'], NOW_MS), new Map([['web', new Map([[NOW_MS, 3]])]]));
     const now = await readPolicy(store, 'web', AT);
     assert.deepEqual(now?.round, JSON.parse(toJsonValue(rounds.at(-1))));
     assert.equal(Date.parse(now?.resizedAt ?? ''), NOW_MS);

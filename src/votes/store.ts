@@ -7,6 +7,7 @@ import type { Policy } from './policy.ts';
 import type { NodeVote } from './vote.ts';
 
 const NOW = 'coalesce($1::timestamptz, now())';
+const HOUR_MS = 3_600_000;
 
 export interface PolicyRow {
   pool: string;
@@ -33,13 +34,22 @@ export function listPolicies(sql: Sql, at: Date | null): Promise<PolicyRow[]> {
   return sql.query<PolicyRow>(`SELECT ${POLICY} FROM pool_policy ORDER BY pool`, [at]);
 }
 
+/** What the time is when there are policies; undefined when there are none. */
+export async function readTimeOfPolicies(sql: Sql, at: Date | null): Promise<number | undefined> {
+  const [row] = await sql.query<{ now: string }>(`SELECT ${NOW} AS now FROM pool_policy LIMIT 1`, [at]);
+  return row === undefined ? undefined : Date.parse(row.now);
+}
+
 export async function readPolicy(sql: Sql, pool: string, at: Date | null): Promise<PolicyRow | undefined> {
   return (await sql.query<PolicyRow>(`SELECT ${POLICY} FROM pool_policy WHERE pool = $2`, [at, pool]))[0];
 }
 
-/** The same, for the rest of the transaction this controller's alone. */
-export async function takePolicy(sql: Sql, pool: string, at: Date | null): Promise<PolicyRow | undefined> {
-  return (await sql.query<PolicyRow>(`SELECT ${POLICY} FROM pool_policy WHERE pool = $2 FOR UPDATE`, [at, pool]))[0];
+/** All, or one pool's, for the rest of the transaction this controller's alone. */
+export function takePolicies(sql: Sql, pool: string | null, at: Date | null): Promise<PolicyRow[]> {
+  return sql.query<PolicyRow>(
+    `SELECT ${POLICY} FROM pool_policy WHERE $2::text IS NULL OR pool = $2 ORDER BY pool FOR UPDATE`,
+    [at, pool],
+  );
 }
 
 export async function storePolicy(sql: Sql, pool: string, policy: Policy, wanted: number): Promise<void> {
@@ -77,35 +87,45 @@ export async function storeSiteNumber(
   );
 }
 
-/** Keeps the round as the last one; with `keep` in the history too, and what its hour needed. */
-export async function storeRound(
-  sql: Sql,
-  row: PolicyRow,
-  round: Round,
-  given: { at: Date | null; keep: boolean; wanted: number; resized: boolean; operation: string | null },
-): Promise<void> {
+export interface CastRound {
+  pool: string;
+  /** Of the policy by which it was decided. */
+  version: number;
+  round: Round;
+  /** Into the history too. */
+  keep: boolean;
+  /** The size that the pool wants from now on. */
+  wanted: number;
+  resized: boolean;
+  operation: string | null;
+}
+
+/** Keeps rounds as the pools' last ones, some in the history too, and what their hours needed. */
+export async function storeRounds(sql: Sql, cast: readonly CastRound[], at: Date | null): Promise<void> {
+  if (cast.length === 0) return;
+  const told = `jsonb_to_recordset($2::jsonb) AS told(pool text, version int, round jsonb, keep boolean, wanted int, resized boolean, operation text)`;
+  const values = [at, toJsonValue(cast)];
   await sql.query(
-    `UPDATE pool_policy SET round = $3::jsonb, round_version = $4, seen_wanted = $5,
-       resized_at = CASE WHEN $6 THEN ${NOW} ELSE resized_at END, kept_at = CASE WHEN $7 THEN ${NOW} ELSE kept_at END
-     WHERE pool = $2`,
-    [given.at, row.pool, toJsonValue(round), row.version, given.wanted, given.resized, given.keep],
+    `UPDATE pool_policy SET round = told.round, round_version = told.version, seen_wanted = told.wanted,
+       resized_at = CASE WHEN told.resized THEN ${NOW} ELSE resized_at END, kept_at = CASE WHEN told.keep THEN ${NOW} ELSE kept_at END
+     FROM ${told} WHERE pool_policy.pool = told.pool`,
+    values,
   );
-  if (round.needed !== null) {
+  if (cast.some(({ round }) => round.needed !== null)) {
     await sql.query(
-      `INSERT INTO vote_hour (pool, hour, needed) VALUES ($2, date_trunc('hour', ${NOW}), $3)
+      `INSERT INTO vote_hour (pool, hour, needed) SELECT pool, date_trunc('hour', ${NOW}), (round->>'needed')::int
+       FROM ${told} WHERE round->>'needed' IS NOT NULL
        ON CONFLICT (pool, hour) DO UPDATE SET needed = excluded.needed WHERE vote_hour.needed < excluded.needed`,
-      [given.at, row.pool, round.needed],
+      values,
     );
   }
-  if (!given.keep) return;
+  if (!cast.some(({ keep }) => keep)) return;
+  const numbers = ['wanted', 'ready', 'booting', 'min', 'max', 'voters', 'grow', 'shrink', 'size', 'foretold'];
   await sql.query(
-    `INSERT INTO vote_round (at, pool, wanted, ready, booting, min, max, voters, grow, shrink, decision, size, reason, foretold, operation, votes)
-     VALUES (${NOW}, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16::jsonb)`,
-    [
-      ...[given.at, row.pool, round.wanted, round.ready, round.booting, round.min, round.max],
-      ...[round.voters, round.grow, round.shrink, round.decision, round.size, round.reason],
-      ...[round.foretold, given.operation, toJsonValue(round.votes)],
-    ],
+    `INSERT INTO vote_round (at, pool, operation, decision, reason, votes, ${numbers.join(', ')})
+     SELECT ${NOW}, pool, operation, round->>'decision', round->>'reason', round->'votes',
+       ${numbers.map((name) => `(round->>'${name}')::int`).join(', ')} FROM ${told} WHERE keep`,
+    values,
   );
 }
 
@@ -139,12 +159,18 @@ export function listRounds(
   );
 }
 
-/** What each hour needed, from a time on. */
-export function listHours(sql: Sql, pool: string, sinceMs: number): Promise<{ hour: string; needed: number }[]> {
-  return sql.query(`SELECT hour, needed FROM vote_hour WHERE pool = $1 AND hour >= $2 ORDER BY hour`, [
-    pool,
-    new Date(sinceMs),
-  ]);
+/** What the hours of the last day needed and those of a week before, by pool and the begin of the hour (ms). */
+export async function listHours(
+  sql: Sql,
+  pools: readonly string[],
+  nowMs: number,
+): Promise<Map<string, ReadonlyMap<number, number>>> {
+  const rows = await sql.query<{ pool: string; hours: [number, number][] }>(
+    `SELECT pool, jsonb_agg(jsonb_build_array(extract(epoch FROM hour) * 1000, needed)) AS hours FROM vote_hour
+     WHERE pool = ANY($1) AND (hour >= $2 OR hour BETWEEN $3 AND $4) GROUP BY pool`,
+    [[...pools], ...[1, 8, 6].map((days) => new Date(nowMs - (days * 24 + 1) * HOUR_MS))],
+  );
+  return new Map(rows.map(({ pool, hours }) => [pool, new Map(hours)]));
 }
 
 export async function removeOldHours(sql: Sql, beforeMs: number): Promise<void> {
@@ -197,20 +223,26 @@ export interface SampleRow {
   figures: Partial<Record<string, number>> & { missing?: Record<string, string> };
 }
 
-export function listSamples(sql: Sql, pool: string): Promise<SampleRow[]> {
+export function listSamples(sql: Sql, pools: readonly string[]): Promise<SampleRow[]> {
   return sql.query<SampleRow>(
     `SELECT node, source, taken_at AS "takenAt", figures FROM node_sample
-     WHERE node IN (SELECT name FROM node WHERE pool = $1) ORDER BY node, source`,
-    [pool],
+     WHERE node IN (SELECT name FROM node WHERE pool = ANY($1)) ORDER BY node, source`,
+    [[...pools]],
   );
 }
 
-export function listPoolSamples(
-  sql: Sql,
-  pool: string,
-): Promise<{ edge: string; takenAt: string; underWay: number; visitedAt: string }[]> {
-  return sql.query(
-    `SELECT edge, taken_at AS "takenAt", under_way AS "underWay", visited_at AS "visitedAt" FROM pool_edge_sample WHERE pool = $1`,
-    [pool],
+export interface PoolSampleRow {
+  pool: string;
+  edge: string;
+  takenAt: string;
+  underWay: number;
+  visitedAt: string;
+}
+
+export function listPoolSamples(sql: Sql, pools: readonly string[]): Promise<PoolSampleRow[]> {
+  return sql.query<PoolSampleRow>(
+    `SELECT pool, edge, taken_at AS "takenAt", under_way AS "underWay", visited_at AS "visitedAt" FROM pool_edge_sample
+     WHERE pool = ANY($1)`,
+    [[...pools]],
   );
 }

@@ -49,6 +49,7 @@ export function makeSituation(change: Partial<Situation> = {}): Situation {
     failures: undefined,
     othersGrow: [],
     visits: undefined,
+    work: undefined,
     foretold: undefined,
     ...change,
     nodes,

@@ -287,15 +287,15 @@ void test('a pool of workers grows by the runs that wait for each of its nodes, 
     };
     const serving = setPolicy(world.controller.rooms.parts.votes, 'heavy', { ...wish, alerts: WISH.alerts }, tester);
     await assert.rejects(serving, { code: 'votes.bad-policy', message: /busy-workers is not known of a worker pool/ });
-    assert.equal(await countWaitingRuns(world.store, POOL), 0);
+    assert.deepEqual(await countWaitingRuns(world.store, [POOL]), new Map());
     let [waiting, nowMs] = [50, Date.UTC(2026, 0, 5, 12)];
     const asked: string[] = [];
     const partsOf = (): VotesParts => ({
       ...world.controller.rooms.parts.votes,
       at: () => new Date(nowMs),
-      countWaitingRuns: async (_, pool) => {
-        asked.push(pool);
-        return waiting;
+      countWaitingRuns: async (_, pools) => {
+        asked.push(...pools);
+        return new Map([[POOL, waiting]]);
       },
     });
     await setPolicy(partsOf(), 'heavy', wish, tester);

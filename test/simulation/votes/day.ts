@@ -97,7 +97,7 @@ export function makeVotes(policy: Policy, onRound: (round: Round) => void = () =
                 lastMs: START_MS + failures.lastStep * STEP_S * 1_000,
                 why: 'it does not answer',
               },
-        ...{ visits: undefined, foretold: undefined },
+        ...{ visits: undefined, work: undefined, foretold: undefined },
         nodes: [
           ...ready.map(({ name, busy }) => ({
             name,
