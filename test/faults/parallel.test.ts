@@ -6,6 +6,9 @@ import { healPools } from '../../src/pools/heal.ts';
 import { listNodes, storePoolWanted } from '../../src/pools/store.ts';
 import { beginSiteCreate, newSiteSchema } from '../../src/sites/admit.ts';
 import { listSites } from '../../src/sites/store.ts';
+import { countVotes } from '../../src/votes/count.ts';
+import { listRounds } from '../../src/votes/store.ts';
+import { noteSamples, setPolicy } from '../../src/votes/votes.ts';
 import { assertConsistent } from './consistency.ts';
 import { tester, type World, withDeployedWorld } from './world.ts';
 
@@ -79,6 +82,43 @@ withStores((test, engine) => {
             Array.from({ length: wanted }, () => 'ready'),
           );
         }
+        await assertConsistent(world);
+      },
+      { store },
+    ));
+
+  test('two controllers that vote keep one row a round and make one resize a calm time', ({ store, openAnother }) =>
+    withDeployedWorld(
+      async (world) => {
+        const POOL = 'wordpress';
+        const controllers = [world.controller, await world.startAnother(openAnother())];
+        let nowMs = Date.UTC(2026, 0, 5, 12);
+        const parts = controllers.map(({ rooms }) => ({ ...rooms.parts.votes, at: () => new Date(nowMs) }));
+        const [first] = parts;
+        assert.ok(first);
+        const alerts = [{ metric: 'busy-workers', is: '>', threshold: 8, forS: 10, vote: 'grow' }] as const;
+        const policy = { min: 2, max: 9, alerts: [...alerts], growBy: 1, calmS: 60, intervalS: 1, jitterS: 0 };
+        await setPolicy(first, POOL, policy, tester);
+        const SECONDS = 180;
+        for (let second = 0; second < SECONDS; second += 1) {
+          nowMs += 1_000;
+          const nodes = (await listNodes(store, { pool: POOL })).map(({ name }) => ({
+            ...{ node: name, ageMs: 0, busyWorkers: 9, missing: {} },
+          }));
+          await noteSamples(first, { nodes, edges: [] });
+          await Promise.all([...parts, ...parts].map((one) => countVotes(one, AbortSignal.timeout(10_000))));
+          await world.quiet();
+        }
+        const rounds = await listRounds(store, { pool: POOL, before: undefined, limit: 1_000 });
+        assert.equal(rounds.length, SECONDS);
+        assert.equal(new Set(rounds.map(({ at }) => at)).size, SECONDS);
+        const resizes = rounds.filter(({ size, wanted }) => size !== wanted).map(({ at }) => Date.parse(at));
+        assert.equal(resizes.length, 3);
+        for (const [index, atMs] of resizes.entries())
+          assert.ok(index === 0 || (resizes[index - 1] ?? 0) - atMs >= 60_000, `${resizes}`);
+        const { items } = await world.controller.platform.operations.list({ kind: 'pool.scale' });
+        assert.equal(items.length, resizes.length);
+        assert.equal((await listNodes(store, { pool: POOL })).length, 5);
         await assertConsistent(world);
       },
       { store },

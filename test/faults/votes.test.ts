@@ -2,10 +2,14 @@
 // is begun with them, and whatever is lost, late or in the way ends with a reason and no resize.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { startBake } from '../../src/images/bake.ts';
 import { newPoolSchema, startPoolCreate } from '../../src/pools/create.ts';
 import { startPoolDelete } from '../../src/pools/delete.ts';
+import { newRollSchema, setPaused as setRollPaused, startRoll } from '../../src/pools/roll/start.ts';
+import { storePausedBy } from '../../src/pools/roll/store.ts';
 import { startPoolScale } from '../../src/pools/scale.ts';
 import { listNodes, readPool } from '../../src/pools/store.ts';
+import { beginSiteCreate, newSiteSchema } from '../../src/sites/admit.ts';
 import { countVotes } from '../../src/votes/count.ts';
 import { keepVotes } from '../../src/votes/history.ts';
 import type { VotesParts } from '../../src/votes/parts.ts';
@@ -33,27 +37,30 @@ async function makeVoting(world: World, wish: PolicyWish = WISH) {
   let nowMs = Date.UTC(2026, 0, 5, 12);
   const partsOf = (): VotesParts => ({ ...world.controller.rooms.parts.votes, at: () => new Date(nowMs) });
   await setPolicy(partsOf(), POOL, wish, tester);
+  async function look(
+    seconds: number,
+    busy: number | undefined,
+    figures: Record<string, number>,
+    settle: () => Promise<void>,
+  ): Promise<void> {
+    for (let passed = 0; passed < seconds; passed += 5) {
+      nowMs += 5_000;
+      const nodes = await listNodes(world.store, { pool: POOL });
+      if (busy !== undefined) {
+        const told = { ageMs: 100, busyWorkers: busy, missing: {}, ...figures };
+        await noteSamples(partsOf(), { nodes: nodes.map(({ name }) => ({ node: name, ...told })), edges: [] });
+      }
+      await countVotes(partsOf(), AbortSignal.timeout(10_000));
+      await settle();
+    }
+  }
   return {
     parts: partsOf,
     /** Every ready node has so many busy workers (undefined: is silent) for so long, with a look each 5 s. */
-    async run(seconds: number, busy: number | undefined, figures: Record<string, number> = {}): Promise<void> {
-      for (let passed = 0; passed < seconds; passed += 5) {
-        nowMs += 5_000;
-        const nodes = await listNodes(world.store, { pool: POOL });
-        if (busy !== undefined) {
-          const samples = nodes.map(({ name }) => ({
-            node: name,
-            ageMs: 100,
-            busyWorkers: busy,
-            missing: {},
-            ...figures,
-          }));
-          await noteSamples(partsOf(), { nodes: samples, edges: [] });
-        }
-        await countVotes(partsOf(), AbortSignal.timeout(10_000));
-        await world.quiet();
-      }
-    },
+    run: (seconds: number, busy: number | undefined, figures: Record<string, number> = {}) =>
+      look(seconds, busy, figures, world.quiet),
+    /** The same, but waits for nothing that is under way. */
+    look: (seconds: number, busy: number | undefined) => look(seconds, busy, {}, async () => undefined),
     async wanted(): Promise<number> {
       return (await readPool(world.store, POOL))?.wanted ?? 0;
     },
@@ -195,6 +202,27 @@ void test('of two controllers that look at once one decides, and a pool that is 
     assert.equal(await readPolicy(world.store, POOL, null), undefined);
   }));
 
+void test('a pool that takes the name of a deleted one begins without its history and its failures', () =>
+  withDeployedWorld(async (world) => {
+    const { pools } = world.controller.rooms.parts;
+    const votes = await makeVoting(world);
+    world.onCall = (call) => {
+      if (call.startsWith('fleet.instances.ensure')) throw new Error('the image is broken');
+    };
+    await votes.run(40, 9);
+    assert.match(await votes.reason(), /failed \(/);
+    world.onCall = () => undefined;
+    assert.ok((await votes.rounds()).length > 1);
+    await world.store.query(`UPDATE site SET pool = 'mediawiki' WHERE pool = $1`, [POOL]);
+    await world.run((sql) => startPoolDelete(pools, sql, { name: POOL, deleteBackups: true }, tester));
+    const wish = newPoolSchema.parse({ name: POOL, app: 'wordpress', size: 1 });
+    await world.run((sql) => startPoolCreate(pools, sql, wish, tester));
+    await setPolicy(votes.parts(), POOL, WISH, tester);
+    assert.deepEqual(await votes.rounds(), []);
+    await votes.run(15, 9);
+    assert.equal(await votes.wanted(), 2);
+  }));
+
 void test('the history has its partitions by day, and rounds go into them', () =>
   withDeployedWorld(async (world) => {
     const votes = await makeVoting(world);
@@ -251,6 +279,60 @@ void test('a pool that nobody visits gives up its last node, and the first visit
     await dropPolicy(votes.parts(), POOL, tester);
     await world.quiet();
     assert.equal(await votes.wanted(), 1);
+  }));
+
+void test('an operation on one of its sites wakes an empty pool, and keeps its last node while it is under way', () =>
+  withDeployedWorld(async (world) => {
+    const votes = await makeVoting(world, { ...WISH, min: 0, idleS: 20, calmS: 0, stabiliseS: 0 });
+    const pools = [{ pool: POOL, requests: 0, current: 0, queued: 0, servers: [] }];
+    const idle = async (seconds: number) => {
+      for (let passed = 0; passed < seconds; passed += 5) {
+        await noteSamples(votes.parts(), { nodes: [], edges: [{ edge: 'e1', ageMs: 0, pools }] });
+        await votes.run(5, 0);
+      }
+    };
+    await idle(60);
+    assert.equal(await votes.wanted(), 0);
+    const wish = newSiteSchema.parse({ name: 'early', app: 'wordpress', hosts: ['early.example'], pool: POOL });
+    const { id } = await beginSiteCreate(world.controller.rooms.parts.sites, wish, tester);
+    await world.waiting();
+    await votes.look(5, 0);
+    assert.match(await votes.reason(), /^"Create the site early" \(.+\) is running and needs a node$/);
+    assert.equal((await world.ended(id)).state, 'succeeded');
+    await world.quiet();
+    assert.equal(await votes.wanted(), 1);
+    await idle(30);
+    assert.equal(await votes.wanted(), 0);
+  }));
+
+void test('while it is rolled to another image a pool is not resized, and goes on voting afterwards', () =>
+  withDeployedWorld(async (world) => {
+    await world.run((sql, { rooms }) => startBake(rooms.parts.images, sql, POOL, tester));
+    const votes = await makeVoting(world, { ...WISH, calmS: 0, stabiliseS: 0 });
+    const { pools } = world.controller.rooms.parts;
+    const wish = newRollSchema.parse({ image: 2, bakeTimeS: 0 });
+    const { id } = await world.begin(async (sql) => {
+      const roll = await startRoll(pools, sql, POOL, wish, tester);
+      await storePausedBy(sql, roll.id, 'ann');
+      return roll;
+    });
+    for (const [busy, direction] of [
+      [0, 'shrinking'],
+      [9, 'growing'],
+    ] as const) {
+      await votes.look(20, busy);
+      const why = new RegExp(
+        `2 of 2 voters for ${direction}.* but "Roll the pool ${POOL} from .+" \\(${id}\\) is running$`,
+      );
+      assert.match((await votes.reason()).replace('0 of 2 voters for growing, 2 for', '2 of 2 voters for'), why);
+      assert.equal(await votes.wanted(), 2);
+    }
+    await setRollPaused(pools, POOL, false, tester);
+    assert.equal((await world.ended(id)).state, 'succeeded');
+    await world.quiet();
+    await votes.run(15, 9);
+    assert.equal(await votes.wanted(), 3);
+    assert.ok((await listNodes(world.store, { pool: POOL })).every(({ imageNumber }) => imageNumber === 2));
   }));
 
 void test('by choice the node on the server with the fewest nodes goes first, so that servers become empty', () =>
