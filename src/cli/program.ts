@@ -6,6 +6,7 @@ import type { ListOptions } from './commands/list-show.ts';
 import type { VotesOptions } from './commands/votes.ts';
 import { type Noun, nouns } from './nouns.ts';
 import type { ExitCode } from './problems.ts';
+import { addRollVerbs } from './roll-verbs.ts';
 import type { UpOptions } from './up/up.ts';
 import {
   addImageVerbs,
@@ -69,6 +70,7 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   const group = (noun: string): Command => groups.get(noun) ?? root;
   addSiteVerbs(group('site'), run);
   addPoolVerbs(group('pool'), group('node'), run);
+  addRollVerbs(group('pool'), group('roll'), run);
   addImageVerbs(group('image'), run);
   addSeedVerbs(group('seed'), run);
   addServiceVerbs(group('database'), run);

@@ -26,7 +26,7 @@ function aboveZero(text: string): number {
 }
 
 /** Parses `90s`, `5m`, `1h` or a number of seconds. */
-function seconds(text: string): number {
+export function seconds(text: string): number {
   const [, count = '', unit = 's'] = /^(\d+)([smh]?)$/.exec(text) ?? [];
   if (count === '') throw new InvalidArgumentError('It must be like 90s, 5m or 1h.');
   return Number(count) * ({ s: 1, m: 60, h: 3600 }[unit] ?? 1);
@@ -34,7 +34,7 @@ function seconds(text: string): number {
 
 const natural = (text: string): number => (text === '0' ? 0 : positive(text));
 const collect = (value: string, before: string[] = []): string[] => [...before, value];
-const enc = encodeURIComponent;
+export const enc = encodeURIComponent;
 
 /** create, suspend, resume, set-hosts, login, delete. */
 export function addSiteVerbs(site: Command, run: Run): void {
@@ -181,7 +181,6 @@ export function addPoolVerbs(pool: Command, node: Command, run: Run): void {
         return await runChange(cli, { method: 'DELETE', path: `/v1/pools/${enc(name)}`, query });
       }),
     );
-  addRollVerbs(pool, run);
   node
     .command('logs')
     .description('the nodes that failed and whose logs are kept')
@@ -200,46 +199,6 @@ export function addPoolVerbs(pool: Command, node: Command, run: Run): void {
 }
 
 const loadRoll = () => import('./commands/roll.ts');
-
-/** roll, pause, resume, abort. */
-function addRollVerbs(pool: Command, run: Run): void {
-  pool
-    .command('roll')
-    .description('bring its nodes to another image; by itself back when they serve worse')
-    .argument('<pool>')
-    .option('--image <n>', "the image's number (default: the newest)", positive)
-    .addOption(
-      new Option('--strategy <strategy>', 'default: canary').choices([
-        ...['canary', 'rolling', 'additional-batch', 'immutable'],
-      ]),
-    )
-    .option('--batch <nodes>', 'so many at once (default: a quarter)', positive)
-    .option('--bake-time <duration>', 'how long the first new nodes are watched: 60s, 5m (default: 90s)', seconds)
-    .action(
-      run<{ image?: number; strategy?: string; batch?: number; bakeTime?: number }>((cli, options, [name = '']) => {
-        const { image, strategy, batch, bakeTime } = options;
-        const body = { image, strategy, batch, bakeTimeS: bakeTime };
-        return runChange(cli, { method: 'POST', path: `/v1/pools/${enc(name)}/roll`, body });
-      }),
-    );
-  for (const [verb, description] of [
-    ['pause', 'hold its roll before the next batch; the new nodes are watched meanwhile'],
-    ['resume', 'let its roll go on'],
-  ] as const) {
-    pool
-      .command(verb)
-      .description(description)
-      .argument('<pool>')
-      .action(
-        run((cli, _, [name = '']) => runChange(cli, { method: 'POST', path: `/v1/pools/${enc(name)}/roll/${verb}` })),
-      );
-  }
-  pool
-    .command('abort')
-    .description('end its roll and bring it back to the old image')
-    .argument('<pool>')
-    .action(run(async (cli, _, [name = '']) => (await loadRoll()).runRollAbort(cli, name)));
-}
 
 const imagePath = (name: string): string => `/v1/images/${name.split('/').map(enc).join('/')}`;
 
