@@ -6,21 +6,15 @@ import type { ListOptions } from './commands/list-show.ts';
 import type { VotesOptions } from './commands/votes.ts';
 import { type Noun, nouns } from './nouns.ts';
 import type { ExitCode } from './problems.ts';
-import { addRollVerbs } from './roll-verbs.ts';
 import type { UpOptions } from './up/up.ts';
-import {
-  addImageVerbs,
-  addOperationVerbs,
-  addPoolVerbs,
-  addSeedVerbs,
-  addServiceVerbs,
-  addShareVerbs,
-  addSiteVerbs,
-  addTaskVerbs,
-  addTokenVerbs,
-  positive,
-  type Run,
-} from './verbs.ts';
+import { positive, type Run } from './verbs/arguments.ts';
+import { addImageVerbs, addSeedVerbs } from './verbs/image.ts';
+import { addOperationVerbs, addTokenVerbs } from './verbs/operation.ts';
+import { addPoolVerbs } from './verbs/pool.ts';
+import { addRollVerbs } from './verbs/roll.ts';
+import { addServiceVerbs } from './verbs/service.ts';
+import { addSiteVerbs } from './verbs/site.ts';
+import { addShareVerbs, addTaskVerbs } from './verbs/task.ts';
 
 /** The program, and the exit code of the command that ran. */
 export interface Program {

@@ -1,9 +1,9 @@
 // The verbs of rolls: what begins one stands with its pool, what is done to one under way with itself.
 import { type Command, Option } from 'commander';
-import { runChange } from './cli.ts';
-import { enc, positive, type Run, seconds } from './verbs.ts';
+import { runChange } from '../cli.ts';
+import { enc, positive, type Run, seconds } from './arguments.ts';
 
-const loadRoll = () => import('./commands/roll.ts');
+const loadRoll = () => import('../commands/roll.ts');
 
 /** `pool roll`, and of a roll under way: pause, resume, abort. `pool pause` is another thing: it holds a pool's size. */
 export function addRollVerbs(pool: Command, roll: Command, run: Run): void {
