@@ -7,19 +7,14 @@ import type { VotesOptions } from './commands/votes.ts';
 import { type Noun, nouns } from './nouns.ts';
 import type { ExitCode } from './problems.ts';
 import type { UpOptions } from './up/up.ts';
-import {
-  addImageVerbs,
-  addOperationVerbs,
-  addPoolVerbs,
-  addSeedVerbs,
-  addServiceVerbs,
-  addShareVerbs,
-  addSiteVerbs,
-  addTaskVerbs,
-  addTokenVerbs,
-  positive,
-  type Run,
-} from './verbs.ts';
+import { positive, type Run } from './verbs/arguments.ts';
+import { addImageVerbs, addSeedVerbs } from './verbs/image.ts';
+import { addOperationVerbs, addTokenVerbs } from './verbs/operation.ts';
+import { addPoolVerbs } from './verbs/pool.ts';
+import { addRollVerbs } from './verbs/roll.ts';
+import { addServiceVerbs } from './verbs/service.ts';
+import { addSiteVerbs } from './verbs/site.ts';
+import { addShareVerbs, addTaskVerbs } from './verbs/task.ts';
 
 /** The program, and the exit code of the command that ran. */
 export interface Program {
@@ -69,6 +64,7 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   const group = (noun: string): Command => groups.get(noun) ?? root;
   addSiteVerbs(group('site'), run);
   addPoolVerbs(group('pool'), group('node'), run);
+  addRollVerbs(group('pool'), group('roll'), run);
   addImageVerbs(group('image'), run);
   addSeedVerbs(group('seed'), run);
   addServiceVerbs(group('database'), run);

@@ -117,7 +117,7 @@ export const poolProblems = makeCatalogue('pool', {
     status: 409,
     title: 'The pool is being rolled already',
     detail: (a: { pool: string; image: string; why: string }) => `${a.pool} is on its way to ${a.image}: ${a.why}.`,
-    todo: (a) => `Wait for it, or end it: \`espalier pool abort ${a.pool}\`.`,
+    todo: (a) => `Wait for it, or end it: \`espalier roll abort ${a.pool}\`.`,
   },
   'not-rolling': {
     status: 409,
