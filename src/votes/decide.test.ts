@@ -123,7 +123,8 @@ void describe('a decision', () => {
     assert.match(failing(1, 0).reason, /but the last new node failed \(no answer\); it is tried again in 840 s$/);
     assert.equal(failing(1, 900).decision, 'grow');
     assert.equal(failing(2, 900).decision, 'blocked');
-    assert.equal(failing(9, 3_600).decision, 'grow');
+    assert.equal(failing(9, 1_700).decision, 'blocked');
+    assert.equal(failing(9, 1_800).decision, 'grow');
   });
 
   void it('keeps below the lowest ceiling, and says which it is', () => {
@@ -160,6 +161,9 @@ void describe('a decision', () => {
     assert.deepEqual([runFor(600, idle(NOW_MS), zero).decision, runFor(600, idle(NOW_MS), zero).size], ['shrink', 0]);
     assert.equal(runFor(500, idle(NOW_MS), zero).decision, 'stay');
     assert.equal(runFor(900, idle(undefined), zero).decision, 'stay');
+    const working = { ...idle(NOW_MS - 700 * S), work: '"Delete the site a" (1) is running' };
+    const kept = runFor(0, working, makePolicy({ min: 0, idleS: 600, calmS: 0 }));
+    assert.deepEqual([kept.size, kept.reason], [1, 'the last node stays: "Delete the site a" (1) is running']);
     const empty = (held: number) => makeSituation({ nodes: [], visits: { lastMs: NOW_MS, held }, resizedAtMs: NOW_MS });
     assert.deepEqual(
       [runFor(0, empty(2), zero).size, runFor(0, empty(2), zero).reason],

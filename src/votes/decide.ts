@@ -69,8 +69,8 @@ export interface Round {
 
 /** What held before a longer gap between two rounds (the controller was away, a clock was set) is not known to have held through it. */
 const GAP_MS = 15_000;
-/** After a growth whose nodes failed the next waits calm time, doubled with each failure up to this. */
-const FAILED_WAIT_MOST_MS = 3_600_000;
+/** After a growth whose nodes failed the next waits calm time, doubled with each failure up to this: what was mended is found soon. */
+const FAILED_WAIT_MOST_MS = 1_800_000;
 const FAILED_WAIT_LEAST_MS = 60_000;
 
 /** Votes needed: the share of the voters, rounded up, and one at least. One of one, two of two, two of three (51 %). */

@@ -67,6 +67,9 @@ void describe('a policy', () => {
   void it('is refused when it asks for what cannot be known', () => {
     const url = { ...alert('grow', '>', 5), metric: 'site-number' as const };
     assert.match(wrongOf({ alerts: [url] }), /site-number needs siteNumberUrl/);
+    const asked = { alerts: [url], siteNumberUrl: 'http://a.example/number' };
+    assert.equal(wrongOf(asked), '');
+    assert.match(wrongOf({ ...asked, min: 0, idleS: 600 }), /asking for the number is a visit/);
     assert.match(wrongOf({ alerts: [{ ...url, metric: 'run-queue' }] }), /run-queue is not known of a serving pool/);
   });
 });

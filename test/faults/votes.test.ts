@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startBake } from '../../src/images/bake.ts';
+import type { Sql, Store } from '../../src/platform/store.ts';
 import { newPoolSchema, startPoolCreate } from '../../src/pools/create.ts';
 import { startPoolDelete } from '../../src/pools/delete.ts';
 import { newRollSchema, setPaused as setRollPaused, startRoll } from '../../src/pools/roll/start.ts';
@@ -221,6 +222,42 @@ void test('a pool that takes the name of a deleted one begins without its histor
     assert.deepEqual(await votes.rounds(), []);
     await votes.run(15, 9);
     assert.equal(await votes.wanted(), 2);
+  }));
+
+void test('a look asks the store as many questions for thirty pools as for one', () =>
+  withDeployedWorld(async (world) => {
+    const votes = await makeVoting(world);
+    await votes.run(10, 5);
+    let [asked, seconds] = [0, 60];
+    const { store, ...parts } = votes.parts();
+    const counting = <S extends Sql>(sql: S): S => ({
+      ...sql,
+      query(text: string, values?: readonly unknown[]) {
+        asked += 1;
+        return sql.query(text, values);
+      },
+    });
+    const at = () => new Date(Date.UTC(2026, 0, 5, 12, 1, seconds));
+    const look = async () => {
+      [asked, seconds] = [0, seconds + 60];
+      const transaction: Store['transaction'] = (work, how) => store.transaction((sql) => work(counting(sql)), how);
+      await countVotes({ ...parts, at, store: { ...counting(store), transaction } }, AbortSignal.timeout(10_000));
+      return asked;
+    };
+    await look();
+    const ofOne = await look();
+    for (let number = 0; number < 29; number += 1) {
+      const name = `more-${number}`;
+      await store.query(
+        `INSERT INTO pool (name, app, kind, image_number, wanted, max_sites, node_memory_mb, state)
+         VALUES ($1, 'wordpress', 'shared', 1, 1, 9, 512, 'ready')`,
+        [name],
+      );
+      await setPolicy(votes.parts(), name, WISH, tester);
+    }
+    assert.deepEqual([await look(), ofOne > 5], [ofOne, true]);
+    const [row] = await store.query<{ count: number }>('SELECT count(DISTINCT pool) AS count FROM vote_round');
+    assert.equal(row?.count, 30);
   }));
 
 void test('the history has its partitions by day, and rounds go into them', () =>
