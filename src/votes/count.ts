@@ -58,6 +58,8 @@ export async function countVotes(parts: VotesParts, signal: AbortSignal): Promis
       if (thrown instanceof Problem && thrown.document.status < 500) return act(thrown);
       throw thrown;
     });
+    // The next one sees it at once.
+    if (round?.decision === 'grow') growing.push(name);
     if (round !== undefined && round.decision !== 'stay')
       decided[name] = `${round.decision} to ${round.size}: ${round.reason}`;
   }

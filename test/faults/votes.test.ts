@@ -372,6 +372,26 @@ void test('while it is rolled to another image a pool is not resized, and goes o
     assert.ok((await listNodes(world.store, { pool: POOL })).every(({ imageNumber }) => imageNumber === 2));
   }));
 
+void test('of two pools that see one fault in the same moment the first grows, and the other waits for its turn', () =>
+  withDeployedWorld(async (world) => {
+    let nowMs = Date.UTC(2026, 0, 5, 12);
+    const parts: VotesParts = { ...world.controller.rooms.parts.votes, at: () => new Date(nowMs) };
+    const pools = ['mediawiki', POOL];
+    for (const pool of pools) await setPolicy(parts, pool, { ...WISH, jitterS: 600 }, tester);
+    for (let look = 0; look < 4; look += 1) {
+      nowMs += 5_000;
+      const nodes = await listNodes(world.store);
+      const told = { ageMs: 0, busyWorkers: 9, missing: {} };
+      await noteSamples(parts, { nodes: nodes.map(({ name }) => ({ node: name, ...told })), edges: [] });
+      await countVotes(parts, AbortSignal.timeout(10_000));
+      await world.quiet();
+    }
+    const sizes = await Promise.all(pools.map(async (name) => (await readPool(world.store, name))?.wanted));
+    assert.deepEqual(sizes, [3, 2]);
+    const { round } = (await readPolicy(world.store, POOL, null)) ?? {};
+    assert.match(round?.reason ?? '', /but mediawiki grows at the same time; its turn is in \d+ s$/);
+  }));
+
 void test('by choice the node on the server with the fewest nodes goes first, so that servers become empty', () =>
   withDeployedWorld(
     async (world) => {
