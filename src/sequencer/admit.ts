@@ -36,7 +36,7 @@ export const renderWaitS = (column: string): string =>
  */
 export const renderEntry = (opened: string): string =>
   `placed AS (
-     SELECT id, pool, class, not_before, ${VIRTUAL_YIELD} AS yields, start + coalesce(sum(cost_s) OVER (PARTITION BY site
+     SELECT id, class || '/' || pool AS lane, not_before, ${VIRTUAL_YIELD} AS yields, start + coalesce(sum(cost_s) OVER (PARTITION BY site
        ORDER BY ${renderOrder('class')}, turn, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) / weight AS tag
      FROM ${opened}
    ), moved AS (
@@ -44,8 +44,8 @@ export const renderEntry = (opened: string): string =>
      FROM (SELECT site, max(start) AS start, sum(cost_s) AS cost_s FROM ${opened} GROUP BY site) AS own
      WHERE site_share.site = own.site
    ), entered AS (
-     INSERT INTO run_next (run, not_before, tag, rank, pool, class)
-     SELECT id, not_before, tag, tag + yields, pool, class FROM placed RETURNING run
+     INSERT INTO run_next (run, not_before, tag, rank, lane)
+     SELECT id, not_before, tag, tag + yields, lane FROM placed RETURNING run
    )`;
 
 /** Where a site's service has got to, for its next run: an SQL expression over `site_share AS share`. */

@@ -3,7 +3,9 @@
 // costs as much as a thousand runs. Here every row is looked up by its index, whatever the statistics say.
 import type { Sql, Store } from '../platform/store.ts';
 
-const ONLY_LOOKS = 'SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off';
+const ONLY_LOOKS = ['seqscan', 'bitmapscan', 'hashjoin', 'mergejoin', 'sort']
+  .map((what) => `SET LOCAL enable_${what} = off`)
+  .join('; ');
 
 /** A read committed transaction that joins by index. On PGlite tables are small, and it is spared the statement. */
 export function transactByIndex<T>(store: Store, work: (sql: Sql) => Promise<T>): Promise<T> {

@@ -11,16 +11,15 @@ import { listAble, pickServer, type RunServer, refuse } from './pick-server.ts';
 import type { SequencerSettings, TaskClass } from './settings.ts';
 import { LATE, NOW, type TimeSource } from './time.ts';
 
-/** A place in the order of one pool and class. */
+/** A place in a lane, the order of one class in one pool. */
 interface Place {
   rank: number;
   entry: number;
 }
 
-/** Of one pool and class: the first so many beyond a place. */
+/** Of one lane: the first so many beyond a place. */
 interface Wish {
-  pool: string;
-  class: TaskClass;
+  lane: string;
   beyond: Place;
   most: number;
 }
@@ -47,8 +46,7 @@ export interface Lease {
 interface OpenRun {
   id: number;
   entry: number;
-  pool: string;
-  class: TaskClass;
+  lane: string;
   tag: number;
   rank: number;
 }
@@ -68,9 +66,8 @@ export interface Chooser {
 export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clock }): Chooser {
   const { store, settings, ledger, clock, random } = parts;
   let nodes: { atMs: number; bySite: Map<string, Map<string, string[]>> } | undefined;
-  // How far the order has been taken, by pool and class: whoever enters it later does so beyond, since virtual time is there.
+  // How far each lane has been taken: whoever enters it later does so beyond, since virtual time is there.
   const taken = new Map<string, Place>();
-  const keyOf = (of: { pool: string; class: TaskClass }): string => `${of.class} ${of.pool}`;
   let wholeAtMs = Number.NEGATIVE_INFINITY;
   // One batch after another looks at the ledger, takes the first of the order and reserves their slots: else a second one would
   // give the same slots to those that come after. Storing the leases may overlap.
@@ -86,6 +83,15 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
     if (nodes !== undefined && clock.monotonicMs() - nodes.atMs < NODES_FOR_MS) return nodes.bySite;
     nodes = { atMs: clock.monotonicMs(), bySite: await listRunNodes(store) };
     return nodes.bySite;
+  }
+
+  function note(wishes: readonly Wish[], runs: readonly OpenRun[], placed: readonly Placed[]): void {
+    const seen = Map.groupBy(runs, ({ lane }) => lane);
+    for (const { lane, most } of wishes) {
+      // All were seen: whoever comes now may be anywhere.
+      if ((seen.get(lane)?.length ?? 0) < most && runs.length < settings.batch) taken.delete(lane);
+    }
+    for (const { run } of placed) taken.set(run.lane, run);
   }
 
   return {
@@ -111,8 +117,8 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
       );
       return CLASSES.flatMap((one) => {
         if (!able.some((server) => refuse(server, one, settings) === undefined)) return [];
-        const beyond = (whole ? undefined : taken.get(keyOf({ pool, class: one }))) ?? BEGINNING;
-        return [{ pool, class: one, beyond, most }];
+        const lane = `${one}/${pool}`;
+        return [{ lane, beyond: (whole ? undefined : taken.get(lane)) ?? BEGINNING, most }];
       });
     });
     if (wishes.length === 0) return [];
@@ -129,6 +135,8 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
       const runs = await claimOpen(sql, parts.time, wishes, settings.batch);
       const placed = place(runs, pools, servers, { settings, random });
       reserve(placed);
+      // The next batch begins beyond these, before they are stored: it would try each and find it locked.
+      note(wishes, runs, placed);
       leave();
       if (placed.length < runs.length) await putBack(sql, runs, placed);
       const leases = await lease(sql, parts, placed, servers);
@@ -137,17 +145,11 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
     };
     const result = await transactByIndex(store, work).catch((thrown: unknown) => {
       reserve([]);
+      taken.clear();
       throw thrown;
     });
 
     if (whole) wholeAtMs = clock.monotonicMs();
-    const seen = Map.groupBy(result.runs, keyOf);
-    for (const wish of wishes) {
-      const key = keyOf(wish);
-      // All were seen: whoever comes now may be anywhere.
-      if ((seen.get(key)?.length ?? 0) < wish.most && result.runs.length < settings.batch) taken.delete(key);
-    }
-    for (const { run } of result.placed) taken.set(keyOf(run), run);
     if (result.leases.length < result.placed.length) {
       const leased = new Set(result.leases.map(({ id }) => id));
       for (const { run, server } of result.placed) if (!leased.has(run.id)) ledger.gave(server, -1);
@@ -178,31 +180,27 @@ async function claimOpen(sql: Sql, time: TimeSource, wishes: readonly Wish[], mo
   const [claimed] = await sql.query<{ [K in keyof OpenRun]: OpenRun[K][] | null }>(
     `WITH claimed AS (
        DELETE FROM run_next WHERE ctid = ANY(ARRAY(
-         SELECT next.ctid FROM unnest($2::text[], $3::text[], $4::float8[], $5::bigint[], $6::int[]) AS wish (pool, class, rank, entry, most)
+         SELECT next.ctid FROM unnest($2::text[], $3::float8[], $4::bigint[], $5::int[]) AS wish (lane, rank, entry, most)
          CROSS JOIN LATERAL (
            SELECT ctid, rank FROM run_next
-           -- As tuples: with conditions apart the planner, which does not know how many there are, would sort them all for each batch.
-           WHERE (pool, class, rank, entry) > (wish.pool, wish.class, wish.rank, wish.entry)
-             AND (pool, class, rank, entry) < (wish.pool, wish.class, 'Infinity', 0) AND not_before <= ${NOW}
-           ORDER BY pool, class, rank, entry LIMIT wish.most FOR UPDATE SKIP LOCKED
-         ) AS next ORDER BY next.rank LIMIT $7
-       )) RETURNING *
+           WHERE lane = wish.lane AND (rank, entry) > (wish.rank, wish.entry) AND not_before <= ${NOW}
+           ORDER BY rank, entry LIMIT wish.most FOR UPDATE SKIP LOCKED
+         ) AS next ORDER BY next.rank LIMIT $6
+       )) RETURNING run, entry, lane, tag, rank
      )
-     SELECT array_agg(run) AS id, array_agg(entry) AS entry, array_agg(pool) AS pool, array_agg(class) AS class,
-       array_agg(tag) AS tag, array_agg(rank) AS rank
+     SELECT array_agg(run) AS id, array_agg(entry) AS entry, array_agg(lane) AS lane, array_agg(tag) AS tag, array_agg(rank) AS rank
      FROM (SELECT * FROM claimed ORDER BY rank, entry) AS ordered`,
     [
-      ...[time.at(), wishes.map((wish) => wish.pool), wishes.map((wish) => wish.class)],
+      ...[time.at(), wishes.map(({ lane }) => lane)],
       ...[wishes.map(({ beyond }) => beyond.rank), wishes.map(({ beyond }) => beyond.entry)],
       ...[wishes.map((wish) => wish.most), most],
     ],
   );
-  const { id, entry, pool, class: taskClass, tag, rank } = claimed ?? {};
+  const { id, entry, lane, tag, rank } = claimed ?? {};
   return (id ?? []).map((one, index) => ({
     id: one,
     entry: entry?.[index] ?? 0,
-    pool: pool?.[index] ?? '',
-    class: taskClass?.[index] ?? 'normal',
+    lane: lane?.[index] ?? '',
     tag: tag?.[index] ?? 0,
     rank: rank?.[index] ?? 0,
   }));
@@ -222,10 +220,10 @@ async function putBack(sql: Sql, runs: readonly OpenRun[], placed: readonly Plac
   const ids = new Set(placed.map(({ run }) => run.id));
   const left = runs.filter(({ id }) => !ids.has(id));
   await sql.query(
-    `INSERT INTO run_next (run, not_before, tag, rank, pool, class)
-     SELECT run.id, run.not_before, back.tag, back.rank, run.pool, run.class
-     FROM unnest($1::bigint[], $2::float8[], $3::float8[]) AS back (id, tag, rank) JOIN run ON run.id = back.id`,
-    [left.map(({ id }) => id), left.map(({ tag }) => tag), left.map(({ rank }) => rank)],
+    `INSERT INTO run_next (run, not_before, tag, rank, lane)
+     SELECT run.id, run.not_before, back.tag, back.rank, back.lane
+     FROM unnest($1::bigint[], $2::float8[], $3::float8[], $4::text[]) AS back (id, tag, rank, lane) JOIN run ON run.id = back.id`,
+    [left.map(({ id }) => id), left.map(({ tag }) => tag), left.map(({ rank }) => rank), left.map(({ lane }) => lane)],
   );
 }
 
@@ -244,20 +242,21 @@ function place(
   by: { settings: SequencerSettings; random: () => number },
 ): Placed[] {
   const placed: Placed[] = [];
-  const able = new Map<string, Partial<Record<TaskClass, RunServer[]>>>();
+  const lanes = new Map<string, { nodes: ReadonlyMap<string, readonly string[]>; able: RunServer[] }>();
+  function toLane(name: string) {
+    const slash = name.indexOf('/');
+    const nodes = pools.get(name.slice(slash + 1)) ?? new Map<string, string[]>();
+    const all = [...nodes.keys()].flatMap((server) => servers.get(server) ?? []);
+    const lane = { nodes, able: listAble(all, name.slice(0, slash) as TaskClass, by.settings) };
+    lanes.set(name, lane);
+    return lane;
+  }
   for (const run of runs) {
-    const byServer = pools.get(run.pool);
-    const lists = able.get(run.pool) ?? {};
-    able.set(run.pool, lists);
-    lists[run.class] ??= listAble(
-      [...(byServer?.keys() ?? [])].flatMap((name) => servers.get(name) ?? []),
-      run.class,
-      by.settings,
-    );
-    const choice = pickServer(lists[run.class] ?? [], by.random);
+    const { nodes, able } = lanes.get(run.lane) ?? toLane(run.lane);
+    const choice = pickServer(able, by.random);
     if (choice === undefined) continue;
     const { server } = choice.server;
-    const names = byServer?.get(server) ?? [];
+    const names = nodes.get(server) ?? [];
     const node = names[Math.floor(by.random() * names.length)];
     if (node === undefined) continue;
     choice.server.free -= 1;

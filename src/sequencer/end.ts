@@ -47,8 +47,10 @@ export interface Recorded {
 }
 
 /** Records ends. Safe to repeat: what was recorded before is stale then. */
-export async function recordEnds(parts: SequencerParts, ends: readonly RunEnd[]): Promise<Recorded> {
-  if (ends.length === 0) return { ended: 0, stale: 0 };
+export async function recordEnds(parts: SequencerParts, given: readonly RunEnd[]): Promise<Recorded> {
+  if (given.length === 0) return { ended: 0, stale: 0 };
+  // In one order, since two batches may bring the same ends: they wait for each other, never both at once.
+  const ends = given.toSorted((a, b) => a.id - b.id);
   const isWell = ({ result }: RunEnd): boolean => result.cause === 'exit' && result.code === 0;
   const well = ends.filter(isWell);
   const ill = ends.filter((end) => !isWell(end));

@@ -1,6 +1,8 @@
+-- Ids, keys and the words of the order are compared byte by byte (COLLATE "C"): they are not text to be sorted for people, and a
+-- language's rules cost several times as much at each step down an index.
 -- Tasks and their runs. Small and hot: `task`, `run` (what waits or lives), `run_server`, `site_share`; history apart, by day.
 CREATE TABLE task (
-  id text PRIMARY KEY,
+  id text COLLATE "C" PRIMARY KEY,
   site text NOT NULL REFERENCES site ON DELETE CASCADE,
   name text NOT NULL,
   origin text NOT NULL CHECK (origin IN ('recipe', 'person')),
@@ -13,7 +15,7 @@ CREATE TABLE task (
   timeout_s int NOT NULL CHECK (timeout_s > 0),
   class text NOT NULL CHECK (class IN ('urgent', 'normal', 'bulk')),
   -- Begins with the site's id: no site can block another's.
-  overlap_key text NOT NULL,
+  overlap_key text COLLATE "C" NOT NULL,
   when_due_running text NOT NULL CHECK (when_due_running IN ('skip', 'queue')),
   when_lost text NOT NULL CHECK (when_lost IN ('retry', 'fail')),
   missed text NOT NULL CHECK (missed IN ('latest', 'none', 'all')),
@@ -68,10 +70,10 @@ CREATE TABLE run (
   uid int NOT NULL,
   -- Of its site's few in the order of service; a site at its limit has the others wait outside.
   open boolean NOT NULL DEFAULT false,
-  task text NOT NULL,
+  task text COLLATE "C" NOT NULL,
   site text NOT NULL,
   pool text NOT NULL,
-  overlap_key text NOT NULL,
+  overlap_key text COLLATE "C" NOT NULL,
   kind text NOT NULL CHECK (kind IN ('tick', 'manual')),
   state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'leased', 'running')),
   class text NOT NULL,
@@ -105,12 +107,11 @@ CREATE TABLE run_next (
   -- The order among sites (see admit.ts): virtual start, and the same later by what its class yields.
   tag float8 NOT NULL,
   rank float8 NOT NULL,
-  pool text NOT NULL,
-  class text NOT NULL
+  -- `CLASS/POOL`: each is looked through by itself, from where it was left. What lies before that are the entries of runs that are
+  -- gone, which stay as long as any snapshot somewhere may see them.
+  lane text COLLATE "C" NOT NULL
 );
--- By class, since each is looked through from where it was left: what lies before that are the entries of runs that are gone, which
--- stay as long as any snapshot somewhere may see them.
-CREATE INDEX run_next_order ON run_next (pool, class, rank, entry);
+CREATE INDEX run_next_order ON run_next (lane, rank, entry);
 
 -- What a site has had of the workers, in virtual time; and its share of them.
 CREATE TABLE site_share (
@@ -166,7 +167,7 @@ CREATE TABLE run_history (
   -- For skips: how many ticks, from due_at on.
   ticks int NOT NULL DEFAULT 1,
   code int,
-  task text NOT NULL,
+  task text COLLATE "C" NOT NULL,
   site text NOT NULL,
   kind text NOT NULL,
   state text NOT NULL CHECK (state IN ('succeeded', 'failed', 'timed out', 'lost', 'skipped', 'cancelled')),
