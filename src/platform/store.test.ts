@@ -27,7 +27,8 @@ withStores((test) => {
       `select $1::text as t, $2::int as i, $3::bigint as b, $4::bool as f, $5::float8 as d, $6::numeric as n,
          $7::bytea as y, $8::jsonb as o, $9::jsonb as a, $10::text[] as ta, $11::bigint[] as ba, $12::timestamptz as z,
          array[$12::timestamptz] as za, $13::date as dt, null as nothing, 9007199254740993 as big, '[1]'::json as j,
-         '1 day'::interval as iv, array[array[1, 2], array[3, 4]] as nested, array[true, null] as fa`,
+         '1 day'::interval as iv, array[array[1, 2], array[3, 4]] as nested, array[true, null] as fa,
+         array[1.5::float8, 2] as da, array['plain', 'words/too'] as wa, array[]::text[] as none`,
       [
         'ä"\\\n',
         -7,
@@ -68,6 +69,9 @@ withStores((test) => {
         [3, 4],
       ],
       fa: [true, null],
+      da: [1.5, 2],
+      wa: ['plain', 'words/too'],
+      none: [],
     });
   });
 

@@ -12,6 +12,9 @@ import { type SequencerSettings, YIELDS } from './settings.ts';
 import type { TimeSource } from './time.ts';
 import { NOW } from './time.ts';
 
+/** Units of the sequence of virtual time in a worker-second. */
+export const VIRTUAL_UNITS = 1_000_000;
+
 const VIRTUAL_YIELD = `(CASE class ${Object.entries(YIELDS)
   .map(([name, { virtualS }]) => `WHEN '${name}' THEN ${virtualS}`)
   .join(' ')} END)::float8`;
@@ -27,6 +30,46 @@ export const renderWaitS = (column: string): string =>
     .map(([name, { waitS }]) => `WHEN '${name}' THEN ${waitS}`)
     .join(' ')} END)`;
 
+/**
+ * The end of a statement that opens runs: their places in the order, and their sites moved on. `opened` names the rows of `run` with
+ * `start` and `weight` of their sites.
+ */
+export const renderEntry = (opened: string): string =>
+  `placed AS (
+     SELECT id, class || '/' || pool AS lane, not_before, ${VIRTUAL_YIELD} AS yields, start + coalesce(sum(cost_s) OVER (PARTITION BY site
+       ORDER BY ${renderOrder('class')}, turn, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) / weight AS tag
+     FROM ${opened}
+   ), moved AS (
+     UPDATE site_share SET finish = own.start + own.cost_s / weight
+     FROM (SELECT site, max(start) AS start, sum(cost_s) AS cost_s FROM ${opened} GROUP BY site) AS own
+     WHERE site_share.site = own.site
+   ), entered AS (
+     INSERT INTO run_next (run, not_before, tag, rank, lane)
+     SELECT id, not_before, tag, tag + yields, lane FROM placed RETURNING run
+   )`;
+
+/** Where a site's service has got to, for its next run: an SQL expression over `site_share AS share`. */
+export const SITE_START = `greatest(share.finish, (SELECT last_value FROM virtual_time) / ${VIRTUAL_UNITS}::float8)`;
+
+/** Holds the rows of these sites' shares to the end of the transaction. A statement of its own: what follows must see what others committed while this one waited. */
+export async function lockShares(sql: Sql, sites: readonly string[]): Promise<void> {
+  const asked = [...new Set(sites)].sort();
+  const lock = () =>
+    sql.query<{ count: number }>(
+      `SELECT count(*) AS count FROM (
+         SELECT site FROM site_share WHERE site = ANY($1) ORDER BY site FOR UPDATE
+       ) AS held`,
+      [asked],
+    );
+  const [held] = await lock();
+  if (held?.count === asked.length) return;
+  await sql.query(
+    'INSERT INTO site_share (site) SELECT id FROM site WHERE id = ANY($1) ORDER BY id ON CONFLICT DO NOTHING',
+    [asked],
+  );
+  await lock();
+}
+
 /** Opens what has room, of these sites, somewhat before it may start. In the caller's transaction, which then holds these sites' rows. Returns how many. */
 export async function admit(
   sql: Sql,
@@ -35,20 +78,11 @@ export async function admit(
   settings: Pick<SequencerSettings, 'siteMost' | 'aheadMs'>,
 ): Promise<number> {
   if (sites.length === 0) return 0;
-  const asked = [...new Set(sites)].sort();
-  // Statements of their own: what follows must see what others committed while these waited for their locks.
-  const lock = () => sql.query('SELECT site FROM site_share WHERE site = ANY($1) ORDER BY site FOR UPDATE', [asked]);
-  if ((await lock()).length < asked.length) {
-    await sql.query(
-      'INSERT INTO site_share (site) SELECT id FROM site WHERE id = ANY($1) ORDER BY id ON CONFLICT DO NOTHING',
-      [asked],
-    );
-    await lock();
-  }
-  const rows = await sql.query(
+  await lockShares(sql, sites);
+  const [row] = await sql.query<{ count: number }>(
     `WITH candidate AS (
        -- Looks into indexes, one for each site and one for each run: joins would depend on statistics, which a queue outruns.
-       SELECT next.*, share.weight, greatest(share.finish, (SELECT virtual_time FROM fleet_state)) AS start
+       SELECT next.*, share.weight, ${SITE_START} AS start
        FROM site_share AS share CROSS JOIN LATERAL (
          SELECT count(*) AS runs FROM run WHERE run.site = share.site AND open
        ) AS held CROSS JOIN LATERAL (
@@ -59,22 +93,13 @@ export async function admit(
        ) AS next WHERE share.site = ANY($2)
      ), picked AS (
        SELECT DISTINCT ON (overlap_key) * FROM candidate ORDER BY overlap_key, turn, id
-     ), placed AS (
-       SELECT id, pool, site, class, cost_s, not_before, ${VIRTUAL_YIELD} AS yields, start + coalesce(sum(cost_s) OVER (PARTITION BY site
-         ORDER BY ${renderOrder('class')}, turn, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) / weight AS tag
-       FROM picked
      ), opened AS (
-       UPDATE run SET open = true FROM placed WHERE run.id = placed.id
-     ), moved AS (
-       UPDATE site_share SET finish = own.start + own.cost_s / weight
-       FROM (SELECT site, max(start) AS start, sum(cost_s) AS cost_s FROM picked GROUP BY site) AS own
-       WHERE site_share.site = own.site
-     )
-     INSERT INTO run_next (run, pool, site, class, cost_s, not_before, tag, rank)
-     SELECT id, pool, site, class, cost_s, not_before, tag, tag + yields FROM placed RETURNING run`,
-    [time.at(), asked, settings.siteMost, settings.aheadMs / 1000],
+       UPDATE run SET open = true FROM picked WHERE run.id = picked.id
+     ), ${renderEntry('picked')}
+     SELECT count(*) AS count FROM entered`,
+    [time.at(), [...new Set(sites)], settings.siteMost, settings.aheadMs / 1000],
   );
-  return rows.length;
+  return row?.count ?? 0;
 }
 
 /** Sites that have room and a run waiting whose time has come: a few index probes for each site with waiting runs. */

@@ -14,12 +14,18 @@ interface Waiting<In, Out> {
   reject(thrown: unknown): void;
 }
 
-/** `run` answers a batch in its order; at most `most` items at once. */
-export function makeBatcher<In, Out>(run: (items: In[]) => Promise<Out[]>, most: number): Batcher<In, Out> {
+/** `run` answers a batch in its order; at most `most` items at once, and at most `abreast` batches under way. */
+export function makeBatcher<In, Out>(
+  run: (items: In[]) => Promise<Out[]>,
+  most: number,
+  abreast = 1,
+): Batcher<In, Out> {
   const waiting: Waiting<In, Out>[] = [];
-  let turning: Promise<void> | undefined;
+  const turns = new Set<Promise<void>>();
 
   async function turn(): Promise<void> {
+    // What else comes in this moment is of the same batch.
+    await new Promise((resolve) => setImmediate(resolve));
     while (waiting.length > 0) {
       const batch = waiting.splice(0, most);
       try {
@@ -31,15 +37,21 @@ export function makeBatcher<In, Out>(run: (items: In[]) => Promise<Out[]>, most:
         for (const one of batch) one.reject(thrown);
       }
     }
-    turning = undefined;
+  }
+
+  function start(): void {
+    const one: Promise<void> = turn().finally(() => turns.delete(one));
+    turns.add(one);
   }
 
   return {
     add: (item) =>
       new Promise((resolve, reject) => {
         waiting.push({ item, resolve, reject });
-        turning ??= turn();
+        if (turns.size < abreast) start();
       }),
-    idle: async () => turning,
+    async idle() {
+      while (turns.size > 0) await Promise.all(turns);
+    },
   };
 }

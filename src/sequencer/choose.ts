@@ -2,12 +2,29 @@
 // epoch from the sequence and an end by the database's clock. Which server is pick-server.ts's; telling the agents is
 // dispatch.ts's.
 import type { Clock } from '../lib/clock.ts';
-import { type Sql, toJsonValue } from '../platform/store.ts';
+import type { Sql } from '../platform/store.ts';
+import { VIRTUAL_UNITS } from './admit.ts';
+import { renderGiven, transactByIndex } from './by-index.ts';
 import type { Ledger } from './ledger.ts';
 import type { SequencerParts } from './parts.ts';
-import { pickServer, type RunServer, refuse } from './pick-server.ts';
+import { listAble, pickServer, type RunServer, refuse } from './pick-server.ts';
 import type { SequencerSettings, TaskClass } from './settings.ts';
 import { LATE, NOW, type TimeSource } from './time.ts';
+
+/** A place in a lane, the order of one class in one pool. */
+interface Place {
+  rank: number;
+  entry: number;
+}
+
+/** Of one lane: the first so many beyond a place. */
+interface Wish {
+  lane: string;
+  beyond: Place;
+  most: number;
+}
+
+const BEGINNING: Place = { rank: -1, entry: 0 };
 
 /** A run with its new lease, and all that its agent must know. */
 export interface Lease {
@@ -28,10 +45,8 @@ export interface Lease {
 
 interface OpenRun {
   id: number;
-  /** Its place in the order's table. */
-  at: string;
-  pool: string;
-  class: TaskClass;
+  entry: number;
+  lane: string;
   tag: number;
   rank: number;
 }
@@ -41,7 +56,6 @@ const CLASSES: readonly TaskClass[] = ['urgent', 'normal', 'bulk'];
 const NODES_FOR_MS = 1_000;
 /** From the very beginning of the order, not only from where the last choice ended, at least this often. */
 const WHOLE_ORDER_EVERY_MS = 1_000;
-
 export interface Chooser {
   /** One batch; an empty answer means that nothing can be given now. */
   choose(): Promise<Lease[]>;
@@ -52,8 +66,8 @@ export interface Chooser {
 export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clock }): Chooser {
   const { store, settings, ledger, clock, random } = parts;
   let nodes: { atMs: number; bySite: Map<string, Map<string, string[]>> } | undefined;
-  // The order's beginning is full of entries of runs that are gone, as long as any transaction elsewhere may still see them.
-  const floors = new Map<string, number>();
+  // How far each lane has been taken: whoever enters it later does so beyond, since virtual time is there.
+  const taken = new Map<string, Place>();
   let wholeAtMs = Number.NEGATIVE_INFINITY;
   // One batch after another looks at the ledger, takes the first of the order and reserves their slots: else a second one would
   // give the same slots to those that come after. Storing the leases may overlap.
@@ -71,6 +85,15 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
     return nodes.bySite;
   }
 
+  function note(wishes: readonly Wish[], runs: readonly OpenRun[], placed: readonly Placed[]): void {
+    const seen = Map.groupBy(runs, ({ lane }) => lane);
+    for (const { lane, most } of wishes) {
+      // All were seen: whoever comes now may be anywhere.
+      if ((seen.get(lane)?.length ?? 0) < most && runs.length < settings.batch) taken.delete(lane);
+    }
+    for (const { run } of placed) taken.set(run.lane, run);
+  }
+
   return {
     lookWhole() {
       wholeAtMs = Number.NEGATIVE_INFINITY;
@@ -86,12 +109,17 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
     if (servers.size === 0) return [];
     const pools = await readNodes();
     const whole = clock.monotonicMs() - wholeAtMs >= WHOLE_ORDER_EVERY_MS;
-    const wishes = [...pools].flatMap(([pool, byServer]) => {
+    const wishes = [...pools].flatMap(([pool, byServer]): Wish[] => {
       const able = [...byServer.keys()].flatMap((name) => servers.get(name) ?? []);
-      const classes = CLASSES.filter((one) => able.some((server) => refuse(server, one, settings) === undefined));
-      const free = able.reduce((sum, server) => sum + Math.max(0, server.free), 0);
-      const floor = whole ? -1 : (floors.get(pool) ?? -1);
-      return classes.length === 0 ? [] : [{ pool, classes, floor, most: Math.min(settings.batch, free) }];
+      const most = Math.min(
+        settings.batch,
+        able.reduce((sum, server) => sum + Math.max(0, server.free), 0),
+      );
+      return CLASSES.flatMap((one) => {
+        if (!able.some((server) => refuse(server, one, settings) === undefined)) return [];
+        const lane = `${one}/${pool}`;
+        return [{ lane, beyond: (whole ? undefined : taken.get(lane)) ?? BEGINNING, most }];
+      });
     });
     if (wishes.length === 0) return [];
 
@@ -104,31 +132,29 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
     };
     const work = async (sql: Sql) => {
       reserve([]);
-      const runs = await claimOpen(sql, parts.time, wishes);
+      const runs = await claimOpen(sql, parts.time, wishes, settings.batch);
       const placed = place(runs, pools, servers, { settings, random });
       reserve(placed);
+      // The next batch begins beyond these, before they are stored: it would try each and find it locked.
+      note(wishes, runs, placed);
       leave();
-      const leases = await lease(sql, parts, placed);
-      const reached = Math.max(...placed.map(({ run }) => run.tag), -1);
-      if (reached >= 0) await sql.query('UPDATE fleet_state SET virtual_time = $1 WHERE virtual_time < $1', [reached]);
-      return { runs, placed, leases, reached };
+      if (placed.length < runs.length) await putBack(sql, runs, placed);
+      const leases = await lease(sql, parts, placed, servers);
+      await moveVirtualTime(sql, placed);
+      return { runs, placed, leases };
     };
-    const result = await store.transaction(work, 'read committed').catch((thrown: unknown) => {
+    const result = await transactByIndex(store, work).catch((thrown: unknown) => {
       reserve([]);
+      taken.clear();
       throw thrown;
     });
 
     if (whole) wholeAtMs = clock.monotonicMs();
-    for (const { pool, most } of wishes) {
-      const last = result.runs.filter((run) => run.pool === pool);
-      // All were seen: whoever comes now may be anywhere.
-      if (last.length < most) floors.delete(pool);
+    if (result.leases.length < result.placed.length) {
+      const leased = new Set(result.leases.map(({ id }) => id));
+      for (const { run, server } of result.placed) if (!leased.has(run.id)) ledger.gave(server, -1);
     }
-    for (const { run } of result.placed) floors.set(run.pool, Math.min(result.reached, run.rank));
-    const beats = new Map([...servers].map(([name, { beat }]) => [name, beat]));
-    const leased = new Set(result.leases.map(({ id }) => id));
-    for (const { run, server } of result.placed) if (!leased.has(run.id)) ledger.gave(server, -1);
-    return result.leases.map((one) => ({ ...one, beat: beats.get(one.server) ?? '' }));
+    return result.leases;
   }
 }
 
@@ -149,22 +175,55 @@ export async function listRunNodes(sql: Sql): Promise<Map<string, Map<string, st
   return pools;
 }
 
-/** Locks the first open runs of each pool, over all pools in the order of service. */
-function claimOpen(
-  sql: Sql,
-  time: TimeSource,
-  wishes: readonly { pool: string; classes: readonly TaskClass[]; floor: number; most: number }[],
-): Promise<OpenRun[]> {
-  return sql.query<OpenRun>(
-    `SELECT next.* FROM jsonb_to_recordset($2::jsonb) AS wish (pool text, classes jsonb, floor float8, most int)
-     CROSS JOIN LATERAL (
-       SELECT run AS id, ctid AS at, pool, class, tag, rank FROM run_next
-       -- As pairs: with two conditions the planner, which does not know how many there are, would sort them all for each batch.
-       WHERE (pool, rank) >= (wish.pool, wish.floor) AND (pool, rank) <= (wish.pool, 'Infinity') AND wish.classes ? class
-         AND not_before <= ${NOW}
-       ORDER BY pool, rank LIMIT wish.most FOR UPDATE SKIP LOCKED
-     ) AS next ORDER BY next.rank`,
-    [time.at(), toJsonValue(wishes)],
+/** Takes the first open runs out of the order, `most` of all wishes together. */
+async function claimOpen(sql: Sql, time: TimeSource, wishes: readonly Wish[], most: number): Promise<OpenRun[]> {
+  const [claimed] = await sql.query<{ [K in keyof OpenRun]: OpenRun[K][] | null }>(
+    `WITH claimed AS (
+       DELETE FROM run_next WHERE ctid = ANY(ARRAY(
+         SELECT next.ctid FROM unnest($2::text[], $3::float8[], $4::bigint[], $5::int[]) AS wish (lane, rank, entry, most)
+         CROSS JOIN LATERAL (
+           SELECT ctid, rank FROM run_next
+           WHERE lane = wish.lane AND (rank, entry) > (wish.rank, wish.entry) AND not_before <= ${NOW}
+           ORDER BY rank, entry LIMIT wish.most FOR UPDATE SKIP LOCKED
+         ) AS next ORDER BY next.rank LIMIT $6
+       )) RETURNING run, entry, lane, tag, rank
+     )
+     SELECT array_agg(run) AS id, array_agg(entry) AS entry, array_agg(lane) AS lane, array_agg(tag) AS tag, array_agg(rank) AS rank
+     FROM (SELECT * FROM claimed ORDER BY rank, entry) AS ordered`,
+    [
+      ...[time.at(), wishes.map(({ lane }) => lane)],
+      ...[wishes.map(({ beyond }) => beyond.rank), wishes.map(({ beyond }) => beyond.entry)],
+      ...[wishes.map((wish) => wish.most), most],
+    ],
+  );
+  const { id, entry, lane, tag, rank } = claimed ?? {};
+  return (id ?? []).map((one, index) => ({
+    id: one,
+    entry: entry?.[index] ?? 0,
+    lane: lane?.[index] ?? '',
+    tag: tag?.[index] ?? 0,
+    rank: rank?.[index] ?? 0,
+  }));
+}
+
+/** Virtual time has got to where the last of these began. */
+async function moveVirtualTime(sql: Sql, placed: readonly Placed[]): Promise<void> {
+  const reached = Math.ceil(placed.reduce((most, { run }) => Math.max(most, run.tag), 0) * VIRTUAL_UNITS);
+  if (reached > 0)
+    await sql.query(`SELECT setval('virtual_time', $1::bigint) FROM virtual_time WHERE last_value < $1::bigint`, [
+      reached,
+    ]);
+}
+
+/** Runs that found no server go back to where they were. */
+async function putBack(sql: Sql, runs: readonly OpenRun[], placed: readonly Placed[]): Promise<void> {
+  const ids = new Set(placed.map(({ run }) => run.id));
+  const left = runs.filter(({ id }) => !ids.has(id));
+  await sql.query(
+    `INSERT INTO run_next (run, not_before, tag, rank, lane)
+     SELECT run.id, run.not_before, back.tag, back.rank, back.lane
+     FROM unnest($1::bigint[], $2::float8[], $3::float8[], $4::text[]) AS back (id, tag, rank, lane) JOIN run ON run.id = back.id`,
+    [left.map(({ id }) => id), left.map(({ tag }) => tag), left.map(({ rank }) => rank), left.map(({ lane }) => lane)],
   );
 }
 
@@ -183,40 +242,53 @@ function place(
   by: { settings: SequencerSettings; random: () => number },
 ): Placed[] {
   const placed: Placed[] = [];
+  const lanes = new Map<string, { nodes: ReadonlyMap<string, readonly string[]>; able: RunServer[] }>();
+  function toLane(name: string) {
+    const slash = name.indexOf('/');
+    const nodes = pools.get(name.slice(slash + 1)) ?? new Map<string, string[]>();
+    const all = [...nodes.keys()].flatMap((server) => servers.get(server) ?? []);
+    const lane = { nodes, able: listAble(all, name.slice(0, slash) as TaskClass, by.settings) };
+    lanes.set(name, lane);
+    return lane;
+  }
   for (const run of runs) {
-    if (placed.length === by.settings.batch) break;
-    const byServer = pools.get(run.pool);
-    const able = [...(byServer?.keys() ?? [])].flatMap((name) => servers.get(name) ?? []);
-    const choice = pickServer(able, run.class, by.settings, by.random);
+    const { nodes, able } = lanes.get(run.lane) ?? toLane(run.lane);
+    const choice = pickServer(able, by.random);
     if (choice === undefined) continue;
-    const names = byServer?.get(choice.server.server) ?? [];
+    const { server } = choice.server;
+    const names = nodes.get(server) ?? [];
     const node = names[Math.floor(by.random() * names.length)];
     if (node === undefined) continue;
     choice.server.free -= 1;
-    placed.push({ run, server: choice.server.server, node, why: choice.why });
+    placed.push({ run, server, node, why: choice.why });
   }
   return placed;
 }
+
+const GIVEN_LEASES = renderGiven(['$3::bigint[]', '$4::text[]', '$5::text[]', '$6::text[]'], 'id, server, node, why');
 
 async function lease(
   sql: Sql,
   { time, settings }: SequencerParts,
   placed: readonly Placed[],
-): Promise<Omit<Lease, 'beat'>[]> {
+  servers: ReadonlyMap<string, RunServer>,
+): Promise<Lease[]> {
   if (placed.length === 0) return [];
-  return sql.query<Omit<Lease, 'beat'>>(
-    `WITH taken AS (DELETE FROM run_next WHERE ctid = ANY($4::tid[]))
-     UPDATE run SET state = 'leased', epoch = nextval('run_epoch'), server = new.server, node = new.node, why = new.why,
+  const leases = await sql.query<Omit<Lease, 'beat' | 'server' | 'node'>>(
+    `UPDATE run SET state = 'leased', epoch = nextval('run_epoch'), server = new.server, node = new.node, why = new.why,
        leased_at = ${LATE}, lease_until = ${LATE} + make_interval(secs => $2), started_at = NULL
-     FROM jsonb_to_recordset($3::jsonb) AS new (id bigint, server text, node text, why text), task, site
-     WHERE run.id = new.id AND run.state = 'queued' AND run.open AND task.id = run.task AND site.id = run.site
-     RETURNING run.id, run.epoch, run.task, run.site, site.uid, run.server, run.node, task.command, task.timeout_s AS "timeoutS",
+     FROM ${GIVEN_LEASES} AS new, task
+     WHERE run.id = new.id AND run.state = new.waiting AND run.open = (new.id IS NOT NULL) AND task.id = run.task
+     RETURNING run.id, run.epoch, run.task, run.site, run.uid, task.command, task.timeout_s AS "timeoutS",
        task.cpu_percent AS "cpuPercent", task.memory_mb AS "memoryMb", run.overlap_key AS "overlapKey"`,
     [
-      time.at(),
-      settings.leaseMs / 1000,
-      toJsonValue(placed.map(({ run, server, node, why }) => ({ id: run.id, server, node, why }))),
-      placed.map(({ run }) => run.at),
+      ...[time.at(), settings.leaseMs / 1000, placed.map(({ run }) => run.id)],
+      ...[placed.map(({ server }) => server), placed.map(({ node }) => node), placed.map(({ why }) => why)],
     ],
   );
+  const places = new Map(placed.map((one) => [one.run.id, one]));
+  return leases.map((one) => {
+    const { server = '', node = '' } = places.get(one.id) ?? {};
+    return Object.assign(one, { server, node, beat: servers.get(server)?.beat ?? '' });
+  });
 }

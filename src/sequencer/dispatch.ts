@@ -37,9 +37,9 @@ async function startOn(parts: SequencerParts & { ledger: Ledger }, leases: reado
     }));
     const order = { beat, leaseMs: settings.leaseMs, runs };
     const answer = await agents.call(server, 'runs.start', order, { timeoutMs: START_TIMEOUT_MS });
-    const epochs = new Map(leases.map((lease) => [lease.id, lease.epoch]));
-    const toHeld = (id: number) => ({ id, epoch: epochs.get(id) ?? 0 });
     if (answer.refused.length > 0) {
+      const epochs = new Map(leases.map((lease) => [lease.id, lease.epoch]));
+      const toHeld = (id: number) => ({ id, epoch: epochs.get(id) ?? 0 });
       ledger.gave(server, -answer.refused.length);
       await putBack(
         parts,

@@ -2,8 +2,9 @@
 // nothing and is counted. What ended goes to the history in the statement that takes it from the hot table.
 import { type Sql, toJsonValue } from '../platform/store.ts';
 import type { RunResult } from '../protocol/contract.ts';
-import { admit, renderWaitS } from './admit.ts';
+import { admit, lockShares, renderWaitS } from './admit.ts';
 import { stretchOf } from './brownout.ts';
+import { renderGiven, transactByIndex } from './by-index.ts';
 import { breakS, type EndCause, judge, type Verdict, WHY_SEPARATOR } from './judge.ts';
 import { type SequencerParts, taskSubject } from './parts.ts';
 import { countDue, readNext, type Schedule } from './schedule.ts';
@@ -25,7 +26,7 @@ export interface RunEnd {
 /** The agent's text, bounded once more and without what the database cannot store. */
 const TAIL_MOST = 16_384;
 const TOLD_MOST = 300;
-const toTail = (tail: string): string => tail.replaceAll('\u0000', '\uFFFD').slice(-TAIL_MOST);
+const toTail = (tail: string): string => (tail === '' ? tail : tail.replaceAll('\u0000', '\uFFFD').slice(-TAIL_MOST));
 
 /** What the agent, and not the program, says of an end: one line. */
 function toTold({ cause, signal, tail }: EndResult): string {
@@ -46,17 +47,22 @@ export interface Recorded {
 }
 
 /** Records ends. Safe to repeat: what was recorded before is stale then. */
-export async function recordEnds(parts: SequencerParts, ends: readonly RunEnd[]): Promise<Recorded> {
-  if (ends.length === 0) return { ended: 0, stale: 0 };
-  const well = ends.filter(({ result }) => result.cause === 'exit' && result.code === 0);
-  const ill = ends.filter((end) => !well.includes(end));
-  return parts.store.transaction(async (sql) => {
-    const charges = [...(await recordSuccesses(sql, parts, well)), ...(await recordFailures(sql, parts, ill))];
-    const stale = ends.filter((end) => end.leaseUntil === undefined).length - charges.length;
+export async function recordEnds(parts: SequencerParts, given: readonly RunEnd[]): Promise<Recorded> {
+  if (given.length === 0) return { ended: 0, stale: 0 };
+  // In one order, since two batches may bring the same ends: they wait for each other, never both at once.
+  const ends = given.toSorted((a, b) => a.id - b.id);
+  const isWell = ({ result }: RunEnd): boolean => result.cause === 'exit' && result.code === 0;
+  const well = ends.filter(isWell);
+  const ill = ends.filter((end) => !isWell(end));
+  return transactByIndex(parts.store, async (sql) => {
+    const succeeded = await recordSuccesses(sql, parts, well);
+    const failed = await recordFailures(sql, parts, ill);
+    const ended = succeeded.ended + failed.length;
+    const stale = ends.filter((end) => end.leaseUntil === undefined).length - ended;
     if (stale > 0) await sql.query('UPDATE fleet_state SET stale_ends = stale_ends + $1', [stale]);
-    await settle(sql, parts, charges);
-    return { ended: charges.length, stale: Math.max(0, stale) };
-  }, 'read committed');
+    await settle(sql, parts, [...succeeded.charges, ...failed], succeeded.waiting);
+    return { ended, stale: Math.max(0, stale) };
+  });
 }
 
 /** What a site used beyond what was expected, worker-seconds. */
@@ -65,31 +71,42 @@ export interface Charge {
   beyondS: number;
 }
 
-/** Moves the sites on by what they really used, and opens what waited for the places that are free now. */
-export async function settle(sql: Sql, parts: SequencerParts, charges: readonly Charge[]): Promise<void> {
+/**
+ * Moves the sites on by what they really used, and opens what waited for the places that are free now, of these sites and of those
+ * that are known to have some that wait.
+ */
+export async function settle(
+  sql: Sql,
+  parts: SequencerParts,
+  charges: readonly Charge[],
+  waiting: readonly string[] = [],
+): Promise<void> {
   const sums = new Map<string, number>();
   for (const { site, beyondS } of charges) sums.set(site, (sums.get(site) ?? 0) + beyondS);
   const owed = [...sums].filter(([, beyondS]) => Math.abs(beyondS) > LEAST_CHARGE_S);
-  if (owed.length > 0)
+  if (owed.length > 0) {
+    const owing = owed.map(([site]) => site);
+    await lockShares(sql, owing);
     await sql.query(
-      `WITH owed AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS new (site text, beyond float8)),
-       held AS (SELECT share.site FROM site_share AS share JOIN owed USING (site) ORDER BY share.site FOR UPDATE OF share)
-       UPDATE site_share SET finish = greatest(0, finish + owed.beyond / weight)
-       FROM owed JOIN held USING (site) WHERE site_share.site = owed.site`,
-      [toJsonValue(owed.map(([site, beyond]) => ({ site, beyond })))],
+      `UPDATE site_share SET finish = greatest(0, finish + owed.beyond / weight)
+       FROM unnest($1::text[], $2::float8[]) AS owed (site, beyond) WHERE site_share.site = owed.site`,
+      [owing, owed.map(([, beyondS]) => beyondS)],
     );
-  const waiting = await sql.query<{ site: string }>(
-    `SELECT site FROM unnest($2::text[]) AS given (site)
-     WHERE EXISTS (SELECT FROM run WHERE run.site = given.site AND NOT open AND not_before <= ${NOW} + make_interval(secs => $3))`,
-    [parts.time.at(), [...sums.keys()], parts.settings.aheadMs / 1000],
-  );
-  await admit(
-    sql,
-    parts.time,
-    waiting.map((row) => row.site),
-    parts.settings,
-  );
+  }
+  const asked = [...sums.keys()].filter((site) => !waiting.includes(site));
+  const found =
+    asked.length === 0
+      ? []
+      : await sql.query<{ site: string }>(
+          `SELECT site FROM unnest($2::text[]) AS given (site) WHERE ${renderWaits('given', '$3')}`,
+          [parts.time.at(), asked, parts.settings.aheadMs / 1000],
+        );
+  await admit(sql, parts.time, [...waiting, ...found.map(({ site }) => site)], parts.settings);
 }
+
+/** Whether a site has a run that waits and whose time has come, as SQL: one look into an index, whatever the statistics say. */
+const renderWaits = (from: string, aheadS: string): string =>
+  `(SELECT true FROM run WHERE run.site = ${from}.site AND NOT open AND not_before <= ${NOW} + make_interval(secs => ${aheadS}) LIMIT 1) IS NOT NULL`;
 
 /** Less is not worth a write. */
 const LEAST_CHARGE_S = 0.05;
@@ -100,31 +117,63 @@ const USED_S = `greatest(0, least(given.took, extract(epoch FROM ${LATE} - lease
 const COLUMNS = `id, task, site, kind, due_at, state, attempt, epoch, server, node, enqueued_at, leased_at, started_at,
   ended_at, why, cause, code, signal, cpu_s, peak_memory_bytes, tail`;
 
-async function recordSuccesses(sql: Sql, { time }: SequencerParts, ends: readonly RunEnd[]): Promise<Charge[]> {
-  if (ends.length === 0) return [];
-  const given = ends.map(({ id, epoch, result }) => ({
-    ...{ id, epoch, cpu: result.cpuS, peak: result.peakMemoryBytes, tail: toTail(result.tail), took: tookS(result) },
-  }));
-  return sql.query<Charge>(
-    `WITH given AS (
-       SELECT * FROM jsonb_to_recordset($2::jsonb) AS new (id bigint, epoch bigint, cpu float8, peak float8, tail text, took float8)
-     ), gone AS (
-       DELETE FROM run USING given WHERE run.id = given.id AND run.epoch = given.epoch AND run.state <> 'queued'
+const GIVEN_SUCCESSES = renderGiven(
+  ['$2::bigint[]', '$3::bigint[]', '$4::float8[]', '$5::float8[]', '$6::text[]', '$7::float8[]'],
+  'id, epoch, cpu, peak, tail, took',
+);
+
+interface Succeeded {
+  ended: number;
+  /** Of sites that used clearly more or less than was expected. */
+  charges: Charge[];
+  /** Sites in which something waits for the places that are free now. */
+  waiting: string[];
+}
+
+async function recordSuccesses(
+  sql: Sql,
+  { time, settings }: SequencerParts,
+  ends: readonly RunEnd[],
+): Promise<Succeeded> {
+  if (ends.length === 0) return { ended: 0, charges: [], waiting: [] };
+  const [row] = await sql.query<{ ended: number; sites: string[]; beyond: number[]; waiting: string[] }>(
+    `WITH gone AS (
+       DELETE FROM run USING ${GIVEN_SUCCESSES} AS given
+       WHERE run.id = given.id AND run.epoch = given.epoch AND run.state <> given.waiting
        RETURNING run.*, given.cpu, given.peak, given.tail, ${USED_S} AS used
      ), kept AS (
        INSERT INTO run_history (${COLUMNS})
        SELECT id, task, site, kind, due_at, 'succeeded', attempt, epoch, server, node, enqueued_at, leased_at,
          coalesce(started_at, leased_at), ${NOW}, why, 'exit', 0, NULL, cpu, peak, tail FROM gone
+     ), telling AS (
+       -- What says something new about its task: it took otherwise than it was thought to, or the task was in trouble.
+       SELECT task, used FROM gone WHERE abs(used - cost_s) > greatest(${LEAST_CHARGE_S}, ${COST_STEP} * cost_s)
+       UNION
+       SELECT task, used FROM gone JOIN task ON task.id = gone.task
+       WHERE task.failures > 0 OR task.trips > 0 OR task.attention IS NOT NULL
      ), learnt AS (
        UPDATE task SET failures = 0, trips = 0, broken_until = NULL, attention = NULL,
-         cost_s = greatest(0.01, task.cost_s + ${COST_STEP} * (gone.used - task.cost_s))
-       FROM gone WHERE task.id = gone.task
-         AND (task.failures > 0 OR task.attention IS NOT NULL OR task.trips > 0
-           OR abs(gone.used - task.cost_s) > greatest(${LEAST_CHARGE_S}, ${COST_STEP} * task.cost_s))
+         cost_s = greatest(0.01, task.cost_s + ${COST_STEP} * (telling.used - task.cost_s))
+       FROM telling WHERE task.id = telling.task
+     ), own AS (
+       SELECT site, runs, beyond, ${renderWaits('charged', '$8')} AS waits
+       FROM (SELECT site, count(*) AS runs, sum(used - cost_s) AS beyond FROM gone GROUP BY site) AS charged
      )
-     SELECT site, used - cost_s AS "beyondS" FROM gone`,
-    [time.at(), toJsonValue(given)],
+     SELECT coalesce(sum(runs), 0)::int AS ended,
+       coalesce(array_agg(site) FILTER (WHERE abs(beyond) > ${LEAST_CHARGE_S}), '{}') AS sites,
+       coalesce(array_agg(beyond) FILTER (WHERE abs(beyond) > ${LEAST_CHARGE_S}), '{}') AS beyond,
+       coalesce(array_agg(site) FILTER (WHERE waits), '{}') AS waiting
+     FROM own`,
+    [
+      ...[time.at(), ends.map(({ id }) => id), ends.map(({ epoch }) => epoch)],
+      ...[ends.map(({ result }) => result.cpuS), ends.map(({ result }) => result.peakMemoryBytes)],
+      ...[ends.map(({ result }) => toTail(result.tail)), ends.map(({ result }) => tookS(result))],
+      settings.aheadMs / 1000,
+    ],
   );
+  if (row === undefined) throw new Error('an aggregate without groups has one row');
+  const charges = row.sites.map((site, index) => ({ site, beyondS: row.beyond[index] ?? 0 }));
+  return { ended: row.ended, charges, waiting: row.waiting };
 }
 
 interface GoneRun extends Schedule {
@@ -159,13 +208,18 @@ interface GoneRun extends Schedule {
   brownout: number;
 }
 
+const GIVEN_FAILURES = renderGiven(
+  ['$2::bigint[]', '$3::bigint[]', '$4::timestamptz[]', '$5::float8[]'],
+  'id, epoch, lease_until, took',
+);
+
 /** Takes the runs of these ends from the hot table, with what their tasks say about ends. */
 async function takeGone(sql: Sql, { time }: SequencerParts, ends: readonly RunEnd[]): Promise<GoneRun[]> {
   return sql.query<GoneRun>(
-    `WITH given AS (SELECT * FROM jsonb_to_recordset($2::jsonb) AS new (id bigint, epoch bigint, "leaseUntil" timestamptz, took float8)),
-     gone AS (
-       DELETE FROM run USING given WHERE run.id = given.id AND run.epoch = given.epoch AND run.state <> 'queued'
-         AND (given."leaseUntil" IS NULL OR run.lease_until = given."leaseUntil")
+    `WITH gone AS (
+       DELETE FROM run USING ${GIVEN_FAILURES} AS given
+       WHERE run.id = given.id AND run.epoch = given.epoch AND run.state <> given.waiting
+         AND (given.lease_until IS NULL OR run.lease_until = given.lease_until)
        RETURNING run.*, ${USED_S} AS used
      )
      SELECT gone.id, gone.task, gone.site, gone.kind, gone.due_at AS "dueAt", gone.attempt, gone.epoch, gone.server, gone.node,
@@ -181,8 +235,8 @@ async function takeGone(sql: Sql, { time }: SequencerParts, ends: readonly RunEn
        task.zone, (SELECT brownout FROM fleet_state) AS brownout
      FROM gone JOIN task ON task.id = gone.task ORDER BY gone.task FOR UPDATE OF task`,
     [
-      time.at(),
-      toJsonValue(ends.map(({ id, epoch, leaseUntil, result }) => ({ id, epoch, leaseUntil, took: tookS(result) }))),
+      ...[time.at(), ends.map(({ id }) => id), ends.map(({ epoch }) => epoch)],
+      ...[ends.map(({ leaseUntil }) => leaseUntil), ends.map(({ result }) => tookS(result))],
     ],
   );
 }
@@ -257,8 +311,8 @@ async function insertRetries(sql: Sql, { time }: SequencerParts, judged: readonl
   });
   if (rows.length === 0) return;
   await sql.query(
-    `INSERT INTO run (task, site, pool, overlap_key, kind, due_at, attempt, class, enqueued_at, not_before, turn, cost_s, why)
-     SELECT task.id, task.site, site.pool, task.overlap_key, new.kind, new."dueAt", new.attempt, task.class, new."enqueuedAt",
+    `INSERT INTO run (task, site, uid, pool, overlap_key, kind, due_at, attempt, class, enqueued_at, not_before, turn, cost_s, why)
+     SELECT task.id, task.site, site.uid, site.pool, task.overlap_key, new.kind, new."dueAt", new.attempt, task.class, new."enqueuedAt",
        ${NOW} + make_interval(secs => new."inS"), ${NOW} + make_interval(secs => new."inS" + ${renderWaitS('task.class')}),
        task.cost_s, new.why
      FROM jsonb_to_recordset($2::jsonb) AS new (kind text, task text, "dueAt" timestamptz, attempt int,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { pickServer, type RunServer, refuse } from './pick-server.ts';
+import { listAble, pickServer, type RunServer, refuse } from './pick-server.ts';
 import { DEFAULT_SETTINGS } from './settings.ts';
 
 const server = (name: string, over: Partial<RunServer> = {}): RunServer => ({
@@ -17,7 +17,7 @@ const server = (name: string, over: Partial<RunServer> = {}): RunServer => ({
   ...over,
 });
 const pick = (servers: RunServer[], taskClass: 'urgent' | 'normal' | 'bulk' = 'normal', random = Math.random) =>
-  pickServer(servers, taskClass, DEFAULT_SETTINGS, random);
+  pickServer(listAble(servers, taskClass, DEFAULT_SETTINGS), random);
 
 void describe('the server for a run', () => {
   void it('of two by chance the one under less pressure and with more room takes it, with the reason', () => {
@@ -37,6 +37,16 @@ void describe('the server for a run', () => {
       choice.server.free -= 1;
     }
     for (const one of servers) assert.ok(one.free >= 44 && one.free <= 56, `${one.server} has ${100 - one.free}`);
+  });
+
+  void it('servers that fill up while a batch is placed take no more, and all room is used', () => {
+    const able = ['a', 'b', 'c'].map((name, index) => server(name, { free: index + 1 }));
+    const taken: string[] = [];
+    for (let choice = pickServer(able, Math.random); choice !== undefined; choice = pickServer(able, Math.random)) {
+      choice.server.free -= 1;
+      taken.push(choice.server.server);
+    }
+    assert.deepEqual(taken.sort(), ['a', 'b', 'b', 'c', 'c', 'c']);
   });
 
   void it('without a slot, memory or calm enough for its class a server takes nothing, and says why', () => {

@@ -38,18 +38,35 @@ export function isBetter(a: RunServer, b: RunServer): boolean {
   return difference === 0 ? a.memoryFreeBytes >= b.memoryFreeBytes : difference < 0;
 }
 
-/** Chooses and says why. `servers` are those with a ready node of the pool; undefined when none may take it. */
-export function pickServer(
+/** Those of them that may take a run of this class now. */
+export const listAble = (
   servers: readonly RunServer[],
   taskClass: TaskClass,
   settings: SequencerSettings,
-  random: () => number,
-): { server: RunServer; why: string } | undefined {
-  const able = servers.filter((server) => refuse(server, taskClass, settings) === undefined);
-  const first = able[Math.floor(random() * able.length)];
+): RunServer[] => servers.filter((server) => refuse(server, taskClass, settings) === undefined);
+
+/** One by chance of all but the last `apart` of the list, put before those; one without a free slot leaves the list. */
+function draw(able: RunServer[], apart: number, random: () => number): RunServer | undefined {
+  for (;;) {
+    const last = able.length - apart - 1;
+    const index = Math.floor(random() * (last + 1));
+    const server = able[index];
+    const other = able[last];
+    if (server === undefined || other === undefined) return undefined;
+    if (server.free > 0) {
+      able[index] = other;
+      able[last] = server;
+      return server;
+    }
+    able.splice(index, 1);
+  }
+}
+
+/** Chooses of `able` (see `listAble`) and says why; undefined when none has room. What it finds full it takes from the list. */
+export function pickServer(able: RunServer[], random: () => number): { server: RunServer; why: string } | undefined {
+  const first = draw(able, 0, random);
   if (first === undefined) return undefined;
-  const others = able.filter((server) => server !== first);
-  const second = others[Math.floor(random() * others.length)];
+  const second = draw(able, 1, random);
   const server = second === undefined || isBetter(first, second) ? first : second;
   const how =
     second === undefined

@@ -8,6 +8,7 @@ import { addTasks, makeTaskRow, readHistory, readRuns, siteId, taskId } from '..
 import type { Store } from '../platform/store.ts';
 import { withStores } from '../platform/test-store.ts';
 import { recordEnds } from './end.ts';
+import { renew } from './renew.ts';
 import { readNext } from './schedule.ts';
 import { closeSite, pauseTask, removeTask } from './stop.ts';
 import { readTask, type TaskRow } from './task-store.ts';
@@ -77,6 +78,29 @@ withStores((test, engine) => {
     assert.deepEqual({ runs: await readRuns(store), history: await readHistory(store) }, before);
     const [state] = await store.query<{ stale: number }>('SELECT stale_ends AS stale FROM fleet_state');
     assert.equal(state?.stale, 4);
+  });
+
+  test('2: a stale epoch, or another server, renews no lease', async ({ store }) => {
+    const stage = await makeStage(store, { work: () => ({ takesMs: 300_000, code: 0 }) });
+    await addTasks(store, [makeTaskRow(0, 0, stage.at(1_000))]);
+    await stage.run(2_000);
+    const [run] = await readRuns(store);
+    assert.ok(run);
+    const { id, epoch, server } = run;
+    const readLease = async () => (await store.query('SELECT lease_until, state, started_at FROM run'))[0];
+    const before = await readLease();
+    await stage.clock.advance(3_000);
+    const other = server === 'a' ? 'b' : 'a';
+    for (const wrong of [
+      { server: server ?? '', runs: [{ id, epoch: (epoch ?? 0) - 1 }] },
+      { server: server ?? '', runs: [{ id, epoch: (epoch ?? 0) + 1 }] },
+      { server: other, runs: [{ id, epoch: epoch ?? 0 }] },
+    ])
+      assert.deepEqual(await renew(stage.controller.parts, [wrong]), [{ lost: [id], cancelled: [] }]);
+    assert.deepEqual(await readLease(), before);
+    const right = { server: server ?? '', runs: [{ id, epoch: epoch ?? 0 }] };
+    assert.deepEqual(await renew(stage.controller.parts, [right]), [{ lost: [], cancelled: [] }]);
+    assert.notDeepEqual(await readLease(), before);
   });
 
   test('3: every due tick gives one run or one recorded skip, also when no controller was there', async ({ store }) => {

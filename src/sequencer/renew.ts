@@ -1,8 +1,8 @@
 // Renewal: each heartbeat names all runs that its server holds, and one statement renews the leases of all heartbeats that
 // came together. A run that is not renewed, because its epoch is not the present one or its row is gone, is to be killed. A
 // lease that has ended but was not taken back is renewed: nobody else can have the run.
-import { toJsonValue } from '../platform/store.ts';
 import type { HeldRun } from '../protocol/contract.ts';
+import { renderGiven, transactByIndex } from './by-index.ts';
 import type { SequencerParts } from './parts.ts';
 import { LATE, NOW } from './time.ts';
 
@@ -23,12 +23,17 @@ export async function renew(parts: SequencerParts, renewals: readonly Renewal[])
   const held = renewals.flatMap(({ server, runs }) => runs.map(({ id, epoch }) => ({ server, id, epoch })));
   if (held.length === 0) return renewals.map(() => ({ lost: [], cancelled: [] }));
   const { store, time, settings } = parts;
-  const rows = await store.query<{ id: number; epoch: number; cancelled: boolean }>(
-    `UPDATE run SET lease_until = ${LATE} + make_interval(secs => $2), state = 'running', started_at = coalesce(started_at, ${NOW})
-     FROM jsonb_to_recordset($3::jsonb) AS held (server text, id bigint, epoch bigint)
-     WHERE run.id = held.id AND run.epoch = held.epoch AND run.server = held.server AND run.state <> 'queued'
+  const rows = await transactByIndex(store, (sql) =>
+    sql.query<{ id: number; epoch: number; cancelled: boolean }>(
+      `UPDATE run SET lease_until = ${LATE} + make_interval(secs => $2), state = 'running', started_at = coalesce(started_at, ${NOW})
+     FROM ${renderGiven(['$3::text[]', '$4::bigint[]', '$5::bigint[]'], 'server, id, epoch')} AS held
+     WHERE run.id = held.id AND run.epoch = held.epoch AND run.server = held.server AND run.state <> held.waiting
      RETURNING run.id, run.epoch, run.cancelled_by IS NOT NULL AS cancelled`,
-    [time.at(), settings.leaseMs / 1000, toJsonValue(held)],
+      [
+        ...[time.at(), settings.leaseMs / 1000],
+        ...[held.map(({ server }) => server), held.map(({ id }) => id), held.map(({ epoch }) => epoch)],
+      ],
+    ),
   );
   const renewed = new Map(rows.map((row) => [`${row.id} ${row.epoch}`, row]));
   return renewals.map(({ runs }) => ({

@@ -42,6 +42,9 @@ export interface Sequencer {
 /** Batches of ends and heartbeats: enough to share a transaction, few enough to answer soon. */
 const BATCH_MOST = 1_000;
 
+/** While one batch of ends waits for the disk, another is stored. */
+const ENDS_ABREAST = 2;
+
 /** Runs of one moment are chosen together. */
 const MOMENT_MS = 20;
 
@@ -82,12 +85,16 @@ export function makeSequencer(parts: SequencerParts & { clock: Clock; wake: () =
     },
     BATCH_MOST,
   );
-  const ends = makeBatcher<RunEnd[], void>(async (reports) => {
-    const { stale } = await recordEnds(parts, reports.flat());
-    if (stale > 0)
-      log.info({ stale }, 'ends of runs came with an epoch that is no longer theirs; they changed nothing');
-    return reports.map(() => undefined);
-  }, BATCH_MOST);
+  const ends = makeBatcher<RunEnd[], void>(
+    async (reports) => {
+      const { stale } = await recordEnds(parts, reports.flat());
+      if (stale > 0)
+        log.info({ stale }, 'ends of runs came with an epoch that is no longer theirs; they changed nothing');
+      return reports.map(() => undefined);
+    },
+    BATCH_MOST,
+    ENDS_ABREAST,
+  );
 
   return {
     parts,

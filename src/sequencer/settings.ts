@@ -33,7 +33,7 @@ export const DEFAULT_SETTINGS: SequencerSettings = {
   leaseMs: 10_000,
   graceMs: 5_000,
   freshMs: 4_000,
-  batch: 500,
+  batch: 1_000,
   aheadMs: 2_000,
   siteMost: 8,
   refusedPauseS: 2,

@@ -3,7 +3,6 @@
 import type { Clock } from '../lib/clock.ts';
 import type { Asker } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
-import { admit } from './admit.ts';
 import { settle } from './end.ts';
 import { type SequencerParts, taskSubject } from './parts.ts';
 import { taskProblems } from './problems.ts';
@@ -177,9 +176,8 @@ export async function runNow(parts: SequencerParts, task: TaskRow, who: Asker): 
     if (waiting !== undefined) throw taskProblems.make('pending', { task: name, run: waiting.id, why: waiting.why });
     const dueAt = (await readTime(sql, parts.time)).toISOString();
     const asked = { task: task.id, site: task.site, dueAt, why: `asked for by ${who.by}; waits for its turn` };
-    const [run] = await insertRuns(sql, parts.time.at(), 'manual', [asked]);
+    const [run] = await insertRuns(sql, parts, 'manual', [asked]);
     if (run === undefined) throw new Error('a run that was just stored is there');
-    await admit(sql, parts.time, [task.site], parts.settings);
     await parts.events.append(sql, { kind: 'task.run', subject: taskSubject(task.id), ...who, data: { run } });
     return run;
   }, 'read committed');

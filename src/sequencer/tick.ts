@@ -1,8 +1,8 @@
 // The tick: claims the tasks that are due, gives each due time one run or one recorded skip, and moves the task's next
 // time on from its schedule, never from "now". One transaction a batch, rows locked and skipped when another controller has them,
 // so two controllers never make a tick twice, whatever each believes.
-import { type Sql, toJsonValue } from '../platform/store.ts';
-import { admit, renderWaitS } from './admit.ts';
+import type { Sql } from '../platform/store.ts';
+import { admit, lockShares, renderEntry, renderWaitS, SITE_START } from './admit.ts';
 import { stretchOf } from './brownout.ts';
 import type { SequencerParts } from './parts.ts';
 import { countDue, listNext, type Schedule } from './schedule.ts';
@@ -91,26 +91,19 @@ export interface Ticked {
 
 /** One batch. */
 export async function tickBatch(parts: SequencerParts): Promise<Ticked> {
-  const { store, time, settings } = parts;
+  const { store, time } = parts;
   return store.transaction(async (sql) => {
     const tasks = await claimDue(sql, parts);
     if (tasks.length === 0) return { due: 0, runs: 0, skips: 0, startsInMs: [] };
     const decided = tasks.map((task) => ({ id: task.id, ...decideTick(task) }));
     const runs = decided.flatMap((one) => one.runs);
     const skips = decided.flatMap((one) => one.skips);
-    await insertRuns(sql, time.at(), 'tick', runs);
     await insertSkips(sql, time.at(), skips);
     await sql.query(
-      `UPDATE task SET next_at = new."nextAt" FROM jsonb_to_recordset($1::jsonb) AS new (id text, "nextAt" timestamptz)
-       WHERE task.id = new.id`,
-      [toJsonValue(decided.map(({ id, nextAt }) => ({ id, nextAt })))],
+      `UPDATE task SET next_at = new.next_at FROM unnest($1::text[], $2::timestamptz[]) AS new (id, next_at) WHERE task.id = new.id`,
+      [decided.map(({ id }) => id), decided.map(({ nextAt }) => nextAt)],
     );
-    await admit(
-      sql,
-      time,
-      runs.map((run) => run.site),
-      settings,
-    );
+    await insertRuns(sql, parts, 'tick', runs);
     const startsInMs = [...new Set(tasks.map(({ inMs }) => Math.ceil(inMs)))].filter((inMs) => inMs > 0);
     return { due: tasks.length, runs: runs.length, skips: skips.length, startsInMs };
   }, 'read committed');
@@ -138,24 +131,53 @@ function claimDue(sql: Sql, { time, settings }: SequencerParts): Promise<(DueTas
   );
 }
 
-/** Puts runs into their sites' queues. The tasks' rows are locked by the caller. */
+/**
+ * Puts runs into their sites' queues, and opens what has room. What can be open at once is stored so: most sites have room, and
+ * opening it later would write it and its indexes twice. The tasks' rows are locked by the caller. Returns the runs' ids.
+ */
 export async function insertRuns(
   sql: Sql,
-  at: Date | null,
+  { time, settings }: Pick<SequencerParts, 'time' | 'settings'>,
   kind: 'tick' | 'manual',
   runs: readonly NewRun[],
 ): Promise<number[]> {
   if (runs.length === 0) return [];
-  const rows = await sql.query<{ id: number }>(
-    `INSERT INTO run (task, site, pool, overlap_key, kind, due_at, class, enqueued_at, not_before, turn, cost_s, why)
-     SELECT task.id, task.site, site.pool, task.overlap_key, $2, new."dueAt", task.class, ${NOW}, greatest(${NOW}, new."dueAt"),
-       greatest(${NOW}, new."dueAt") + make_interval(secs => ${renderWaitS('task.class')}), task.cost_s, new.why
-     FROM jsonb_to_recordset($3::jsonb) AS new (task text, "dueAt" timestamptz, why text)
-     JOIN task ON task.id = new.task JOIN site ON site.id = task.site
-     RETURNING id`,
-    [at, kind, toJsonValue(runs)],
+  await lockShares(
+    sql,
+    runs.map((run) => run.site),
   );
-  return rows.map((row) => row.id);
+  const [stored] = await sql.query<{ ids: number[]; waiting: string[] | null }>(
+    `WITH new AS (
+       SELECT task.id AS task, task.site, site.pool, site.uid, task.overlap_key, new.due_at, task.class, task.cost_s, new.why,
+         greatest(${NOW}, new.due_at) AS not_before
+       FROM unnest($3::text[], $4::timestamptz[], $5::text[]) AS new (task, due_at, why)
+       JOIN task ON task.id = new.task JOIN site ON site.id = task.site
+     ), roomy AS (
+       -- Sites that have room for all of theirs, and nothing that waits before them.
+       SELECT share.site, share.weight, ${SITE_START} AS start
+       FROM (SELECT site, count(*) AS runs FROM new GROUP BY site) AS own JOIN site_share AS share USING (site)
+       CROSS JOIN LATERAL (SELECT count(*) AS runs FROM run WHERE run.site = share.site AND open) AS held
+       WHERE own.runs + held.runs <= coalesce(share.most, $6)
+         AND (SELECT true FROM run WHERE run.site = share.site AND NOT open LIMIT 1) IS NULL
+     ), inserted AS (
+       INSERT INTO run (task, site, uid, pool, overlap_key, kind, due_at, class, enqueued_at, not_before, turn, cost_s, why, open)
+       SELECT task, site, uid, pool, overlap_key, $2, due_at, class, ${NOW}, not_before,
+         not_before + make_interval(secs => ${renderWaitS('class')}), cost_s, why,
+         roomy.site IS NOT NULL AND row_number() OVER (PARTITION BY overlap_key ORDER BY due_at, task) = 1
+           AND (SELECT true FROM run AS other WHERE other.overlap_key = new.overlap_key AND other.open LIMIT 1) IS NULL
+       FROM new LEFT JOIN roomy USING (site)
+       RETURNING id, pool, site, class, cost_s, not_before, turn, open
+     ), opened AS (
+       SELECT inserted.*, roomy.start, roomy.weight FROM inserted JOIN roomy USING (site) WHERE inserted.open
+     ), ${renderEntry('opened')}
+     SELECT array_agg(id ORDER BY id) AS ids, array_agg(DISTINCT site) FILTER (WHERE NOT open) AS waiting FROM inserted`,
+    [
+      ...[time.at(), kind, runs.map((run) => run.task), runs.map((run) => run.dueAt), runs.map((run) => run.why)],
+      settings.siteMost,
+    ],
+  );
+  await admit(sql, time, stored?.waiting ?? [], settings);
+  return stored?.ids ?? [];
 }
 
 /** Records ticks that are not run. */
@@ -163,9 +185,12 @@ export async function insertSkips(sql: Sql, at: Date | null, skips: readonly New
   if (skips.length === 0) return;
   await sql.query(
     `INSERT INTO run_history (task, site, kind, due_at, ticks, state, attempt, ended_at, why)
-     SELECT task, site, 'tick', "dueAt", ticks, 'skipped', 0, ${NOW}, why
-     FROM jsonb_to_recordset($2::jsonb) AS new (task text, site text, "dueAt" timestamptz, ticks int, why text)`,
-    [at, toJsonValue(skips)],
+     SELECT task, site, 'tick', due_at, ticks, 'skipped', 0, ${NOW}, why
+     FROM unnest($2::text[], $3::text[], $4::timestamptz[], $5::int[], $6::text[]) AS new (task, site, due_at, ticks, why)`,
+    [
+      ...[at, skips.map((skip) => skip.task), skips.map((skip) => skip.site), skips.map((skip) => skip.dueAt)],
+      ...[skips.map((skip) => skip.ticks), skips.map((skip) => skip.why)],
+    ],
   );
 }
 

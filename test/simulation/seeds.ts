@@ -11,7 +11,8 @@ export async function emptyStore(store: Store): Promise<void> {
   await store.query(
     'TRUNCATE task, run, run_next, run_history, run_server, site_share, hostname, site, node, pool, server, event, alert RESTART IDENTITY CASCADE',
   );
-  await store.query('UPDATE fleet_state SET virtual_time = 0, brownout = 0, wish = 0, stale_ends = 0');
+  await store.query('UPDATE fleet_state SET brownout = 0, wish = 0, stale_ends = 0');
+  await store.query(`SELECT setval('virtual_time', 0)`);
 }
 
 export interface Summary {

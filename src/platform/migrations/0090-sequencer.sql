@@ -1,6 +1,8 @@
+-- Ids, keys and the words of the order are compared byte by byte (COLLATE "C"): they are not text to be sorted for people, and a
+-- language's rules cost several times as much at each step down an index.
 -- Tasks and their runs. Small and hot: `task`, `run` (what waits or lives), `run_server`, `site_share`; history apart, by day.
 CREATE TABLE task (
-  id text PRIMARY KEY,
+  id text COLLATE "C" PRIMARY KEY,
   site text NOT NULL REFERENCES site ON DELETE CASCADE,
   name text NOT NULL,
   origin text NOT NULL CHECK (origin IN ('recipe', 'person')),
@@ -13,7 +15,7 @@ CREATE TABLE task (
   timeout_s int NOT NULL CHECK (timeout_s > 0),
   class text NOT NULL CHECK (class IN ('urgent', 'normal', 'bulk')),
   -- Begins with the site's id: no site can block another's.
-  overlap_key text NOT NULL,
+  overlap_key text COLLATE "C" NOT NULL,
   when_due_running text NOT NULL CHECK (when_due_running IN ('skip', 'queue')),
   when_lost text NOT NULL CHECK (when_lost IN ('retry', 'fail')),
   missed text NOT NULL CHECK (missed IN ('latest', 'none', 'all')),
@@ -45,44 +47,50 @@ CREATE TABLE task (
 ) WITH (fillfactor = 70);
 CREATE INDEX task_due ON task (next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX task_attention ON task (site) WHERE attention IS NOT NULL;
+-- The few that a success has something to forget of.
+CREATE INDEX task_troubled ON task (id) WHERE failures > 0 OR trips > 0 OR attention IS NOT NULL;
 
 -- A new number for each lease.
 CREATE SEQUENCE run_epoch CACHE 100;
 
 -- Waiting (queued, not open), in the order of service (queued, open), leased (decided, perhaps started), running.
+-- Columns of fixed width first: the row is shorter so, and sooner taken apart.
 CREATE TABLE run (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  task text NOT NULL,
-  site text NOT NULL,
-  pool text NOT NULL,
-  overlap_key text NOT NULL,
-  kind text NOT NULL CHECK (kind IN ('tick', 'manual')),
   due_at timestamptz NOT NULL,
-  state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'leased', 'running')),
-  -- Of its site's few in the order of service; a site at its limit has the others wait outside.
-  open boolean NOT NULL DEFAULT false,
-  attempt int NOT NULL DEFAULT 1,
-  class text NOT NULL,
   -- When it was first queued, and from when on it may start (after a failure: the backoff).
   enqueued_at timestamptz NOT NULL,
   not_before timestamptz NOT NULL,
   -- The order within its site: when it was queued, later by what its class yields.
   turn timestamptz NOT NULL,
   cost_s float8 NOT NULL,
+  attempt int NOT NULL DEFAULT 1,
+  refusals int NOT NULL DEFAULT 0,
+  -- Its site's Unix user, which never changes: one look less when it is leased.
+  uid int NOT NULL,
+  -- Of its site's few in the order of service; a site at its limit has the others wait outside.
+  open boolean NOT NULL DEFAULT false,
+  task text COLLATE "C" NOT NULL,
+  site text NOT NULL,
+  pool text NOT NULL,
+  overlap_key text COLLATE "C" NOT NULL,
+  kind text NOT NULL CHECK (kind IN ('tick', 'manual')),
+  state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'leased', 'running')),
+  class text NOT NULL,
+  -- The last decision about it, as a sentence.
+  why text NOT NULL,
   epoch bigint,
-  server text,
-  node text,
   lease_until timestamptz,
   leased_at timestamptz,
   started_at timestamptz,
-  refusals int NOT NULL DEFAULT 0,
+  server text,
+  node text,
   cancelled_by text,
-  -- The last decision about it, as a sentence.
-  why text NOT NULL,
   UNIQUE (task, due_at),
   CHECK (state = 'queued' OR (open AND epoch IS NOT NULL AND server IS NOT NULL AND node IS NOT NULL AND lease_until IS NOT NULL))
--- Room for the versions that opening and leasing write, so that a lease stays on its page and writes no index.
-) WITH (fillfactor = 35);
+-- Room for the version that leasing writes, also while a snapshot somewhere keeps every old version: so a lease stays on its page
+-- and writes no index.
+) WITH (fillfactor = 40);
 -- No index speaks of a run's state or its lease but the one of the few that wait: giving a lease writes as little as can be.
 -- At most one of an overlap key is open, hence at most one is leased or running.
 CREATE UNIQUE INDEX run_overlap ON run (overlap_key) WHERE open;
@@ -92,17 +100,18 @@ CREATE INDEX run_open ON run (site) WHERE open;
 -- The order of service: what is open and waits for a server. Apart from `run` so that leaving it is no more than a deletion; an
 -- entry whose run is gone is passed over and goes with it.
 CREATE TABLE run_next (
+  -- Later entries have greater numbers: among equals it is their order.
+  entry bigint GENERATED ALWAYS AS IDENTITY,
   run bigint NOT NULL,
-  pool text NOT NULL,
-  site text NOT NULL,
-  class text NOT NULL,
-  cost_s float8 NOT NULL,
   not_before timestamptz NOT NULL,
   -- The order among sites (see admit.ts): virtual start, and the same later by what its class yields.
   tag float8 NOT NULL,
-  rank float8 NOT NULL
+  rank float8 NOT NULL,
+  -- `CLASS/POOL`: each is looked through by itself, from where it was left. What lies before that are the entries of runs that are
+  -- gone, which stay as long as any snapshot somewhere may see them.
+  lane text COLLATE "C" NOT NULL
 );
-CREATE INDEX run_next_order ON run_next (pool, rank);
+CREATE INDEX run_next_order ON run_next (lane, rank, entry);
 
 -- What a site has had of the workers, in virtual time; and its share of them.
 CREATE TABLE site_share (
@@ -113,10 +122,9 @@ CREATE TABLE site_share (
   finish float8 NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
--- One row: virtual time, and how far service is stretched.
+-- One row: how far service is stretched.
 CREATE TABLE fleet_state (
   single boolean PRIMARY KEY DEFAULT true CHECK (single),
-  virtual_time float8 NOT NULL DEFAULT 0,
   brownout int NOT NULL DEFAULT 0 CHECK (brownout BETWEEN 0 AND 3),
   brownout_reason text NOT NULL DEFAULT 'full service',
   brownout_since timestamptz NOT NULL DEFAULT now(),
@@ -127,6 +135,10 @@ CREATE TABLE fleet_state (
   stale_ends bigint NOT NULL DEFAULT 0
 );
 INSERT INTO fleet_state DEFAULT VALUES;
+
+-- Virtual time: how much service each busy site has had, in millionths of a worker-second. Every batch moves it on; a sequence has no
+-- versions that a snapshot somewhere would keep, and no row to wait for.
+CREATE SEQUENCE virtual_time MINVALUE 0 START 0 OWNED BY fleet_state.single;
 
 -- What each server's last heartbeat said about runs.
 CREATE TABLE run_server (
@@ -143,27 +155,27 @@ CREATE TABLE run_server (
 -- How runs ended, and ticks that were skipped. Partitions by day of the end, dropped whole.
 CREATE TABLE run_history (
   id bigint,
-  task text NOT NULL,
-  site text NOT NULL,
-  kind text NOT NULL,
-  due_at timestamptz NOT NULL,
-  -- For skips: how many ticks, from due_at on.
-  ticks int NOT NULL DEFAULT 1,
-  state text NOT NULL CHECK (state IN ('succeeded', 'failed', 'timed out', 'lost', 'skipped', 'cancelled')),
-  attempt int NOT NULL,
   epoch bigint,
-  server text,
-  node text,
+  due_at timestamptz NOT NULL,
   enqueued_at timestamptz,
   leased_at timestamptz,
   started_at timestamptz,
   ended_at timestamptz NOT NULL,
-  why text NOT NULL,
-  cause text,
-  code int,
-  signal text,
   cpu_s float8,
   peak_memory_bytes float8,
+  attempt int NOT NULL,
+  -- For skips: how many ticks, from due_at on.
+  ticks int NOT NULL DEFAULT 1,
+  code int,
+  task text COLLATE "C" NOT NULL,
+  site text NOT NULL,
+  kind text NOT NULL,
+  state text NOT NULL CHECK (state IN ('succeeded', 'failed', 'timed out', 'lost', 'skipped', 'cancelled')),
+  server text,
+  node text,
+  why text NOT NULL,
+  cause text,
+  signal text,
   tail text
 ) PARTITION BY RANGE (ended_at);
 CREATE INDEX run_history_task ON run_history (task, ended_at);

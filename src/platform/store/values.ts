@@ -17,10 +17,15 @@ function renderArray(items: readonly unknown[]): string {
   return `{${items.map(renderElement).join(',')}}`;
 }
 
+/** What must be escaped between the quotes of an array's element. */
+const SPECIAL = /["\\]/g;
+
 function renderElement(item: unknown): string {
+  if (typeof item === 'number') return String(item);
   if (Array.isArray(item)) return renderArray(item);
   const text = toText(item);
-  return text === null ? 'NULL' : `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
+  if (text === null) return 'NULL';
+  return text.search(SPECIAL) < 0 ? `"${text}"` : `"${text.replaceAll(SPECIAL, '\\$&')}"`;
 }
 
 type Parse = (text: string) => unknown;
@@ -63,6 +68,8 @@ const elementOf: Readonly<Record<number, number>> = {
   1016: 20,
   1005: 21,
   1007: 23,
+  1021: 700,
+  1022: 701,
   1009: 25,
   1015: 1043,
   1182: 1082,
@@ -77,5 +84,14 @@ export function parserOf(oid: number, parseTextArray: (text: string) => unknown[
   const parse = parsers[element] ?? asText;
   const parseElement = (item: unknown): unknown =>
     Array.isArray(item) ? item.map(parseElement) : typeof item === 'string' ? parse(item) : null;
-  return (text) => parseTextArray(text).map(parseElement);
+  return (text) => {
+    // Numbers and simple words, by the thousand in hot paths: the careful way costs several times as much.
+    if (!PLAIN_ARRAY.test(text) || text.includes('NULL')) return parseTextArray(text).map(parseElement);
+    if (text === '{}') return [];
+    const items = text.slice(1, -1).split(',');
+    return parse === asText ? items : items.map(parse);
+  };
 }
+
+/** An array of one dimension in whose text nothing is quoted. */
+const PLAIN_ARRAY = /^\{[^"\\{}]*\}$/;
