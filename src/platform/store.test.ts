@@ -176,6 +176,22 @@ withStores((test, engine) => {
     await assert.rejects(ended, isProblem('store.away'));
     assert.deepEqual(await store.query('select 1 as one'), [{ one: 1 }]);
   });
+
+  test('a session that the server ends between two statements ends its transaction, and nothing else', async ({
+    store,
+  }) => {
+    const ended = store.transaction(async (sql) => {
+      const [own] = await sql.query<{ pid: number }>('select pg_backend_pid() as pid');
+      await store.query('select pg_terminate_backend($1)', [own?.pid]);
+      const isThere = () => store.query('select from pg_stat_activity where pid = $1', [own?.pid]);
+      while ((await isThere()).length > 0);
+      // Round trips on other sessions: this one hears of its end meanwhile, with nobody waiting for an answer.
+      for (let turn = 0; turn < 20; turn += 1) await store.query('select 1');
+      await sql.query('select 1');
+    });
+    await assert.rejects(ended, isProblem('store.away'));
+    assert.deepEqual(await store.query('select 1 as one'), [{ one: 1 }]);
+  });
 }, readPlatformMigrations);
 
 void test('one process has a data directory; when it is killed, what it stored is there for the next', async () => {

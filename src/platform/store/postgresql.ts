@@ -34,8 +34,10 @@ export function makePostgresqlLender(options: PostgresqlOptions): Lender {
     options: '-c TimeZone=UTC -c DateStyle=ISO -c jit=off',
     types: types as pg.CustomTypesConfig,
   });
-  // An idle session that dies is replaced at the next use; without a listener it would end the process.
+  // A session that dies is replaced at the next use, or fails the statement that uses it; without listeners it would end
+  // the process. The pool's own listener is for idle ones only.
   pool.on('error', () => {});
+  pool.on('connect', (client) => client.on('error', () => {}));
   return {
     engine: 'postgresql',
     async lend() {
