@@ -129,6 +129,12 @@ void describe('the controller killed at the steps of', () => {
     assert.equal(healed.by, 'heal');
     place.visitor.take();
     await until('pages through the new edge', 60_000, async () => (place.visitor.take().good > 0 ? true : undefined));
+    place.visitor.renew();
+    await until('nothing but pages', 60_000, async () => {
+      const { good, bad } = place.visitor.take();
+      assert.deepEqual(bad, []);
+      return good > 0 ? true : undefined;
+    });
     await place.assertAllWell(healed, 'succeeded');
   });
 });

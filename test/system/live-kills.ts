@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import type { OperationDocument } from '../../src/cli/documents.ts';
 import { renderOperation } from './live-api.ts';
 import { takeDaemons } from './live-controller.ts';
+import { until } from './live-http.ts';
 import { type LivePlace, openLivePlace } from './live-place.ts';
 import { startVisitor, type Visitor } from './live-visitor.ts';
 
@@ -63,9 +64,11 @@ export async function openKillPlace(): Promise<KillPlace> {
     async assertAllWell(operation, state) {
       assert.equal(operation.state, state, renderOperation(operation));
       await api.assertInOrder();
-      const { good, bad } = visitor.take();
-      assert.deepEqual(bad, [], `visitors of another site, beside ${good} good answers`);
-      assert.ok(good > 0, 'there were visitors');
+      await until('visitors of another site', 60_000, async () => {
+        const { good, bad } = visitor.take();
+        assert.deepEqual(bad, [], `visitors of another site, beside ${good} good answers`);
+        return good > 0 ? true : undefined;
+      });
     },
     async leave() {
       await visitor.stop();

@@ -5,6 +5,8 @@ import type { LiveApi } from './live-api.ts';
 export interface Visitor {
   /** Good and bad answers since it was asked last. */
   take(): { good: number; bad: string[] };
+  /** Counts only what is asked from now on: what was under way through an outage may still fail. */
+  renew(): void;
   /** Ends the visits; resolves when the last answer is there. */
   stop(): Promise<void>;
 }
@@ -16,17 +18,18 @@ export function startVisitor(api: LiveApi, site: { host: string; path: string; w
   const stopping = new AbortController();
   let good = 0;
   let bad: string[] = [];
+  let fromMs = Number.NEGATIVE_INFINITY;
 
   async function visit(): Promise<void> {
     while (!stopping.signal.aborted) {
-      const at = new Date().toISOString();
-      try {
-        const { status, body } = await api.visit(site.host, site.path);
-        if (status === 200 && body.includes(site.words)) good += 1;
-        else bad.push(`${at} ${status} ${body.subarray(0, 80).toString()}`);
-      } catch (thrown) {
-        bad.push(`${at} ${thrown instanceof Error ? thrown.message : String(thrown)}`);
-      }
+      const [at, beganMs] = [new Date().toISOString(), performance.now()];
+      const wrong = await api.visit(site.host, site.path).then(
+        ({ status, body }) =>
+          status === 200 && body.includes(site.words) ? undefined : `${status} ${body.subarray(0, 80).toString()}`,
+        (thrown: unknown) => (thrown instanceof Error ? thrown.message : String(thrown)),
+      );
+      if (beganMs >= fromMs && wrong === undefined) good += 1;
+      else if (beganMs >= fromMs) bad.push(`${at} ${wrong}`);
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   }
@@ -38,6 +41,10 @@ export function startVisitor(api: LiveApi, site: { host: string; path: string; w
       good = 0;
       bad = [];
       return taken;
+    },
+    renew() {
+      fromMs = performance.now();
+      [good, bad] = [0, []];
     },
     async stop() {
       stopping.abort();

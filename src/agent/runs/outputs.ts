@@ -1,7 +1,7 @@
 // What the runs of one node write: files in a file system in memory of the node, which the agent reads past the node's
 // programs. Bounded: the end is kept. Offsets count all that was ever written, so that a follower need not know of the
 // cutting. No link that somebody lays in the node leads out of it: each folder and file is opened as itself or not at all.
-import { constants, type FileHandle, open, readdir, unlink } from 'node:fs/promises';
+import { constants, type FileHandle, open, readdir, stat, unlink } from 'node:fs/promises';
 import { OUTPUT_FOLDER } from './run-unit.ts';
 
 /** A file larger than this is cut to its end. */
@@ -63,23 +63,25 @@ function unlessAbsent(thrown: unknown): undefined {
 export function makeOutputs(root: string): Outputs {
   /** How much was cut off the beginning of a file. */
   const cutBytes = new Map<string, number>();
-  let folder: Promise<FileHandle> | undefined;
+  let mounted: FileHandle | undefined;
 
   /** Undefined before the node's first run, with which it is mounted. */
-  async function findFolder(): Promise<FileHandle | undefined> {
-    folder ??= openFolder(root, OUTPUT_FOLDER);
+  async function withFolder<T>(use: (folder: FileHandle) => Promise<T>): Promise<T | undefined> {
+    if (mounted !== undefined) return await use(mounted);
+    const folder = await openFolder(root, OUTPUT_FOLDER).catch(unlessAbsent);
+    if (folder === undefined) return undefined;
+    // Between the making of the folder and its mounting it is there and stays empty for ever: only a mount is kept open.
+    const [own, above] = [await folder.stat(), await stat(inside(folder, '..'))];
+    if (own.dev !== above.dev && mounted === undefined) mounted = folder;
     try {
-      return await folder;
-    } catch (thrown) {
-      folder = undefined;
-      return unlessAbsent(thrown);
+      return await use(folder);
+    } finally {
+      if (mounted !== folder) await folder.close();
     }
   }
 
-  async function openFile(name: string, flags: number): Promise<FileHandle | undefined> {
-    const found = await findFolder();
-    return await (found && open(inside(found, name), flags | O_NOFOLLOW | O_NONBLOCK).catch(unlessAbsent));
-  }
+  const openFile = (name: string, flags: number): Promise<FileHandle | undefined> =>
+    withFolder((folder) => open(inside(folder, name), flags | O_NOFOLLOW | O_NONBLOCK).catch(unlessAbsent));
 
   async function withFile<T>(name: string, flags: number, otherwise: T, use: (file: FileHandle) => Promise<T>) {
     const file = await openFile(name, flags);
@@ -128,15 +130,14 @@ export function makeOutputs(root: string): Outputs {
       }),
     async remove(name) {
       cutBytes.delete(name);
-      const found = await findFolder();
-      await (found && unlink(inside(found, name)).catch(unlessAbsent));
+      await withFolder((folder) => unlink(inside(folder, name)).catch(unlessAbsent));
     },
     async list() {
-      const found = await findFolder();
-      return found === undefined ? [] : await readdir(inside(found, '.'));
+      return (await withFolder((folder) => readdir(inside(folder, '.')))) ?? [];
     },
     async close() {
-      await (await folder?.catch(() => undefined))?.close();
+      await mounted?.close();
+      mounted = undefined;
     },
   };
 }
