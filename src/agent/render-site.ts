@@ -13,6 +13,8 @@ const WORKER_IDLE_S = 60;
 const WORKER_REQUESTS = 1_000;
 /** A request that takes a session's lock and dies gives it up this much after its own bound. */
 const LOCK_GRACE_S = 10;
+/** What PHP keeps of a page until it is whole; a longer one begins to be sent when this is full. */
+const PAGE_BYTES = 1_048_576;
 /** Bounds of a connection to Valkey; PHP's own default is a day. */
 const CACHE_CONNECT_S = 2;
 const CACHE_READ_S = 5;
@@ -86,6 +88,8 @@ function renderPhpFpm(document: SiteDocument): string {
     // A form's other fields need room beside the file.
     ['post_max_size', `${limits.uploadMb + 1}M`],
     ['error_log', 'syslog'],
+    // A page is sent when it is whole: of a node that dies while it makes one, the edge asks another one again.
+    ['output_buffering', `${PAGE_BYTES}`],
     ...(document.mailHeld === true ? HELD : []),
   ];
   // Apps that keep sessions in a way of their own may: a fixed value would silently win over their handler.

@@ -112,15 +112,18 @@ void describe('without its controller', () => {
     const [edge] = await place.fleet.instances.list({ labels: { kind: 'edge' } });
     assert.ok(node !== undefined && edge !== undefined);
     const visitor = startVisitor(place.api, HOME);
-    await place.fleet.instances.restart(node.name, { force: true });
-    await untilServed();
+    try {
+      await place.fleet.instances.restart(node.name, { force: true });
+      await untilServed();
+    } finally {
+      await visitor.stop();
+    }
     const { bad, good } = visitor.take();
     assert.deepEqual(bad, [], `while a node started anew, beside ${good} good answers`);
-    await visitor.stop();
     await place.fleet.instances.restart(edge.name, { force: true });
     await untilServed();
-    await daemons.controller.start();
   });
+  after(async () => await daemons.controller.start());
 
   /** The edge and both nodes. */
   const untilServed = () =>
