@@ -103,6 +103,7 @@ void describe('without its database', () => {
 
 void describe('without its controller', () => {
   void it('sites serve, and nodes and the edge that are started anew serve what they were told last', async () => {
+    await using _back = { [Symbol.asyncDispose]: () => daemons.controller.start() };
     await daemons.controller.kill();
     await assertServed();
     // The agent too knows only what it has on disk.
@@ -123,7 +124,6 @@ void describe('without its controller', () => {
     await place.fleet.instances.restart(edge.name, { force: true });
     await untilServed();
   });
-  after(async () => await daemons.controller.start());
 
   /** The edge and both nodes. */
   const untilServed = () =>
