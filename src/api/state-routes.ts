@@ -8,6 +8,7 @@ import type { CheckFinding, DoctorCheck } from '../platform/doctor-check.ts';
 import type { Events } from '../platform/events.ts';
 import { type ApiRoutes, json, makeRoutes } from '../platform/http.ts';
 import type { Loops } from '../platform/loops.ts';
+import { HOLDING, listAll } from '../platform/operations/list-all.ts';
 import type { Operations } from '../platform/operations/operation.ts';
 
 const CHECK_TIMEOUT_MS = 10_000;
@@ -144,9 +145,9 @@ export function makeStateRoutes(parts: {
       const [journal, recent, active] = await Promise.all([
         events.list({ subject, limit: 200 }),
         operations.list({ lock: subject, limit: 20 }),
-        operations.list({ lock: subject, states: ['pending', 'running', 'recovering', 'fatal'] }),
+        listAll(operations, { lock: subject, states: HOLDING }),
       ]);
-      const now = active.items.map(({ id, title, state, waiting, problem }) => ({
+      const now = active.map(({ id, title, state, waiting, problem }) => ({
         operation: id,
         title,
         state,

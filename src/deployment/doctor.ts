@@ -8,6 +8,7 @@ import type { Labels } from '../engines/fleet.ts';
 import { listSeeds, seedInstance } from '../images/seed-store.ts';
 import { listImages } from '../images/store.ts';
 import type { CheckFinding, DoctorCheck } from '../platform/doctor-check.ts';
+import { listAll, UNDER_WAY } from '../platform/operations/list-all.ts';
 import { contentVolume } from '../pools/parts.ts';
 import { listNodes, listPools } from '../pools/store.ts';
 import { listServers } from '../servers/store.ts';
@@ -153,7 +154,7 @@ export function makeDoctorChecks(parts: DeploymentParts): DoctorCheck[] {
       name: 'orphans',
       async run(signal) {
         const { unknown, missing } = await findOrphans(parts, signal);
-        const busy = (await operations.list({ states: ['pending', 'running', 'recovering'] })).items.length;
+        const busy = (await listAll(operations, { states: UNDER_WAY })).length;
         if (unknown.length + missing.length === 0) return ok('what exists equals what the store says');
         const detail = [
           ...unknown.map((name) => `${name} has no record`),

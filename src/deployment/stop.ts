@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { deleteAllEdges } from '../edge/store.ts';
 import { deleteAllSeeds } from '../images/seed-store.ts';
 import { deleteAllImages } from '../images/store.ts';
+import { listAll, UNDER_WAY } from '../platform/operations/list-all.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import { askerOf } from '../platform/operations/run-child.ts';
 import { deleteAllRolls } from '../pools/roll/store.ts';
@@ -71,8 +72,8 @@ export function makeDeploymentDestroy(parts: DeploymentParts): OperationKind<Par
         timeoutMs: OTHERS_MS + 30_000,
         async do(ctx) {
           const bound = AbortSignal.any([ctx.signal, AbortSignal.timeout(OTHERS_MS)]);
-          const { items } = await operations.list({ states: ['pending', 'running', 'recovering'], limit: 500 });
-          const others = items.filter(({ id }) => id !== ctx.operationId);
+          const underWay = await listAll(operations, { states: UNDER_WAY });
+          const others = underWay.filter(({ id }) => id !== ctx.operationId);
           const { by } = askerOf(ctx);
           await Promise.all(others.map(({ id }) => operations.cancel(id, by).catch(() => undefined)));
           // What cannot be undone now finds its things gone.
@@ -97,8 +98,8 @@ export function makeDeploymentDestroy(parts: DeploymentParts): OperationKind<Par
             await sites.secrets.removeAll(sql, '');
             await resetDeployment(sql);
           });
-          const { items } = await operations.list({ states: ['fatal'], limit: 500 });
-          for (const { id } of items) await operations.release(id, askerOf(ctx).by);
+          const stuck = await listAll(operations, { states: ['fatal'] });
+          for (const { id } of stuck) await operations.release(id, askerOf(ctx).by);
           await parts.onChange();
         },
       },

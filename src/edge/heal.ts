@@ -1,5 +1,6 @@
 // Keeps edges running. Wrong is: an edge's container is stopped or gone. It is started again, or made anew: its
 // directory on the server still holds everything that it was last told.
+import { isHeld } from '../platform/operations/list-all.ts';
 import type { EdgeParts } from './create.ts';
 import { edgeLock } from './create.ts';
 import { listEdges, storeEdgeState } from './store.ts';
@@ -10,11 +11,7 @@ export async function healEdges(parts: EdgeParts, signal: AbortSignal): Promise<
   const began: Record<string, string> = {};
   for (const edge of await listEdges(store)) {
     if (edge.state === 'creating') continue;
-    const busy = await operations.list({
-      lock: edgeLock(edge.name),
-      states: ['pending', 'running', 'recovering', 'fatal'],
-    });
-    if (busy.items.length > 0) continue;
+    if (await isHeld(operations, edgeLock(edge.name))) continue;
     const instance = await fleet.instances.read(edge.name, { signal });
     if (instance?.status === 'running') continue;
     const reason = instance === undefined ? 'its container is gone' : `its container is ${instance.status}`;

@@ -2,6 +2,7 @@
 // node, a service or a seed was made from, and what a person wants kept. A loop removes the rest.
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
+import { isHeld } from '../platform/operations/list-all.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
 import { type ImageParts, oneImageLock } from './parts.ts';
@@ -101,9 +102,7 @@ export async function removeOld(parts: ImageParts): Promise<Record<string, strin
   const old = chooseOld(images, (image) => (uses.get(nameOf(image)) ?? []).length > 0);
   const began: Record<string, string> = {};
   for (const { recipe, number } of old) {
-    const lock = oneImageLock(recipe, number);
-    const busy = await operations.list({ lock, states: ['pending', 'running', 'recovering', 'fatal'] });
-    if (busy.items.length > 0) continue;
+    if (await isHeld(operations, oneImageLock(recipe, number))) continue;
     const reason = `nothing uses it and ${KEPT_LAST} newer ones are there`;
     await store.transaction((sql) => startImageDelete(parts, sql, { recipe, number }, { by: 'images.keep', reason }));
     began[nameOf({ recipe, number })] = reason;

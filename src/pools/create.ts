@@ -1,12 +1,13 @@
 // Makes a pool: a volume for uploads, then its nodes, until all of them serve.
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
+import { listAll, UNDER_WAY } from '../platform/operations/list-all.ts';
 import type { Asker, Operation } from '../platform/operations/operation.ts';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { assertMemory } from '../servers/room.ts';
-import { AGENT_CALL_MS, contentVolume, type PoolParts, poolLock } from './parts.ts';
+import { AGENT_CALL_MS, contentVolume, nodeLock, type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
 import { startMissing, startRemoval } from './start-nodes.ts';
 import {
@@ -156,8 +157,8 @@ export async function removeAllNodes(parts: PoolParts, pool: string, who: Asker,
   const { store, operations } = parts;
   await store.transaction((sql) => storePoolWanted(sql, pool, 0));
   for (const node of await listNodes(store, { pool })) {
-    const busy = await operations.list({ lock: `node:${node.name}`, states: ['pending', 'running', 'recovering'] });
-    for (const operation of busy.items) {
+    const busy = await listAll(operations, { lock: nodeLock(node.name), states: UNDER_WAY });
+    for (const operation of busy) {
       if (operation.kind === 'node.create') await operations.cancel(operation.id, who.by);
       await operations.wait(operation.id, signal);
     }

@@ -1,6 +1,6 @@
 // Deletes a pool without sites: its nodes, the volume of uploads, its directories on the servers.
 import { z } from 'zod';
-import { commonProblems } from '../lib/errors.ts';
+import { commonProblems, Problem } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
 import { changeConfig, takeConfigVersion } from '../servers/config-clock.ts';
@@ -63,7 +63,12 @@ export function makePoolDelete(parts: PoolParts): OperationKind<Params> {
             await storePoolWanted(sql, pool, 1);
             await startMissing(parts, sql, pool, who);
           });
-          await waitUntilServing(parts, pool, signal);
+          try {
+            await waitUntilServing(parts, pool, signal);
+          } catch (thrown) {
+            if (!(thrown instanceof Problem) || thrown.retryable) throw thrown;
+            throw poolProblems.make('backups-unseen', { pool, why: thrown.document.detail });
+          }
         },
         // A pool that has lost its volume stays what it is: half deleted, to be deleted again.
         async undo({ signal }) {

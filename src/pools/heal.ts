@@ -2,8 +2,10 @@
 // UNHEALTHY_MS, its container is stopped or gone, an operation that made or removed it has given up half way, or fewer
 // (more) nodes live than the pool wants. A dead node is replaced, never repaired: the new one is begun first, so that
 // service returns as early as it can.
+import { HOLDING, listAll } from '../platform/operations/list-all.ts';
 import type { NodeReport } from '../protocol/contract.ts';
 import { changeConfig } from '../servers/config-clock.ts';
+import { type NodeFailures, readNodeFailures } from './failures.ts';
 import { nodeLock, type PoolParts, poolLock } from './parts.ts';
 import { startMissing, startRemoval } from './start-nodes.ts';
 import { listNodes, listPools, type NodeRow, readNode, storeNodeState } from './store.ts';
@@ -53,10 +55,12 @@ export async function noteNodeReports(
 /** One look at all pools; starts what is missing and returns what it began, with the reasons. */
 export async function healPools(parts: PoolParts, signal: AbortSignal): Promise<Record<string, string>> {
   const began: Record<string, string> = {};
+  const nowMs = parts.clock.nowMs();
+  const failures = await readNodeFailures(parts, { nowMs, windowMs: FAILURE_WINDOW_MS });
   for (const pool of await listPools(parts.store)) {
     if (pool.state !== 'ready') continue;
     signal.throwIfAborted();
-    const waitMs = await backoffLeft(parts, pool.name);
+    const waitMs = readPause(failures.get(pool.name), nowMs);
     const nodes = await listNodes(parts.store, { pool: pool.name });
     const busy = await listBusy(parts);
     // A node that does not serve and that no operation makes or removes: it is dead, or what removed it has failed.
@@ -75,8 +79,8 @@ export async function healPools(parts: PoolParts, signal: AbortSignal): Promise<
 
 /** The locks that operations hold, those included that need a person. */
 async function listBusy(parts: PoolParts): Promise<Set<string>> {
-  const { items } = await parts.operations.list({ states: ['pending', 'running', 'recovering', 'fatal'], limit: 500 });
-  return new Set(items.flatMap(({ locks }) => locks));
+  const holding = await listAll(parts.operations, { states: HOLDING });
+  return new Set(holding.flatMap(({ locks }) => locks));
 }
 
 async function fill(parts: PoolParts, pool: string): Promise<number> {
@@ -99,18 +103,9 @@ async function removeDead(parts: PoolParts, dead: readonly NodeRow[]): Promise<n
   return removals;
 }
 
-async function backoffLeft(parts: PoolParts, pool: string): Promise<number> {
-  const { items } = await parts.operations.list({ kind: 'node.create', limit: 20 });
-  const mine = items.filter(
-    (operation) => (operation.params as { pool?: string }).pool === pool && operation.endedAt !== null,
-  );
-  const age = (at: string): number => parts.clock.nowMs() - Date.parse(at);
-  const firstGood = mine.findIndex((operation) => operation.state === 'succeeded');
-  const failures = (firstGood < 0 ? mine : mine.slice(0, firstGood)).filter(
-    (operation) => operation.state !== 'cancelled' && age(operation.endedAt ?? '') < FAILURE_WINDOW_MS,
-  );
-  const last = failures[0]?.endedAt;
-  if (last == null) return 0;
-  const wait = BACKOFF_MS[Math.min(failures.length, BACKOFF_MS.length - 1)] ?? 0;
-  return Math.max(0, wait - age(last));
+/** Milliseconds until the next node may be tried. */
+function readPause(failures: NodeFailures | undefined, nowMs: number): number {
+  if (failures === undefined) return 0;
+  const wait = BACKOFF_MS[Math.min(failures.count, BACKOFF_MS.length - 1)] ?? 0;
+  return Math.max(0, failures.lastMs + wait - nowMs);
 }

@@ -66,6 +66,14 @@ export const poolProblems = makeCatalogue('pool', {
     detail: (a: { pool: string; why: string }) => `A new node of ${a.pool} did not come up: ${a.why}`,
     todo: () => 'Look at the failed operation (`espalier operation list`); build the image anew if it is at fault.',
   },
+  'backups-unseen': {
+    status: 409,
+    title: 'Whether the pool holds final backups could not be seen',
+    detail: (a: { pool: string; why: string }) =>
+      `The pool ${a.pool} is asleep, and no node of it came up to look for backups: ${a.why}`,
+    todo: () =>
+      'Build its image anew if that is at fault, or delete the pool with --delete-backups if nobody needs them.',
+  },
   'node-stays': {
     status: 503,
     title: 'A node could not be removed yet',

@@ -1,4 +1,5 @@
 // Whether a pool has the nodes it wants, by what its node operations say. Apart because creating and scaling both wait.
+import { listAll, UNDER_WAY } from '../platform/operations/list-all.ts';
 import type { PoolParts } from './parts.ts';
 import { poolProblems } from './problems.ts';
 import { listNodes, readPool } from './store.ts';
@@ -9,8 +10,8 @@ import { listNodes, readPool } from './store.ts';
  */
 export async function waitUntilServing(parts: PoolParts, poolName: string, signal: AbortSignal): Promise<void> {
   const { store, operations } = parts;
-  const underWay = await operations.list({ states: ['pending', 'running', 'recovering'], limit: 500 });
-  const ours = underWay.items.filter((operation) => (operation.params as { pool?: string }).pool === poolName);
+  const underWay = await listAll(operations, { states: UNDER_WAY });
+  const ours = underWay.filter((operation) => (operation.params as { pool?: string }).pool === poolName);
   const ended = await Promise.all(
     ours
       .filter(({ kind }) => kind === 'node.create' || kind === 'node.remove')

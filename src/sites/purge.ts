@@ -2,6 +2,7 @@
 // backup stays. State is wrong when an archived site is past its time and still there (loop `sites.purge`).
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
+import { isHeld } from '../platform/operations/list-all.ts';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { type SiteParts, secretsOf, siteLock } from './parts.ts';
@@ -76,11 +77,7 @@ export function makeSitePurge(parts: SiteParts): OperationKind<Params> {
 export async function purgeDue(parts: SiteParts): Promise<{ begun: string[] }> {
   const begun: string[] = [];
   for (const site of await listDueForPurge(parts.store)) {
-    const busy = await parts.operations.list({
-      lock: siteLock(site.id),
-      states: ['pending', 'running', 'recovering', 'fatal'],
-    });
-    if (busy.items.length > 0) continue;
+    if (await isHeld(parts.operations, siteLock(site.id))) continue;
     const who = { by: 'purge', reason: 'its grace time is over' };
     await parts.store.transaction((sql) =>
       parts.operations.start(sql, 'site.purge', { site: site.id, name: site.name }, who),

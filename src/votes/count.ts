@@ -3,17 +3,20 @@
 // controllers may look: the rows of the policies are taken first, and who comes second sees the rounds and leaves them.
 import { Problem } from '../lib/errors.ts';
 import type { Sql } from '../platform/store.ts';
+import { readNodeFailures } from '../pools/failures.ts';
 import { poolLock } from '../pools/parts.ts';
 import { startPoolScale } from '../pools/scale.ts';
 import type { PoolRow } from '../pools/store.ts';
 import { type Round, runRound } from './decide.ts';
-import { readFacts, readFailures, readUnderWay, type Seen, toSituation } from './gather.ts';
+import { readFacts, readUnderWay, type Seen, toSituation } from './gather.ts';
 import type { VotesParts } from './parts.ts';
 import { type CastRound, type PolicyRow, readTimeOfPolicies, storeRounds, takePolicies } from './store.ts';
 
 export const LOOK_MS = 1_000;
 /** A round of another controller that is younger than this needs no second one. */
 const SAME_MS = 500;
+/** New nodes that failed before this no longer count. */
+const FAILURE_WINDOW_MS = 7_200_000;
 
 /** Which pools grow now or have grown within their jitter. */
 function listGrowing(rows: readonly PolicyRow[]): string[] {
@@ -46,7 +49,8 @@ export async function countVotes(parts: VotesParts, signal: AbortSignal): Promis
   const decided: Record<string, string> = {};
   const nowMs = await readTimeOfPolicies(parts.store, parts.at());
   if (nowMs === undefined) return decided;
-  const seen = { underWay: await readUnderWay(parts), failures: await readFailures(parts, nowMs) };
+  const failures = await readNodeFailures(parts, { nowMs, windowMs: FAILURE_WINDOW_MS });
+  const seen = { underWay: await readUnderWay(parts), failures };
   // The policies' rows are locked, and samples come in all the time: as serializable it would fail for them again and again.
   const { growing, acting } = await parts.store.transaction((sql) => countAll(parts, sql, seen), 'read committed');
   for (const name of acting) {

@@ -1,5 +1,6 @@
 // Gathers what a decision looks at, from what agents, edges and operations last told. Reads only; what cannot be known is left
 // out with its reason, never guessed.
+import { HOLDING, listAll } from '../platform/operations/list-all.ts';
 import type { Sql } from '../platform/store.ts';
 import { poolLock } from '../pools/parts.ts';
 import { listNodes, listPools, type NodeRow, type PoolRow } from '../pools/store.ts';
@@ -24,8 +25,6 @@ import {
 import { FRESH_MS, type Sample } from './vote.ts';
 
 const MB = 2 ** 20;
-/** Failures of new nodes older than this no longer count. */
-const FAILURE_WINDOW_MS = 7_200_000;
 
 /** The agent's figures as metrics. */
 const FROM_AGENT: Partial<Record<MetricName, string>> = {
@@ -190,7 +189,7 @@ export interface UnderWay {
 }
 
 export async function readUnderWay(parts: VotesParts): Promise<UnderWay> {
-  const { items } = await parts.operations.list({ states: ['pending', 'running', 'recovering', 'fatal'], limit: 500 });
+  const items = await listAll(parts.operations, { states: HOLDING });
   const say = (list: typeof items) =>
     list.flatMap(({ id, title, state, locks }) =>
       locks.map((lock): [string, string] => [lock, `"${title}" (${id}) is ${state}`]),
@@ -265,32 +264,4 @@ function readSiteNumber(row: PolicyRow, nowMs: number, living: number): number |
   const ageMs = row.siteNumberAt === null ? Number.POSITIVE_INFINITY : nowMs - Date.parse(row.siteNumberAt);
   if (row.siteNumber !== null && ageMs < 3 * FRESH_MS) return row.siteNumber / living;
   return row.siteNumberProblem ?? 'its URL has not been asked yet';
-}
-
-/** New nodes of each pool that failed since its last good one. A pool that had the same name before is another. */
-export async function readFailures(
-  parts: VotesParts,
-  nowMs: number,
-): Promise<Map<string, NonNullable<Situation['failures']>>> {
-  const { items } = await parts.operations.list({ kind: 'node.create', limit: 100 });
-  const failed = items.some(({ state, endedAt }) => endedAt !== null && state !== 'succeeded');
-  const since = new Map(
-    failed ? (await listPools(parts.store)).map((one) => [one.name, Date.parse(one.createdAt)]) : [],
-  );
-  const found = new Map<string, NonNullable<Situation['failures']>>();
-  const settled = new Set<string>();
-  // Newest first.
-  for (const { params, state, endedAt, problem } of items) {
-    const { pool = '' } = params as { pool?: string };
-    if (endedAt === null || settled.has(pool) || state === 'cancelled') continue;
-    const endedMs = Date.parse(endedAt);
-    const isOfAnother = endedMs < (since.get(pool) ?? 0);
-    if (state === 'succeeded' || isOfAnother || nowMs - endedMs > FAILURE_WINDOW_MS) settled.add(pool);
-    else {
-      const before = found.get(pool);
-      const why = before?.why ?? problem?.detail ?? state;
-      found.set(pool, { count: (before?.count ?? 0) + 1, lastMs: before?.lastMs ?? endedMs, why });
-    }
-  }
-  return found;
 }

@@ -2,9 +2,8 @@
 // from the driver, which knows nothing of families; a child is told by who asked for it: `operation:ID`.
 import { commonProblems, Problem } from '../../lib/errors.ts';
 import type { Sql, Store } from '../store.ts';
-import type { Operation, OperationState, Operations, OperationView, StepContext } from './operation.ts';
-
-const UNDER_WAY: readonly OperationState[] = ['pending', 'running', 'recovering'];
+import { UNDER_WAY } from './list-all.ts';
+import type { Operation, Operations, OperationView, StepContext } from './operation.ts';
 
 /** What asked for a child, from the step that runs it. */
 export const askerOf = (ctx: StepContext): { by: string } => ({ by: `operation:${ctx.operationId}` });

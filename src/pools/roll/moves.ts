@@ -1,6 +1,7 @@
 // The moves of a roll: so many nodes of an image, fewer of the others, and the way back. Each looks at what is there and
 // does what is missing, so that it may be begun again at any point.
 import { commonProblems, Problem, toProblem } from '../../lib/errors.ts';
+import { listAll, UNDER_WAY } from '../../platform/operations/list-all.ts';
 import type { StepContext } from '../../platform/operations/operation.ts';
 import { askerOf, runChild } from '../../platform/operations/run-child.ts';
 import { nodeLock, type PoolParts } from '../parts.ts';
@@ -8,7 +9,6 @@ import { poolProblems } from '../problems.ts';
 import { startNode, startRemoval } from '../start-nodes.ts';
 import { listNodes, type NodeRow, readNode, readPool } from '../store.ts';
 
-const UNDER_WAY = ['pending', 'running', 'recovering'] as const;
 const isLiving = ({ state }: NodeRow): boolean => state === 'booting' || state === 'ready';
 
 type Bound = Pick<StepContext, 'operationId' | 'signal'>;
@@ -32,8 +32,8 @@ export async function bringTo(
       await startNode(parts, sql, { pool, imageNumber }, who);
   });
   const booting = (await mine()).filter(({ state }) => state === 'booting');
-  const underWay = await operations.list({ kind: 'node.create', states: UNDER_WAY, limit: 500 });
-  const making = underWay.items.filter(({ params }) =>
+  const underWay = await listAll(operations, { kind: 'node.create', states: UNDER_WAY });
+  const making = underWay.filter(({ params }) =>
     booting.some(({ name }) => name === (params as { node?: string }).node),
   );
   const ended = await Promise.all(making.map(({ id }) => operations.wait(id, ctx.signal)));
