@@ -22,8 +22,6 @@ export interface Measured {
 export interface BenchOptions {
   /** Small sizes: only whether it works. */
   quick: boolean;
-  /** What takes long in full. */
-  long: boolean;
   /** Parts by name; none: all. */
   only: readonly string[];
 }

@@ -53,7 +53,6 @@ async function run(): Promise<number> {
     options: {
       write: { type: 'boolean' },
       quick: { type: 'boolean', default: false },
-      long: { type: 'boolean', default: false },
       only: { type: 'string', multiple: true, default: [] },
     },
   });
@@ -61,7 +60,7 @@ async function run(): Promise<number> {
   const chosen = BENCHMARKS.filter((benchmark) => name === 'all' || benchmark.name === name);
   if (chosen.length === 0 || positionals.length > 1) {
     process.stderr.write(
-      `usage: npm run -s bench -- ${[...BENCHMARKS.map((one) => one.name), 'all'].join('|')} [--write] [--quick] [--long] [--only PART]…\n`,
+      `usage: npm run -s bench -- ${[...BENCHMARKS.map((one) => one.name), 'all'].join('|')} [--write] [--quick] [--only PART]…\n`,
     );
     return 2;
   }

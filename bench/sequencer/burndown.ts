@@ -1,5 +1,6 @@
 // (a) How many runs a second are burnt down, when all are there already and do nothing: what each system itself costs. And (e) what
 // is left of that while somebody's transaction stays open.
+import pg from 'pg';
 import type { Store } from '../../src/platform/store.ts';
 import { makePeer } from '../peers/make-peer.ts';
 import { startChild } from './child.ts';
@@ -20,8 +21,11 @@ const WORK_MS = 600_000;
 export interface Burner {
   /** Its database; none for one that lives in the cache. */
   readonly url: string | undefined;
-  /** Fills and burns down; gives seconds of the latter. Throws when not every run ended once. */
-  burn(count: number): Promise<number>;
+  /**
+   * Fills and burns down; gives seconds of the latter. Throws when not every run ended once. `again`: as a queue in use is
+   * filled, with whatever earlier turns of the same count left in the tables.
+   */
+  burn(count: number, again?: 'again'): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -37,9 +41,12 @@ export async function makeOurBurner(addresses: Addresses, most: number): Promise
   const sequencer = makeOurs({ store, agents: servers.agents });
   return {
     url,
-    async burn(count) {
-      await store.script('TRUNCATE run, run_next, run_history, task');
-      await addTasks(store, { first: 0, count, sites, dueAt: new Date() });
+    async burn(count, again) {
+      const dueAt = new Date();
+      if (again === undefined) {
+        await store.script('TRUNCATE run, run_next, run_history, task');
+        await addTasks(store, { first: 0, count, sites, dueAt });
+      } else await store.query('UPDATE task SET next_at = $1', [dueAt]);
       await sequencer.tick();
       await settleDown(url);
       started.clear();
@@ -51,7 +58,7 @@ export async function makeOurBurner(addresses: Addresses, most: number): Promise
       } while (started.size < count);
       const seconds = (performance.now() - startedMs) / 1000;
       servers.leave();
-      await assertBurnt(store, count);
+      await assertBurnt(store, count, dueAt);
       return seconds;
     },
     async close() {
@@ -62,10 +69,11 @@ export async function makeOurBurner(addresses: Addresses, most: number): Promise
 }
 
 /** Every run is in the history once, by an epoch of its own, and nothing is left. */
-async function assertBurnt(store: Store, count: number): Promise<void> {
+async function assertBurnt(store: Store, count: number, since: Date): Promise<void> {
   const [row] = await store.query<{ kept: number; epochs: number; left: number; stale: number }>(
     `SELECT count(*) AS kept, count(DISTINCT epoch) AS epochs, (SELECT count(*) FROM run) AS left,
-       (SELECT stale_ends FROM fleet_state) AS stale FROM run_history WHERE state = 'succeeded'`,
+       (SELECT stale_ends FROM fleet_state) AS stale FROM run_history WHERE state = 'succeeded' AND due_at >= $1`,
+    [since],
   );
   if (row?.kept !== count || row.epochs !== count || row.left !== 0 || row.stale !== 0)
     throw new Error(`of ${count} runs not each ended once: ${JSON.stringify(row)}`);
@@ -103,27 +111,54 @@ export async function makePeerBurner(name: PeerName, addresses: Addresses): Prom
   };
 }
 
-/** Runs a second before and while a transaction is held open that may still see everything. */
-export async function measureHeldOpen(
-  burner: Burner,
-  options: { count: number; holdMs: number },
-): Promise<{ before: number; during: number }> {
-  const rates = async (untilMs: number, least: number): Promise<number[]> => {
-    const found: number[] = [];
-    while (found.length < least || performance.now() < untilMs)
-      found.push(options.count / (await burner.burn(options.count)));
-    return found;
+/**
+ * Runs a second of each before, and at the end of the time in which a transaction is held open in its database that may
+ * still see everything. All burn in turns, so that the time is the same for all.
+ */
+export async function measureHeldOpen<Name>(
+  burners: ReadonlyMap<Name, { burner: Burner; count: number }>,
+  { holdMs, say }: { holdMs: number; say: (line: string) => void },
+): Promise<Map<Name, { before: number; during: number }>> {
+  const rates = new Map([...burners.keys()].map((name) => [name, [] as number[]]));
+  const turn = async (): Promise<void> => {
+    for (const [name, { burner, count }] of burners) rates.get(name)?.push(count / (await burner.burn(count, 'again')));
   };
-  const before = await rates(0, 3);
-  return withClient(burner.url ?? '', async (client) => {
-    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
-    await client.query('SELECT txid_current()');
-    const during = await rates(performance.now() + options.holdMs, 3);
-    await client.query('ROLLBACK');
-    // At the end of the time it is worst.
-    return { before: middle(before), during: middle(during.slice(-3)) };
-  });
+  const take = (): Map<Name, number> =>
+    new Map([...rates].map(([name, own]) => [name, middle(own.splice(0).slice(-LAST))]));
+  for (const { burner, count } of burners.values()) await burner.burn(count);
+  for (let turns = 0; turns < LAST; turns += 1) await turn();
+  const before = take();
+  const held: pg.Client[] = [];
+  try {
+    for (const { burner } of burners.values()) {
+      const client = new pg.Client({ connectionString: burner.url });
+      held.push(client);
+      await client.connect();
+      await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
+      await client.query('SELECT txid_current()');
+    }
+    const untilMs = performance.now() + holdMs;
+    for (let turns = 0; turns < LAST || performance.now() < untilMs; turns += 1) {
+      await turn();
+      say(
+        `turn ${turns + 1} with a transaction held open: ${[...rates].map(([name, own]) => `${String(name)} ${own.at(-1)?.toFixed(0)}`).join(', ')}`,
+      );
+    }
+  } finally {
+    for (const client of held) await client.end();
+  }
+  // At the end of the time it is worst.
+  const during = take();
+  return new Map(
+    [...burners.keys()].map((name) => [
+      name,
+      { before: before.get(name) ?? Number.NaN, during: during.get(name) ?? Number.NaN },
+    ]),
+  );
 }
+
+/** Turns of which the median counts. */
+const LAST = 3;
 
 const middle = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
