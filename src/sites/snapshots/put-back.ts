@@ -2,6 +2,7 @@
 // For a site that is closed: its database account locked, no task running. Functions that any operation may call in a step
 // or in an undo. Its rows (hosts, limits, state) and its code are the caller's business.
 import { commonProblems } from '../../lib/errors.ts';
+import type { Sql } from '../../platform/store.ts';
 import { renderPutBack, runAsRoot } from '../files.ts';
 import { type SiteParts, secretsOf } from '../parts.ts';
 import type { SiteRow } from '../store.ts';
@@ -12,10 +13,10 @@ import { keptFilesOf, type PlacedSite, readPlacedSite } from './take.ts';
 export type WholeSnapshot = SnapshotRow & { dump: NonNullable<SnapshotRow['dump']> };
 
 /** A snapshot that is whole and lies where the site is; otherwise the problem that says why not. */
-export async function readUsableSnapshot(parts: SiteParts, site: SiteRow, number: number): Promise<WholeSnapshot> {
-  const found = await readSnapshot(parts.store, site.id, number);
+export async function readUsableSnapshot(sql: Sql, site: SiteRow, number: number): Promise<WholeSnapshot> {
+  const found = await readSnapshot(sql, site.id, number);
   if (found?.state !== 'ready' || found.dump === null) {
-    const known = (await listSnapshots(parts.store, site.id)).filter(({ state }) => state === 'ready');
+    const known = (await listSnapshots(sql, site.id)).filter(({ state }) => state === 'ready');
     const names = known.map((one) => `${one.number}`).join(', ') || 'none';
     throw snapshotProblems.make('none', { site: site.name, number, known: names });
   }
@@ -31,7 +32,7 @@ export async function readUsableSnapshot(parts: SiteParts, site: SiteRow, number
 /** Puts database and files back, and empties the cache. Safe to repeat. */
 export async function putBack(parts: SiteParts, siteId: string, number: number, signal: AbortSignal): Promise<void> {
   const site = await readPlacedSite(parts, siteId);
-  const snapshot = await readUsableSnapshot(parts, site, number);
+  const snapshot = await readUsableSnapshot(parts.store, site, number);
   const toProblem = (why: string) => snapshotProblems.make('copy-failed', { site: site.name, why });
   await Promise.all([
     parts.databases.restore(site.databaseServer, site.id, snapshot.dump, signal),
