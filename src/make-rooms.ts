@@ -84,6 +84,9 @@ import { makeSitePurge, purgeDue } from './sites/purge.ts';
 import { makeSiteRoutes } from './sites/routes.ts';
 import { makeSiteSetHosts } from './sites/set-hosts.ts';
 import { makeSiteSetMail } from './sites/set-mail.ts';
+import { makeSiteRestore } from './sites/snapshots/restore.ts';
+import { makeSnapshotRoutes } from './sites/snapshots/routes.ts';
+import { makeDeleteSnapshot, makeSiteSnapshot } from './sites/snapshots/snapshot.ts';
 import { countSitesByPool, countSitesByService, readSite } from './sites/store.ts';
 import { makeSiteResume, makeSiteSuspend } from './sites/suspend.ts';
 import type { VotesParts } from './votes/parts.ts';
@@ -308,6 +311,9 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   operations.register(makeSiteSetHosts(sites));
   operations.register(makeSiteClone(sites));
   operations.register(makeSiteSetMail(sites));
+  operations.register(makeSiteSnapshot(sites));
+  operations.register(makeDeleteSnapshot(sites));
+  operations.register(makeSiteRestore(sites));
   operations.register(makeSiteDelete(sites));
   operations.register(makeSitePurge(sites));
   operations.register(makeDeploymentUp(whole));
@@ -426,6 +432,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       makeDatabaseRoutes({ store, databases }),
       makeCacheRoutes({ store, caches }),
       makeSiteRoutes(sites),
+      makeSnapshotRoutes(sites),
       makeTaskRoutes(sequencer),
       makeFleetRoutes(sequencer),
       makeVotesRoutes(votes),

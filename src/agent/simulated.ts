@@ -189,6 +189,7 @@ export function makeSimulatedAgents(parts: {
     'site.remove-content': async ({ node, site }) => {
       const pool = documents.get(server)?.nodes.find((one) => one.name === node)?.pool;
       memory.content.delete(`${pool}/${site}`);
+      await fleet.exec(node, ['rm', '--recursive', '--force', `/srv/content/${site}`]);
       return null;
     },
     'runs.start': (order, signal) => runsOn(server)['runs.start'](order, signal),

@@ -14,6 +14,7 @@ import { addPoolVerbs } from './verbs/pool.ts';
 import { addRollVerbs } from './verbs/roll.ts';
 import { addServiceVerbs } from './verbs/service.ts';
 import { addSiteVerbs } from './verbs/site.ts';
+import { addSnapshotVerbs } from './verbs/site-snapshot.ts';
 import { addShareVerbs, addTaskVerbs } from './verbs/task.ts';
 
 /** The program, and the exit code of the command that ran. */
@@ -63,6 +64,7 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   const groups = new Map(nouns.map((noun) => [noun.noun, addNoun(root, noun, run)]));
   const group = (noun: string): Command => groups.get(noun) ?? root;
   addSiteVerbs(group('site'), run);
+  addSnapshotVerbs(group('site'), run);
   addPoolVerbs(group('pool'), group('node'), run);
   addRollVerbs(group('pool'), group('roll'), run);
   addImageVerbs(group('image'), run);

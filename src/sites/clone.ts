@@ -2,28 +2,33 @@
 // its files by copies that share their blocks where the storage can. The source serves on. New are all secrets and the
 // administrator's password; links inside are rewritten by the app's own command; mail is held back.
 import { z } from 'zod';
-import { DUMPS_PATH } from '../databases/kind.ts';
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
+import { readPool } from '../pools/store.ts';
 import { assertDisk } from '../servers/room.ts';
+import { ADAPT_MS, adaptSite, linksOf } from './adapt.ts';
 import { admitSite, newSiteSchema, readSiteRecipe, SITE_DISK_MB } from './admit.ts';
 import { makeNewSiteSteps } from './create.ts';
-import { execInSite, readServingNodes } from './nodes.ts';
-import { type SiteParts, siteLock, urlOf } from './parts.ts';
+import { COPY_MS, folderOf, renderCopy, runAsRoot } from './files.ts';
+import { type SiteParts, siteLock } from './parts.ts';
 import { siteProblems } from './problems.ts';
+import { assertCodeReads } from './snapshots/image-order.ts';
+import { readUsableSnapshot } from './snapshots/put-back.ts';
+import { keptFilesOf } from './snapshots/take.ts';
 import { readSite, type SiteRow } from './store.ts';
 
 /** What a person says of a clone. */
-export const newCloneSchema = newSiteSchema.pick({ name: true, hosts: true, title: true });
+export const newCloneSchema = newSiteSchema
+  .pick({ name: true, hosts: true, title: true })
+  .extend({ snapshot: z.int().min(1).optional().describe("Of what it held then, by the snapshot's number") });
 export type NewClone = z.infer<typeof newCloneSchema>;
 
-const paramsSchema = z.object({ site: z.string(), name: z.string(), source: z.string(), sourceName: z.string() });
+const paramsSchema = z.object({
+  ...{ site: z.string(), name: z.string(), source: z.string(), sourceName: z.string() },
+  snapshot: z.int().optional(),
+});
 type Params = z.infer<typeof paramsSchema>;
-
-const COPY_MS = 1_800_000;
-const REWRITE_MS = 1_800_000;
-const OUTPUT_SHOWN = 1_500;
 
 /** Begins `site.clone` unless the disk is nearly full or something else is wrong with the wish. */
 export async function beginSiteClone(parts: SiteParts, source: string, wish: NewClone, who: Asker): Promise<Operation> {
@@ -45,7 +50,12 @@ export async function startSiteClone(
     const about = { site: source.name, state: source.state, verb: 'clone', needed: 'ready or suspended' };
     throw siteProblems.make('wrong-state', about);
   }
-  const { title, adminEmail, settings, limits, pool } = source;
+  const { adminEmail, limits, pool } = source;
+  const { snapshot: number } = wish;
+  const snapshot = number === undefined ? undefined : await readUsableSnapshot(sql, source, number);
+  const imageNumber = (await readPool(sql, pool))?.imageNumber ?? 0;
+  if (snapshot !== undefined) await assertCodeReads(sql, source, snapshot, imageNumber);
+  const { title, settings } = snapshot ?? source;
   const id = await admitSite(parts, sql, readSiteRecipe(parts, source.app), {
     ...{ name: wish.name, hosts: wish.hosts, title: wish.title ?? title, adminEmail, settings, limits },
     // Its files lie on the pool's volume.
@@ -53,13 +63,16 @@ export async function startSiteClone(
     mailHeld: true,
     clonedFrom: source.id,
   });
-  const params = { site: id, name: wish.name, source: source.id, sourceName: source.name };
+  const params = {
+    ...{ site: id, name: wish.name, source: source.id, sourceName: source.name },
+    ...(number === undefined ? {} : { snapshot: number }),
+  };
   return parts.operations.start(sql, 'site.clone', params, who);
 }
 
 /** The operation `site.clone`. */
 export function makeSiteClone(parts: SiteParts): OperationKind<Params> {
-  const { store, databases, pools } = parts;
+  const { store, databases } = parts;
   const read = async (id: string): Promise<SiteRow & { databaseServer: string }> => {
     const site = await readSite(store, id);
     if (site?.databaseServer == null) throw commonProblems.make('not-found', { noun: 'site', name: id });
@@ -70,10 +83,15 @@ export function makeSiteClone(parts: SiteParts): OperationKind<Params> {
     params: paramsSchema,
     // The source serves on, but nobody deletes or renames it meanwhile.
     locks: ({ site, source }) => [siteLock(site), siteLock(source)],
-    title: ({ name, sourceName }) => `Clone the site ${sourceName} to ${name}`,
-    steps: ({ site: id, source: sourceId }) => {
+    title: ({ name, sourceName, snapshot }) =>
+      snapshot === undefined
+        ? `Clone the site ${sourceName} to ${name}`
+        : `Restore snapshot ${snapshot} of ${sourceName} beside it, as ${name}`,
+    steps: ({ site: id, source: sourceId, snapshot: number }) => {
       const steps = makeNewSiteSteps(parts, id, sourceId);
       const dumpName = (operation: string): string => `${id}-${operation}.sql.zst`;
+      const readKept = async (source: SiteRow) =>
+        number === undefined ? undefined : readUsableSnapshot(store, source, number);
       return [
         steps.place,
         steps.accounts,
@@ -82,15 +100,17 @@ export function makeSiteClone(parts: SiteParts): OperationKind<Params> {
           name: 'database',
           timeoutMs: COPY_MS,
           async do({ signal, operationId }) {
-            const { databaseServer } = await read(sourceId);
-            const dump = await databases.dump(databaseServer, sourceId, dumpName(operationId), signal);
+            const source = await read(sourceId);
+            const { databaseServer } = source;
+            const kept = await readKept(source);
+            const dump = kept?.dump ?? (await databases.dump(databaseServer, sourceId, dumpName(operationId), signal));
             await databases.restore((await read(id)).databaseServer, id, dump, signal);
-            await databases.removeDump(databaseServer, dump.path, signal);
+            if (kept === undefined) await databases.removeDump(databaseServer, dump.path, signal);
             return { bytes: dump.bytes };
           },
           async undo({ signal, operationId }) {
             const { databaseServer } = await read(sourceId);
-            await databases.removeDump(databaseServer, `${DUMPS_PATH}/${dumpName(operationId)}`, signal);
+            await databases.removeDump(databaseServer, databases.dumpPath(dumpName(operationId)), signal);
           },
         },
         {
@@ -98,32 +118,21 @@ export function makeSiteClone(parts: SiteParts): OperationKind<Params> {
           timeoutMs: COPY_MS,
           async do({ signal }) {
             const [from, to] = [await read(sourceId), await read(id)];
-            const [node] = await readServingNodes(parts, from.pool);
-            for (const argv of renderCopy(from, to)) {
-              const { code, stderr } = await pools.fleet.exec(node.name, argv, { signal, timeoutMs: COPY_MS });
-              if (code !== 0) {
-                throw siteProblems.make('copy-failed', { site: from.name, why: stderr.trim().slice(-OUTPUT_SHOWN) });
-              }
-            }
+            const kept = await readKept(from);
+            const path = kept === undefined ? folderOf(from.id) : keptFilesOf(kept);
+            const toProblem = (why: string) => siteProblems.make('copy-failed', { site: from.name, why });
+            await runAsRoot(parts, from.pool, renderCopy({ path, uid: from.uid }, to), toProblem, signal);
           },
         },
         {
           name: 'rewrite',
-          timeoutMs: REWRITE_MS,
+          timeoutMs: 2 * ADAPT_MS,
           async do({ signal }) {
             const [from, to] = [await read(sourceId), await read(id)];
-            const argv = readSiteRecipe(parts, to.app).site.rewrite;
-            if (argv === undefined) return;
-            const hostOf = (host: string) => new URL(urlOf(parts.publicAddress, host)).host;
-            const stdin = JSON.stringify({
-              from: [...new Set(from.hosts.flatMap((host) => [hostOf(host), host]))],
-              to: urlOf(parts.publicAddress, to.hosts[0] ?? ''),
-            });
-            const result = await execInSite(parts, to, { argv, stdin, timeoutMs: REWRITE_MS }, signal);
-            const output = `${result.stdout}\n${result.stderr}`.trim().slice(-OUTPUT_SHOWN);
-            if (result.code !== 0)
-              throw siteProblems.make('rewrite-failed', { site: to.name, code: result.code, output });
-            return { output };
+            const kept = await readKept(from);
+            const imageNumber = (await readPool(store, to.pool))?.imageNumber;
+            const isOlder = kept !== undefined && kept.imageNumber !== imageNumber;
+            return adaptSite(parts, to, { from: linksOf(parts, kept?.hosts ?? from.hosts), isOlder }, signal);
           },
         },
         // The installer finds a site and gives its administrator the new password.
@@ -133,15 +142,4 @@ export function makeSiteClone(parts: SiteParts): OperationKind<Params> {
       ];
     },
   });
-}
-
-/** Copies the files and gives them the new site's owners; run in a node, where the volume of both is. */
-export function renderCopy(from: { id: string; uid: number }, to: { id: string; uid: number }): string[][] {
-  const target = `/srv/content/${to.id}`;
-  const chown = ['chown', '--recursive', '--no-dereference'];
-  return [
-    ['cp', '--archive', '--reflink=auto', `/srv/content/${from.id}/.`, target],
-    [...chown, `--from=${from.uid}`, String(to.uid), target],
-    [...chown, `--from=:${from.uid}`, `:${to.uid}`, target],
-  ];
 }

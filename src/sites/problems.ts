@@ -62,6 +62,14 @@ export const siteProblems = makeCatalogue('site', {
     todo: () =>
       "Everything was taken back. Exit code 127: the pool's image is older than the recipe; roll the pool to a newer one (`espalier pool roll`).",
   },
+  'upgrade-failed': {
+    status: 500,
+    title: "The app's upgrade of its tables failed",
+    detail: (a: { site: string; code: number; output: string }) =>
+      `The upgrade of the tables of ${a.site} ended with exit code ${a.code}: ${a.output}`,
+    todo: () =>
+      'Everything was taken back. Read the output above; the data may be damaged or too old for this version.',
+  },
   'check-failed': {
     status: 503,
     title: 'The site does not serve its first page yet',

@@ -8,6 +8,8 @@ import { changeConfig } from '../servers/config-clock.ts';
 import { type SiteParts, secretsOf, siteLock } from './parts.ts';
 import { siteProblems } from './problems.ts';
 import { removeContent } from './remove-content.ts';
+import { listSnapshots } from './snapshots/store.ts';
+import { removeSnapshot } from './snapshots/take.ts';
 import { deleteSite, listDueForPurge, readSite, storeSiteState } from './store.ts';
 
 const paramsSchema = z.object({ site: z.string(), name: z.string() });
@@ -42,6 +44,13 @@ export function makeSitePurge(parts: SiteParts): OperationKind<Params> {
               }
               await storeSiteState(sql, id, 'failed', 'it is being purged', version);
             });
+          },
+        },
+        {
+          name: 'snapshots',
+          timeoutMs: 600_000,
+          async do({ signal }) {
+            for (const one of await listSnapshots(store, id)) await removeSnapshot(parts, one, signal);
           },
         },
         { name: 'files', timeoutMs: 600_000, do: async ({ signal }) => removeContent(parts, await read(), signal) },

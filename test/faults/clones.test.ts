@@ -2,32 +2,22 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startSiteClone } from '../../src/sites/clone.ts';
-import { secretsOf } from '../../src/sites/parts.ts';
 import { readSite } from '../../src/sites/store.ts';
 import { startSiteChange } from '../../src/sites/suspend.ts';
 import { assertConsistent } from './consistency.ts';
+import { loginTo } from './site-data.ts';
 import { tester, type World, withDeployedWorld } from './world.ts';
 
 const clone = (world: World, name: string, hosts: string[]) =>
   world.begin((sql, { rooms }) => startSiteClone(rooms.parts.sites, sql, 'wordpress', { name, hosts }, tester));
 
-async function login(world: World, name: string) {
-  const site = await readSite(world.store, name);
-  if (site === undefined) throw new Error(`there is no site ${name}`);
-  const key = `${secretsOf(site.id)}database-password`;
-  const { [key]: password = '' } = await world.controller.platform.secrets.readAll(world.store, secretsOf(site.id));
-  const twin = world.databases.get(`database-${site.databaseServer}`);
-  if (twin === undefined) throw new Error('the site has no database server');
-  return { site, password, session: twin.login(site.id, password, site.id) };
-}
-
 void test('a clone has the data of its source, a database server with it, new secrets, and its mail held back', () =>
   withDeployedWorld(async (world) => {
-    const source = await login(world, 'wordpress');
+    const source = await loginTo(world, 'wordpress');
     source.session.write('an order');
     assert.equal((await world.ended((await clone(world, 'trial', ['trial.example'])).id)).state, 'succeeded');
     source.session.write('a later order');
-    const copy = await login(world, 'trial');
+    const copy = await loginTo(world, 'trial');
     assert.deepEqual(copy.session.read(), ['an order']);
     assert.notEqual(copy.password, source.password);
     assert.equal(copy.site.databaseServer, source.site.databaseServer);

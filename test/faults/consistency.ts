@@ -8,6 +8,7 @@ import { listEdges } from '../../src/edge/store.ts';
 import { listNodes, listPools } from '../../src/pools/store.ts';
 import { readPoolConfig } from '../../src/sites/document.ts';
 import { secretsOf } from '../../src/sites/parts.ts';
+import { listSnapshots } from '../../src/sites/snapshots/store.ts';
 import { listSites } from '../../src/sites/store.ts';
 import type { World } from './world.ts';
 
@@ -77,6 +78,8 @@ export async function assertConsistent(world: World): Promise<void> {
     if (site.state === 'archived') assert.ok(site.purgeAt !== null && site.backup !== null, `${site.name} is archived`);
   }
 
+  await assertSnapshotsConsistent(world);
+
   const serving = pools.filter(({ worksFor }) => worksFor === null);
   for (const pool of serving) {
     const { changed } = await readPoolConfig(controller.rooms.parts.sites, pool.name, 0);
@@ -108,4 +111,20 @@ export async function assertConsistent(world: World): Promise<void> {
     const { version: __, ...actual } = world.agents.edge ?? { version: 0 };
     assert.deepEqual(actual, wanted, 'what the edges know');
   }
+}
+
+/** Every snapshot is whole, and nothing of one lies where none is told of. */
+async function assertSnapshotsConsistent(world: World): Promise<void> {
+  const snapshots = (
+    await Promise.all((await listSites(world.store)).map(({ id }) => listSnapshots(world.store, id)))
+  ).flat();
+  for (const { site, number, state } of snapshots) assert.equal(state, 'ready', `snapshot ${number} of ${site}`);
+  const dumps = [...world.databases.values()].flatMap((twin) => twin.dumps()).filter((path) => /-snapshot-/.test(path));
+  assert.deepEqual(sorted(dumps), sorted(snapshots.map(({ dump }) => dump?.path ?? '')), 'dumps of snapshots');
+  const known = snapshots.map(({ site, number }) => `/srv/content/.snapshots/${site}-${number}/`);
+  const kept = Object.values(world.machine.projects)
+    .flatMap(({ volumes }) => Object.values(volumes).flatMap(({ files }) => Object.keys(files ?? {})))
+    .filter((path) => path.startsWith('/srv/content/.snapshots/'));
+  const unknown = kept.filter((path) => !known.some((folder) => path.startsWith(folder)));
+  assert.deepEqual(unknown, [], 'files of snapshots that are none');
 }

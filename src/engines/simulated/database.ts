@@ -20,6 +20,8 @@ export interface SimulatedDatabase extends DatabaseEngine {
   readonly faults: EngineFaults<DatabaseCall>;
   /** Logs in as a site; throws when the account is unknown or locked, the password wrong, or the limit reached. */
   login(user: string, password: string, database: string): SimulatedSession;
+  /** Paths of the dumps that lie on it. */
+  dumps(): string[];
 }
 
 interface Account {
@@ -140,6 +142,7 @@ export function makeSimulatedDatabase(options: { server?: string; clock?: Clock 
       }),
 
     close: async () => {},
+    dumps: () => [...dumps.keys()],
 
     login(user, password, database) {
       const account = accountOf(user);

@@ -53,6 +53,8 @@ export interface SimulatedVolume {
   shifted: boolean;
   createdAt: string;
   snapshots: { name: string; createdAt: string }[];
+  /** What commands put into it, by path in the containers that mount it; folders are there by what is in them. */
+  files?: Record<string, string>;
 }
 
 export interface SimulatedProject {

@@ -15,6 +15,7 @@ import {
   type SimulatedContext,
 } from './fleet-instances.ts';
 import { makeSimulatedWorld, readWorld, type SimulatedWorld, writeWorld } from './fleet-world.ts';
+import { runInVolumes } from './volume-commands.ts';
 
 /** Answers a command in a container; what it leaves out is code 0 and no output. It may wait; `signal` ends it. */
 export type Responder = (
@@ -141,7 +142,8 @@ export function makeSimulatedFleet({
     async exec(name: string, argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
       const instance = readSimulatedInstance(context, name);
       if (instance.status !== 'running') throw incusProblems.make('not-running', { what: `container ${name}` });
-      const result = await runBounded(name, argv, options);
+      const result =
+        runInVolumes(instance, context.project().volumes, argv, options) ?? (await runBounded(name, argv, options));
       const keep = options.maxOutputBytes ?? 1024 ** 2;
       const { code = 0, stdout = '', stderr = '' } = result;
       if (stdout !== '') options.onOutput?.(stdout, 'stdout');
