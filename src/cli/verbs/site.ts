@@ -3,8 +3,9 @@ import { type Command, Option } from 'commander';
 import { runChange } from '../cli.ts';
 import type { NewSiteOptions } from '../commands/site.ts';
 import { collect, enc, natural, type Run } from './arguments.ts';
+import { addMoveVerbs } from './site-move.ts';
 
-/** create, suspend, resume, set-hosts, login, delete. */
+/** create, clone, move, code, suspend, resume, set-hosts, login, delete. */
 export function addSiteVerbs(site: Command, run: Run): void {
   const load = () => import('../commands/site.ts');
   site
@@ -62,6 +63,7 @@ export function addSiteVerbs(site: Command, run: Run): void {
         ),
       );
   }
+  addMoveVerbs(site, run);
   site
     .command('set-hosts')
     .description('replace the host names, the primary one first')
