@@ -6,8 +6,10 @@ import { DUMPS_PATH } from '../databases/kind.ts';
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
+import { readPool } from '../pools/store.ts';
 import { assertDisk } from '../servers/room.ts';
 import { admitSite, newSiteSchema, readSiteRecipe, SITE_DISK_MB } from './admit.ts';
+import { carrierOf, carryFirst, carryPass, ensureCarrier, removeCarrier } from './carry.ts';
 import { makeNewSiteSteps } from './create.ts';
 import { execInSite, readServingNodes } from './nodes.ts';
 import { type SiteParts, siteLock, urlOf } from './parts.ts';
@@ -15,7 +17,7 @@ import { siteProblems } from './problems.ts';
 import { readSite, type SiteRow } from './store.ts';
 
 /** What a person says of a clone. */
-export const newCloneSchema = newSiteSchema.pick({ name: true, hosts: true, title: true });
+export const newCloneSchema = newSiteSchema.pick({ name: true, hosts: true, title: true, pool: true });
 export type NewClone = z.infer<typeof newCloneSchema>;
 
 const paramsSchema = z.object({ site: z.string(), name: z.string(), source: z.string(), sourceName: z.string() });
@@ -45,11 +47,12 @@ export async function startSiteClone(
     const about = { site: source.name, state: source.state, verb: 'clone', needed: 'ready or suspended' };
     throw siteProblems.make('wrong-state', about);
   }
-  const { title, adminEmail, settings, limits, pool } = source;
+  const { title, adminEmail, settings, limits } = source;
+  const own = (await readPool(sql, source.pool))?.kind === 'dedicated';
   const id = await admitSite(parts, sql, readSiteRecipe(parts, source.app), {
     ...{ name: wish.name, hosts: wish.hosts, title: wish.title ?? title, adminEmail, settings, limits },
-    // Its files lie on the pool's volume.
-    pool,
+    // Beside its source, where files share blocks; from a pool of its own to the emptiest shared one.
+    pool: wish.pool ?? (own ? undefined : source.pool),
     mailHeld: true,
     clonedFrom: source.id,
   });
@@ -98,14 +101,24 @@ export function makeSiteClone(parts: SiteParts): OperationKind<Params> {
           timeoutMs: COPY_MS,
           async do({ signal }) {
             const [from, to] = [await read(sourceId), await read(id)];
-            const [node] = await readServingNodes(parts, from.pool);
-            for (const argv of renderCopy(from, to)) {
-              const { code, stderr } = await pools.fleet.exec(node.name, argv, { signal, timeoutMs: COPY_MS });
+            const isBeside = from.pool === to.pool;
+            if (!isBeside) {
+              const way = { site: sourceId, as: id, from: from.pool, to: to.pool };
+              await ensureCarrier(parts, way, signal);
+              await carryFirst(parts, way, signal);
+              await carryPass(parts, way, signal);
+            }
+            const worker = isBeside ? (await readServingNodes(parts, from.pool))[0].name : carrierOf(id);
+            const commands = isBeside ? renderCopy(from, to) : renderOwners(from, to, `/to/${id}`);
+            for (const argv of commands) {
+              const { code, stderr } = await pools.fleet.exec(worker, argv, { signal, timeoutMs: COPY_MS });
               if (code !== 0) {
                 throw siteProblems.make('copy-failed', { site: from.name, why: stderr.trim().slice(-OUTPUT_SHOWN) });
               }
             }
+            if (!isBeside) await removeCarrier(parts, id, signal);
           },
+          undo: ({ signal }) => removeCarrier(parts, id, signal),
         },
         {
           name: 'rewrite',
@@ -136,11 +149,24 @@ export function makeSiteClone(parts: SiteParts): OperationKind<Params> {
 }
 
 /** Copies the files and gives them the new site's owners; run in a node, where the volume of both is. */
-export function renderCopy(from: { id: string; uid: number }, to: { id: string; uid: number }): string[][] {
+export function renderCopy(from: Owner, to: Owner): string[][] {
   const target = `/srv/content/${to.id}`;
-  const chown = ['chown', '--recursive', '--no-dereference'];
   return [
     ['cp', '--archive', '--reflink=auto', `/srv/content/${from.id}/.`, target],
+    ...renderOwners(from, to, target),
+  ];
+}
+
+interface Owner {
+  id: string;
+  uid: number;
+}
+
+/** Gives a copy of one site's files to another; the mail that was held of the one is none of the other's. */
+export function renderOwners(from: Owner, to: Owner, target: string): string[][] {
+  const chown = ['chown', '--recursive', '--no-dereference'];
+  return [
+    ['rm', '--recursive', '--force', `${target}/.held-mail`],
     [...chown, `--from=${from.uid}`, String(to.uid), target],
     [...chown, `--from=:${from.uid}`, `:${to.uid}`, target],
   ];

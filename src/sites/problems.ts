@@ -55,6 +55,13 @@ export const siteProblems = makeCatalogue('site', {
       `The installer of ${a.site} ended with exit code ${a.code}: ${a.output}`,
     todo: () => 'Everything was taken back. Read the output above; mend the recipe or the settings, then try again.',
   },
+  'no-held-mail': {
+    status: 500,
+    title: 'The held mail cannot be read',
+    detail: (a: { site: string; why: string }) => `What ${a.site} would have sent cannot be read: ${a.why}`,
+    todo: () =>
+      "Exit code 127: the pool's image is older than this; bring a newer one (`espalier image refresh`, `espalier pool roll`).",
+  },
   'same-pool': {
     status: 409,
     title: 'The site lives there already',

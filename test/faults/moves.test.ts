@@ -13,6 +13,7 @@ import { startPoolLimit } from '../../src/pools/limits.ts';
 import { newRollSchema, planRoll } from '../../src/pools/roll/start.ts';
 import { listNodes, readPool } from '../../src/pools/store.ts';
 import { newSiteSchema, startSiteCreate } from '../../src/sites/admit.ts';
+import { newCloneSchema, startSiteClone } from '../../src/sites/clone.ts';
 import { startSiteMove } from '../../src/sites/move.ts';
 import { newMoveSchema } from '../../src/sites/plan-move.ts';
 import { readSite } from '../../src/sites/store.ts';
@@ -143,6 +144,7 @@ void test('the limits of a pool are on the nodes that live and on those that com
     await assert.rejects(limit({ diskGib: 4 }), { code: 'pool.disk-shrinks' });
   }));
 
+let copies = 0;
 describeTrials('moves and own code under faults', {
   'a move to a dedicated pool or back': {
     kind: 'site.move',
@@ -151,6 +153,16 @@ describeTrials('moves and own code under faults', {
       const to = (await readSite(world.store, 'wordpress'))?.pool === OWN ? 'wordpress' : OWN;
       return (sql, { rooms }) =>
         startSiteMove(rooms.parts.sites, sql, 'wordpress', newMoveSchema.parse({ to }), tester);
+    },
+  },
+  'a clone from a dedicated pool to a shared one': {
+    kind: 'site.clone',
+    async prepare(world) {
+      await ensureOwnPool(world);
+      if ((await readSite(world.store, 'wordpress'))?.pool !== OWN) await world.ended((await move(world, OWN)).id);
+      copies += 1;
+      const wish = newCloneSchema.parse({ name: `copy-${copies}`, hosts: [`copy-${copies}.example`] });
+      return (sql, { rooms }) => startSiteClone(rooms.parts.sites, sql, 'wordpress', wish, tester);
     },
   },
   'the bake of own code': {

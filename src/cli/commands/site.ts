@@ -59,12 +59,12 @@ export function runSiteClone(
   cli: Cli,
   source: string,
   name: string,
-  { host, title }: { host: string[]; title?: string },
+  { host, title, pool }: { host: string[]; title?: string; pool?: string },
 ): Promise<ExitCode> {
   return runChange(cli, {
     method: 'POST',
     path: `${pathOf(source)}/clone`,
-    body: { name, hosts: host, title },
+    body: { name, hosts: host, title, pool },
     done: async () => renderLogins([await readLogin(cli, await readSite(cli, name))]),
   });
 }

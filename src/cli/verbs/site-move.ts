@@ -1,13 +1,15 @@
-// The verbs that say where a site lives and what code it has.
+// The verbs that say where a site lives, what code it has and what mail of it is held.
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { runChange } from '../cli.ts';
 import { aboveZero, enc, type Run } from './arguments.ts';
 
+const loadMail = () => import('../commands/held-mail.ts');
+
 /** An address of a repository as it is, a folder as the controller finds it. */
 export const toSource = (from: string): string => (/^[\w.+-]+(:\/\/|@)/.test(from) ? from : resolve(from));
 
-/** move, code. */
+/** move, code, held-mail. */
 export function addMoveVerbs(site: Command, run: Run): void {
   site
     .command('move')
@@ -29,6 +31,12 @@ export function addMoveVerbs(site: Command, run: Run): void {
         }),
       ),
     );
+  site
+    .command('held-mail')
+    .description('what it would have sent by mail and was put aside; with a message, that message')
+    .argument('<site>')
+    .argument('[message]')
+    .action(run(async (cli, _, [name = '', message]) => (await loadMail()).runHeldMail(cli, name, message)));
   site
     .command('code')
     .description('bake an image with code of its own: the files of a repository or a folder over those of the app')

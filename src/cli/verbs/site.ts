@@ -44,8 +44,9 @@ export function addSiteVerbs(site: Command, run: Run): void {
         .makeOptionMandatory(),
     )
     .option('--title <title>', "its title (default: the source's)")
+    .option('--pool <pool>', 'on this pool (default: beside its source; from a dedicated pool the emptiest shared one)')
     .action(
-      run<{ host: string[]; title?: string }>(async (cli, options, [source = '', name = '']) =>
+      run<{ host: string[]; title?: string; pool?: string }>(async (cli, options, [source = '', name = '']) =>
         (await load()).runSiteClone(cli, source, name, options),
       ),
     );
