@@ -23,6 +23,7 @@ import { listEdges } from './edge/store.ts';
 import { makeEdgeSync } from './edge/sync.ts';
 import { makeTrafficReader } from './edge/traffic.ts';
 import { makeImageBake } from './images/bake.ts';
+import { makeCodeBake } from './images/code-bake.ts';
 import { makeImageDelete, removeOld } from './images/keep.ts';
 import type { ImageParts } from './images/parts.ts';
 import { imageProblems } from './images/problems.ts';
@@ -47,6 +48,7 @@ import { makePoolCreate } from './pools/create.ts';
 import { makeNodeCreate } from './pools/create-node.ts';
 import { makePoolDelete } from './pools/delete.ts';
 import { healPools, noteNodeReports } from './pools/heal.ts';
+import { makePoolLimit } from './pools/limits.ts';
 import type { PoolParts } from './pools/parts.ts';
 import { makeNodeRemove } from './pools/remove-node.ts';
 import { makeNodeReplace } from './pools/replace-node.ts';
@@ -78,6 +80,8 @@ import { makeSiteClone } from './sites/clone.ts';
 import { makeSiteCreate } from './sites/create.ts';
 import { makeSiteDelete } from './sites/delete.ts';
 import { readPoolConfig } from './sites/document.ts';
+import { makeSiteMove } from './sites/move.ts';
+import { makeSiteMoveRoutes } from './sites/move-routes.ts';
 import { listPageChecks } from './sites/page-checks.ts';
 import type { SiteParts } from './sites/parts.ts';
 import { makeSitePurge, purgeDue } from './sites/purge.ts';
@@ -200,6 +204,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     scratchDir: join(dataDir, 'scratch'),
     environment: options.environment,
     buildRootfs: engines.buildRootfs,
+    findSite: readSite,
     async listUses(sql) {
       const services = [...(await listServices(sql, 'database')), ...(await listServices(sql, 'cache'))];
       return [
@@ -225,6 +230,12 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       if (!exists) throw imageProblems.make('gone', { image: `${app}/${number}` });
     },
     listChecks: (sql, pool) => listPageChecks(sites, sql, pool),
+    findSite: readSite,
+    async assertFor(sql, { app, number }, pool) {
+      const ownSite = (await readImage(sql, app, number))?.ownSite ?? null;
+      if (ownSite === null || ownSite === pool.dedicatedTo) return;
+      throw imageProblems.make('of-site', { image: `${app}/${number}`, pool: pool.name });
+    },
     readTraffic: makeTrafficReader(store, agents),
     countRuns: (sql, node) => countRunsOn(sql, node),
     countSites: async (sql, pool) => (await countSitesByPool(sql)).get(pool) ?? 0,
@@ -234,8 +245,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
         throw imageProblems.make('gone', { image: `${app}/${number}` });
       return image.fingerprint;
     },
-    async readNewestImage(sql: Sql, app: string) {
-      const image = await readNewest(sql, app);
+    async readNewestImage(sql: Sql, app: string, ownSite: string | null = null) {
+      const image = (await readNewest(sql, app, ownSite)) ?? (await readNewest(sql, app));
       if (image === undefined) throw imageProblems.make('none', { recipe: app });
       return image;
     },
@@ -269,6 +280,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     databases,
     caches,
     pools,
+    images,
     tasks: makeSiteTasks(sequencer.parts, readTasks),
     readRecipe: appRecipe,
     appNames: () => shelf.recipes.filter((one) => one.kind === 'app').map((one) => one.value.name),
@@ -296,11 +308,13 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   operations.register(makeNodeReplace(pools));
   operations.register(makePoolCreate(pools));
   operations.register(makePoolScale(pools));
+  operations.register(makePoolLimit(pools));
   operations.register(makePoolDelete(pools));
   operations.register(makePoolRoll(pools));
   operations.register(makeImageBake(images));
   operations.register(makeImageDelete(images));
   operations.register(makeImageRefresh(images));
+  operations.register(makeCodeBake(images));
   operations.register(makeSeedCreate(images));
   operations.register(makeSeedBake(images));
   operations.register(makeSeedDelete(images));
@@ -310,6 +324,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   operations.register(makeSiteResume(sites));
   operations.register(makeSiteSetHosts(sites));
   operations.register(makeSiteClone(sites));
+  operations.register(makeSiteMove(sites));
   operations.register(makeSiteSetMail(sites));
   operations.register(makeSiteSnapshot(sites));
   operations.register(makeDeleteSnapshot(sites));
@@ -433,6 +448,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       makeCacheRoutes({ store, caches }),
       makeSiteRoutes(sites),
       makeSnapshotRoutes(sites),
+      makeSiteMoveRoutes(sites),
       makeTaskRoutes(sequencer),
       makeFleetRoutes(sequencer),
       makeVotesRoutes(votes),

@@ -41,6 +41,7 @@ export function makeAgentAnswers(parts: {
       await edges.forget(edge);
       return null;
     },
+    'edge.under-way': async ({ site }, signal) => ({ requests: await edges.countUnderWay(site, signal) }),
     'edge.traffic': async ({ pool }, signal) => ({ nodes: await edges.readTraffic(pool, signal) }),
     'node.probe': async (target, signal) => {
       const begunMs = performance.now();

@@ -11,7 +11,7 @@ import { renderPages } from '../engines/haproxy/pages.ts';
 import { haproxyProblems } from '../engines/haproxy/problems.ts';
 import { openRuntime, type RuntimeSession, runCommands, runReload } from '../engines/haproxy/runtime.ts';
 import { diffServers, parseServersState, renderServersState } from '../engines/haproxy/servers.ts';
-import { type EdgeStats, readEdgeStats } from '../engines/haproxy/stats.ts';
+import { type EdgeStats, readEdgeStats, readUnderWay } from '../engines/haproxy/stats.ts';
 import type { Clock } from '../lib/clock.ts';
 import { Problem, type ProblemDocument, toProblem } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
@@ -42,6 +42,8 @@ export interface EdgeApplier {
   status(): EdgeStatus;
   /** What HAProxy counted since it was loaded. */
   readStats(signal: AbortSignal): Promise<EdgeStats>;
+  /** Requests of a site under way, without those that wait because it is held. */
+  countUnderWay(site: string, signal: AbortSignal): Promise<number>;
 }
 
 const EXCHANGE_TIMEOUT_MS = 5_000;
@@ -230,6 +232,11 @@ export function makeEdgeApplier(parts: { dir: string; socketPath?: string; log: 
       }
     },
     status: () => status,
+    countUnderWay: (site, signal) =>
+      inTurn(async () => {
+        const session = await open(signal);
+        return await readUnderWay(session, site).finally(() => session.close());
+      }),
     readStats: (signal) =>
       inTurn(async () => {
         const session = await open(signal);

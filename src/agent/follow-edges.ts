@@ -28,6 +28,8 @@ export interface EdgeFollower {
   /** What every edge here has counted; one that is away is left out. */
   readStats(signal: AbortSignal): Promise<ReadonlyMap<string, EdgeStats>>;
   forget(edge: string): Promise<void>;
+  /** Requests of a site that the edges here have under way, without those that wait. */
+  countUnderWay(site: string, signal: AbortSignal): Promise<number>;
   /** What every edge here counted of a pool's nodes. */
   readTraffic(pool: string, signal: AbortSignal): Promise<NodeTraffic[]>;
 }
@@ -112,6 +114,10 @@ export function makeEdgeFollower(parts: {
         // A broken answer may be counted as a response of its kind too: rather once too often than not at all.
         return { node: name, requests, errors: responses5xx + connectErrors + responseErrors, responseTimeMs };
       });
+    },
+    async countUnderWay(site, signal) {
+      const counts = await Promise.all(edges.map((edge) => applierOf(edge).countUnderWay(site, signal)));
+      return counts.reduce((sum, count) => sum + count, 0);
     },
     async forget(edge) {
       appliers.get(edge)?.keeping.abort(new Error('the edge is gone'));

@@ -161,6 +161,7 @@ export function makeSimulatedAgents(parts: {
         memory.edge = await ask(server)['config.edge']({}, signal);
         return { version: memory.edge.version, leaving: [] };
       }),
+    'edge.under-way': async () => ({ requests: 0 }),
     'edge.traffic': async ({ pool }) => {
       const nodes = (memory.edge?.pools ?? []).find(({ name }) => name === pool)?.servers ?? [];
       const all = await fleet.instances.list();

@@ -64,6 +64,10 @@ const site = z.strictObject({
   rewrite: argv.optional(),
   /** A visit that shows that the site works. */
   check: z.strictObject({ path: urlPath, status: z.int().min(100).max(599), contains: z.string().min(1).optional() }),
+  /** Where a site's own code is laid: a tree over `root`, without the paths in it that are Espalier's. */
+  code: z
+    .strictObject({ root: urlPath, keep: z.array(z.string().regex(/^[^/]/, 'must be relative to root')).default([]) })
+    .optional(),
   adminUser: z.string().min(1),
   loginPath: urlPath,
   /** Random values made once with the site, as hexadecimal text of twice as many characters. */

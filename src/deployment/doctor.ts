@@ -12,6 +12,7 @@ import { listAll, UNDER_WAY } from '../platform/operations/list-all.ts';
 import { contentVolume } from '../pools/parts.ts';
 import { listNodes, listPools } from '../pools/store.ts';
 import { listServers } from '../servers/store.ts';
+import { carrierOf } from '../sites/carry.ts';
 import { listSites, type SiteRow } from '../sites/store.ts';
 import type { DeploymentParts } from './parts.ts';
 
@@ -54,6 +55,13 @@ export async function findOrphans(
   const ready = ({ name, state }: { name: string; state: string }): Known => ({ name, whole: state === 'ready' });
   compare('node', ofKind(instances, 'node'), nodes.map(ready));
   compare('edge', ofKind(instances, 'edge'), edges.map(ready));
+  // While a site is copied from one pool to another.
+  const carried = sites.filter(({ movingTo, state }) => movingTo !== null || state === 'creating');
+  compare(
+    'carrier',
+    ofKind(instances, 'carrier'),
+    carried.map(({ id }) => ({ name: carrierOf(id), whole: false })),
+  );
   compare('bake', ofKind(instances, 'bake'), []);
   const seeds = (await listSeeds(store)).map((seed) => ready({ ...seed, name: seedInstance(seed.name) }));
   compare('seed', ofKind(instances, 'seed'), seeds);

@@ -36,7 +36,7 @@ export async function readEdgeDocument(store: Store, trustedProxies: readonly st
         host,
         site: site.id,
         pool: site.pool,
-        state: site.state,
+        state: site.held !== null && site.state === 'ready' ? 'held' : site.state,
         requestsPerS: site.limits.requestsPerS,
         connections: site.limits.connections,
       })),

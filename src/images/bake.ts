@@ -20,6 +20,7 @@ import {
   type Described,
   describeAndFinish,
   dropUnregistered,
+  NOBODYS,
   publish,
   readBaked,
   register,
@@ -90,7 +91,7 @@ function makeBaseStep(parts: ImageParts, bakeable: Bakeable): Step {
     timeoutMs: PARENT_MS,
     async do(ctx) {
       const { fingerprint } = (await readBaked(parts, ctx)) ?? (await makeBase(parts, bakeable, ctx));
-      const nothing = { packages: {}, parent: null, seed: null, filesHash: null, files: null };
+      const nothing = { packages: {}, parent: null, seed: null, filesHash: null, files: null, ...NOBODYS };
       return register(parts, { recipe, fingerprint, hash, appVersion, ...nothing }, ctx);
     },
     undo: (ctx) => dropUnregistered(parts, ctx),
@@ -185,7 +186,7 @@ function makeLayerSteps(parts: ImageParts, bakeable: Bakeable, parent: string): 
       timeoutMs: 600_000,
       do(ctx) {
         const { parent: below } = ctx.outputs.seed as { parent: string };
-        const about = { bakeable, instance, hash: bakeable.hash, parent: below, seed: null };
+        const about = { bakeable, instance, hash: bakeable.hash, parent: below, seed: null, ...NOBODYS };
         return publish(parts, about, ctx.outputs.prepare as unknown as Described, ctx);
       },
       undo: (ctx) => dropUnregistered(parts, ctx),

@@ -7,7 +7,7 @@ import { hashFiles, LIST_PACKAGES, packFiles, parsePackages, readFiles } from '.
 import { type ImageParts, imageLock } from './parts.ts';
 import { imageProblems } from './problems.ts';
 import type { Bakeable } from './recipes.ts';
-import { insertImage, listImages, type NewImage } from './store.ts';
+import { type CodeOrigin, insertImage, listImages, type NewImage } from './store.ts';
 
 /** Bound of a command in a seed. */
 export const COMMAND_MS = 1_200_000;
@@ -64,16 +64,24 @@ export async function describeAndFinish(
   return { appVersion: version.trim().split('\n')[0] ?? '', packages: parsePackages(listed) };
 }
 
+/** Whose own code is in it, and where it came from; of an image for everybody both are null. */
+export interface OwnCode {
+  ownSite: string | null;
+  code: CodeOrigin | null;
+}
+/** For everybody. */
+export const NOBODYS: OwnCode = { ownSite: null, code: null };
+
 /** Lists the files, stops the container, publishes it, and stores the image. Begun again it goes on. */
 export async function publish(
   parts: ImageParts,
-  about: { bakeable: Bakeable; instance: string; hash: string; parent: string | null; seed: string | null },
+  about: { bakeable: Bakeable; instance: string; hash: string; parent: string | null; seed: string | null } & OwnCode,
   described: Described,
   ctx: StepContext,
 ): Promise<{ number: number; fingerprint: string }> {
   const { fleet } = parts;
   const { signal } = ctx;
-  const { bakeable, instance, hash, parent, seed } = about;
+  const { bakeable, instance, hash, parent, seed, ownSite, code } = about;
   let files: { filesHash: string | null; files: string | null } = { filesHash: null, files: null };
   // Of layers nobody makes containers, so nobody asks what files they have.
   if (bakeable.recipe !== undefined) {
@@ -84,9 +92,11 @@ export async function publish(
   }
   await fleet.instances.stop(instance, { signal, force: true });
   const labels = { kind: 'image', recipe: bakeable.name, hash, operation: ctx.operationId };
-  const wish = { alias: bakeable.name, labels, description: bakeable.title };
+  // The alias is the newest image for everybody.
+  const wish = { ...(ownSite === null ? { alias: bakeable.name } : {}), labels, description: bakeable.title };
   const { fingerprint } = (await readBaked(parts, ctx)) ?? (await fleet.images.publish(instance, wish, { signal }));
-  return register(parts, { recipe: bakeable.name, fingerprint, hash, parent, seed, ...described, ...files }, ctx);
+  const image = { recipe: bakeable.name, fingerprint, hash, parent, seed, ownSite, code, ...described, ...files };
+  return register(parts, image, ctx);
 }
 
 const listBaked = (parts: ImageParts, { operationId, signal }: StepContext) =>

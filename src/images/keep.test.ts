@@ -5,7 +5,16 @@ import { type ImageRow, nameOf } from './store.ts';
 
 const image = (recipe: string, number: number, more: Partial<ImageRow> = {}): ImageRow => ({
   ...{ recipe, number, fingerprint: `${recipe}${number}`, hash: '', appVersion: '', packages: {}, state: 'ready' },
-  ...{ parent: null, seed: null, filesHash: null, keptBecause: null, createdAt: '', ...more },
+  ...{
+    parent: null,
+    seed: null,
+    filesHash: null,
+    keptBecause: null,
+    ownSite: null,
+    code: null,
+    createdAt: '',
+    ...more,
+  },
 });
 
 void test('the last three of each recipe stay, and what is used or wanted; the others go', () => {

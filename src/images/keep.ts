@@ -35,7 +35,8 @@ export async function readUses(
 /** Images that nothing keeps. `images`: of each recipe the newest first. */
 export function chooseOld(images: readonly ImageRow[], isUsed: (image: ImageRow) => boolean): ImageRow[] {
   const ready = images.filter(({ state }) => state === 'ready');
-  const placeOf = (image: ImageRow) => ready.filter(({ recipe }) => recipe === image.recipe).indexOf(image);
+  const isAkin = (image: ImageRow) => (one: ImageRow) => one.recipe === image.recipe && one.ownSite === image.ownSite;
+  const placeOf = (image: ImageRow) => ready.filter(isAkin(image)).indexOf(image);
   const goes = (image: ImageRow) => placeOf(image) >= KEPT_LAST && image.keptBecause === null && !isUsed(image);
   // One whose deletion was interrupted is deleted again.
   return images.filter((image) => image.state === 'deleting' || goes(image));

@@ -34,6 +34,33 @@ export const imageProblems = makeCatalogue('image', {
     todo: (a) =>
       `Bring the newest packages into the seed: \`espalier seed bake ${a.seed} --upgrade\`; or bake without its changes: --from-recipe.`,
   },
+  'bad-code': {
+    status: 409,
+    title: "The site's own code cannot be fetched",
+    detail: (a: { source: string; why: string }) => `${a.source}: ${a.why}`,
+    todo: () =>
+      'Name a Git repository that this machine may read (https, ssh, or an absolute path here), and a branch, tag or commit of it.',
+  },
+  'no-code-place': {
+    status: 409,
+    title: 'The app takes no code of a site',
+    detail: (a: { app: string }) => `The recipe of ${a.app} does not say where a site's own code goes.`,
+    todo: () => "Add `code` to the recipe's site (docs/how-to/add-an-app.md), or bake an image from a seed.",
+  },
+  'no-code-yet': {
+    status: 409,
+    title: 'The site has no code of its own yet',
+    detail: (a: { site: string }) => `Nobody has said where the code of ${a.site} comes from.`,
+    todo: (a) => `Say it: \`espalier site code ${a.site} --from REPOSITORY\`.`,
+  },
+  'of-site': {
+    status: 409,
+    title: "The image has a site's own code",
+    detail: (a: { image: string; pool: string }) =>
+      `${a.image} is for one site alone, and the pool ${a.pool} is not dedicated to it.`,
+    todo: () =>
+      'Choose another image (`espalier image list`), or make a pool: `espalier pool create --dedicated-to SITE`.',
+  },
   'only-layer': {
     status: 409,
     title: 'Seeds are of apps and services',

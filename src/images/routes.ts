@@ -31,6 +31,11 @@ const imageSchema = z
     fingerprint: z.string(),
     state: z.enum(['ready', 'deleting']),
     parent: z.string().nullable().describe('The image below it'),
+    ownSite: z.string().nullable().describe('The id of the only site for which it is; null: for everybody'),
+    code: z
+      .object({ source: z.string(), ref: z.string().nullable(), commit: z.string(), subject: z.string() })
+      .nullable()
+      .describe("Where that site's own code came from"),
     seed: z.string().nullable().describe('The seed that a person baked it from; null: from the recipe alone'),
     recipeHash: z.string().describe('Of the recipe and everything below it, as it was baked'),
     filesHash: z.string().nullable().describe('Alike for images with the same files; null of layers'),
@@ -71,6 +76,8 @@ const toView = (image: ImageRow, usedBy: readonly string[]): z.infer<typeof imag
   fingerprint: image.fingerprint,
   state: image.state,
   parent: image.parent,
+  ownSite: image.ownSite,
+  code: image.code,
   seed: image.seed,
   recipeHash: image.hash,
   filesHash: image.filesHash,

@@ -24,6 +24,7 @@ import { type ImageParts, imageLock, seedLock } from './parts.ts';
 import { imageProblems } from './problems.ts';
 import { findBakeable } from './recipes.ts';
 import { readSeed, type SeedRow, seedInstance, storeSeedImage } from './seed-store.ts';
+import { readImage } from './store.ts';
 
 const paramsSchema = z.object({ seed: z.string(), recipe: z.string(), parent: z.string(), upgrade: z.boolean() });
 type Params = z.infer<typeof paramsSchema>;
@@ -112,7 +113,13 @@ export function makeSeedBake(parts: ImageParts): OperationKind<Params> {
           timeoutMs: 600_000,
           async do(ctx) {
             // No recipe's hash: the recipe alone would not give this image.
-            const about = { bakeable: findBakeable(parts.shelf, recipe), instance, hash: `seed:${seed}`, parent, seed };
+            const [, number = ''] = parent.split('/');
+            const own = {
+              ownSite: (await readSeed(store, seed))?.ownSite ?? null,
+              code: (await readImage(store, recipe, Number(number)))?.code ?? null,
+            };
+            const hash = `seed:${seed}`;
+            const about = { bakeable: findBakeable(parts.shelf, recipe), instance, hash, parent, seed, ...own };
             const baked = await publish(parts, about, ctx.outputs.finish as unknown as Described, ctx);
             await storeSeedImage(store, seed, baked.number);
             return baked;

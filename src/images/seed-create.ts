@@ -17,6 +17,7 @@ export const newSeedSchema = z.strictObject({
     .regex(/^[a-z][a-z0-9-]{0,38}$/, 'must be a-z, 0-9 and "-", begin with a letter, 39 characters at most'),
   app: z.string().describe('The recipe whose image it begins with'),
   image: z.int().min(1).optional().describe('Its number; the newest unless told'),
+  site: z.string().optional().describe('What is baked from it is for this site alone'),
 });
 export type NewSeed = z.infer<typeof newSeedSchema>;
 
@@ -28,12 +29,20 @@ export async function startSeedCreate(parts: ImageParts, sql: Sql, wish: NewSeed
   const { name, app: recipe } = wish;
   if (findBakeable(parts.shelf, recipe).recipe === undefined) throw imageProblems.make('only-layer', { layer: recipe });
   if ((await readSeed(sql, name)) !== undefined) throw imageProblems.make('seed-taken', { seed: name });
-  const image = wish.image === undefined ? await readNewest(sql, recipe) : await readImage(sql, recipe, wish.image);
+  const site = wish.site === undefined ? undefined : await parts.findSite(sql, wish.site);
+  if (wish.site !== undefined && site?.app !== recipe)
+    throw commonProblems.make('not-found', { noun: `site of ${recipe}`, name: wish.site });
+  const newest = async () => (site && (await readNewest(sql, recipe, site.id))) ?? (await readNewest(sql, recipe));
+  const image = wish.image === undefined ? await newest() : await readImage(sql, recipe, wish.image);
   if (image === undefined && wish.image === undefined) throw imageProblems.make('none', { recipe });
   if (image === undefined || image.state !== 'ready') {
     throw imageProblems.make('gone', { image: `${recipe}/${wish.image}` });
   }
-  await insertSeed(sql, { name, recipe, imageNumber: image.number, createdBy: who.by });
+  // What was one site's alone stays so.
+  const ownSite = image.ownSite ?? site?.id ?? null;
+  if (site !== undefined && ownSite !== site.id)
+    throw imageProblems.make('of-site', { image: nameOf(image), pool: name });
+  await insertSeed(sql, { name, recipe, imageNumber: image.number, createdBy: who.by, ownSite });
   return parts.operations.start(sql, 'seed.create', { seed: name, recipe, fingerprint: image.fingerprint }, who);
 }
 

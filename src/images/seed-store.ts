@@ -10,10 +10,12 @@ export interface SeedRow {
   imageNumber: number;
   state: SeedState;
   createdBy: string;
+  /** The id of the site for which images are baked from it; null: for everybody. */
+  ownSite: string | null;
   createdAt: string;
 }
 
-const SEED = `name, recipe, image_number AS "imageNumber", state, created_by AS "createdBy", created_at AS "createdAt"`;
+const SEED = `name, recipe, image_number AS "imageNumber", state, created_by AS "createdBy", own_site AS "ownSite", created_at AS "createdAt"`;
 
 /** The name of its container. */
 export const seedInstance = (seed: string): string => `seed-${seed}`;
@@ -28,11 +30,11 @@ export async function readSeed(sql: Sql, name: string): Promise<SeedRow | undefi
 
 export async function insertSeed(
   sql: Sql,
-  seed: Pick<SeedRow, 'name' | 'recipe' | 'imageNumber' | 'createdBy'>,
+  seed: Pick<SeedRow, 'name' | 'recipe' | 'imageNumber' | 'createdBy' | 'ownSite'>,
 ): Promise<void> {
   await sql.query(
-    `INSERT INTO seed (name, recipe, image_number, state, created_by) VALUES ($1, $2, $3, 'creating', $4)`,
-    [seed.name, seed.recipe, seed.imageNumber, seed.createdBy],
+    `INSERT INTO seed (name, recipe, image_number, state, created_by, own_site) VALUES ($1, $2, $3, 'creating', $4, $5)`,
+    [seed.name, seed.recipe, seed.imageNumber, seed.createdBy, seed.ownSite],
   );
 }
 

@@ -22,17 +22,29 @@ export interface ImageRow {
   filesHash: string | null;
   /** Why a person wants it kept. */
   keptBecause: string | null;
+  /** The id of the site whose own code is in it; null of those for everybody. */
+  ownSite: string | null;
+  /** Where that code came from. */
+  code: CodeOrigin | null;
   createdAt: string;
+}
+
+/** Where a site's own code came from. `commit`: of a repository; of a plain folder a checksum of its files, `sha256:…`. */
+export interface CodeOrigin {
+  source: string;
+  ref: string | null;
+  commit: string;
+  subject: string;
 }
 
 /** What a bake stores. `files`: packed, or null of layers (see contents.ts). */
 export type NewImage = Pick<
   ImageRow,
-  'recipe' | 'fingerprint' | 'hash' | 'appVersion' | 'packages' | 'parent' | 'seed' | 'filesHash'
+  'recipe' | 'fingerprint' | 'hash' | 'appVersion' | 'packages' | 'parent' | 'seed' | 'filesHash' | 'ownSite' | 'code'
 > & { files: string | null };
 
 const IMAGE = `recipe, number, fingerprint, hash, app_version AS "appVersion", packages, state, parent, seed,
-  files_hash AS "filesHash", kept_because AS "keptBecause", created_at AS "createdAt"`;
+  files_hash AS "filesHash", kept_because AS "keptBecause", own_site AS "ownSite", code, created_at AS "createdAt"`;
 
 /** `recipe/number`. */
 export const nameOf = (image: { recipe: string; number: number }): string => `${image.recipe}/${image.number}`;
@@ -51,11 +63,16 @@ export async function readImage(sql: Sql, recipe: string, number: number): Promi
   )[0];
 }
 
-/** The newest that can be used. */
-export async function readNewest(sql: Sql, recipe: string): Promise<ImageRow | undefined> {
+/** The newest that can be used by everybody, or, with `ownSite`, the newest with that site's own code. */
+export async function readNewest(
+  sql: Sql,
+  recipe: string,
+  ownSite: string | null = null,
+): Promise<ImageRow | undefined> {
   const rows = await sql.query<ImageRow>(
-    `SELECT ${IMAGE} FROM image WHERE recipe = $1 AND state = 'ready' ORDER BY number DESC LIMIT 1`,
-    [recipe],
+    `SELECT ${IMAGE} FROM image WHERE recipe = $1 AND own_site IS NOT DISTINCT FROM $2 AND state = 'ready'
+     ORDER BY number DESC LIMIT 1`,
+    [recipe, ownSite],
   );
   return rows[0];
 }
@@ -72,11 +89,12 @@ export async function insertImage(sql: Sql, image: NewImage): Promise<ImageRow> 
     `WITH next AS (
        INSERT INTO image_number (recipe, last) VALUES ($1, 1)
        ON CONFLICT (recipe) DO UPDATE SET last = image_number.last + 1 RETURNING last)
-     INSERT INTO image (recipe, number, fingerprint, hash, app_version, packages, parent, seed, files_hash)
-     SELECT $1, last, $2, $3, $4, $5::jsonb, $6, $7, $8 FROM next RETURNING ${IMAGE}`,
+     INSERT INTO image (recipe, number, fingerprint, hash, app_version, packages, parent, seed, files_hash, own_site, code)
+     SELECT $1, last, $2, $3, $4, $5::jsonb, $6, $7, $8, $9, $10::jsonb FROM next RETURNING ${IMAGE}`,
     [
       ...[recipe, image.fingerprint, image.hash, image.appVersion, toJsonValue(image.packages)],
-      ...[image.parent, image.seed, image.filesHash],
+      ...[image.parent, image.seed, image.filesHash, image.ownSite],
+      image.code === null ? null : toJsonValue(image.code),
     ],
   );
   if (row === undefined) throw new Error('an insert that returns gives a row');

@@ -180,6 +180,15 @@ export const dryRunQuery = z.object({
     .transform((value) => value === 'true'),
 });
 
+/** What would be done, for people: the answer of every dry run. */
+export const planSchema = z
+  .object({
+    plan: z.array(z.string()).describe('What would be done, where, and why there is room'),
+    sites: z.array(z.string()).optional().describe('Names of the sites that notice it'),
+    pauseS: z.number().optional().describe('For how long their visitors would wait'),
+  })
+  .openapi('Plan');
+
 /** The strong entity tag of a version. */
 export function etagOf(version: number | string): string {
   return `"${version}"`;

@@ -7,6 +7,7 @@ import { allocateAddress, releaseAddress } from '../servers/addresses.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { choosePlacement } from '../servers/place.ts';
 import { listServers } from '../servers/store.ts';
+import { renderDisk, renderNewLimits } from './limits.ts';
 import { AGENT_CALL_MS, contentVolume, nodeLock, type PoolParts, tellServer } from './parts.ts';
 import { poolProblems } from './problems.ts';
 import { assertServesAsWell } from './roll/gates.ts';
@@ -85,8 +86,9 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
               server: node.server,
               source: { image: await parts.readFingerprint(store, pool.app, node.imageNumber) },
               labels: { kind: 'node', pool: poolName, app: pool.app, image: String(node.imageNumber) },
-              config: { 'security.idmap.isolated': 'true' },
+              config: { 'security.idmap.isolated': 'true', ...renderNewLimits(pool.limits) },
               devices: {
+                ...renderDisk(pool.limits),
                 eth0: { kind: 'nic', ipv4Address: node.address },
                 config: {
                   kind: 'disk',

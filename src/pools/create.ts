@@ -7,6 +7,7 @@ import { makeOperation, type OperationKind } from '../platform/operations/operat
 import type { Sql } from '../platform/store.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { assertMemory } from '../servers/room.ts';
+import { nodeLimitsSchema } from './limits.ts';
 import { AGENT_CALL_MS, contentVolume, nodeLock, type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
 import { startMissing, startRemoval } from './start-nodes.ts';
@@ -34,6 +35,10 @@ export const newPoolSchema = z.strictObject({
   /** Of a worker pool: whose tasks. Default: the only pool of the app. */
   worksFor: z.string().optional(),
   size: z.int().min(1).max(100).default(2),
+  /** The only site that may live on it: its nodes are that site's alone, and so may the code be. */
+  dedicatedTo: z.string().optional(),
+  /** What one node may use at most. */
+  limits: nodeLimitsSchema.default({}),
   /** Sites that may live on it. */
   maxSites: z.int().min(1).max(2000).default(250),
   /** What a node is expected to use, for placement. */
@@ -48,21 +53,35 @@ type Params = z.infer<typeof paramsSchema>;
 export async function startPoolCreate(parts: PoolParts, sql: Sql, wish: NewPool, who: Asker): Promise<Operation> {
   if ((await readPool(sql, wish.name)) !== undefined) throw poolProblems.make('taken', { pool: wish.name });
   const served = await readServed(sql, wish);
-  const app = served?.app ?? wish.app ?? '';
+  const site = await readDedicated(parts, sql, wish);
+  const app = served?.app ?? site?.app ?? wish.app ?? '';
   // The very image of those that it works for, so that a task finds the same programs.
-  const imageNumber = served?.imageNumber ?? (await parts.readNewestImage(sql, app)).number;
+  const imageNumber = served?.imageNumber ?? (await parts.readNewestImage(sql, app, site?.id)).number;
   await assertMemory(sql, { memoryMb: wish.nodeMemoryMb, count: wish.size });
   await insertPool(sql, {
     name: wish.name,
     app,
-    kind: 'shared',
+    kind: site === undefined ? 'shared' : 'dedicated',
+    dedicatedTo: site?.id ?? served?.dedicatedTo ?? null,
+    limits: wish.limits,
     worksFor: served?.name ?? null,
     imageNumber,
     wanted: wish.size,
-    maxSites: wish.maxSites,
+    maxSites: site === undefined ? wish.maxSites : 1,
     nodeMemoryMb: wish.nodeMemoryMb,
   });
   return parts.operations.start(sql, 'pool.create', { pool: wish.name }, who);
+}
+
+/** The site to which the pool is to be dedicated; undefined for one that many share. */
+async function readDedicated(parts: PoolParts, sql: Sql, wish: NewPool) {
+  if (wish.dedicatedTo === undefined) return undefined;
+  const bad = (why: string) => commonProblems.make('invalid-input', { where: 'dedicatedTo', why });
+  if (wish.role === 'worker') throw bad("workers of a dedicated pool run that site's tasks and no others anyway");
+  const site = await parts.findSite(sql, wish.dedicatedTo);
+  if (site === undefined) throw commonProblems.make('not-found', { noun: 'site', name: wish.dedicatedTo });
+  if (wish.app !== undefined && wish.app !== site.app) throw bad(`${site.name} is a site of ${site.app}`);
+  return site;
 }
 
 /** The pool that a worker pool is to work for; undefined for one that serves. */
@@ -71,7 +90,8 @@ async function readServed(sql: Sql, wish: NewPool): Promise<PoolRow | undefined>
   const pools = await listPools(sql);
   if (wish.role === 'serving') {
     if (wish.worksFor !== undefined) throw bad('only a pool with the role worker works for another');
-    if (wish.app === undefined) throw commonProblems.make('invalid-input', { where: 'app', why: 'name the app' });
+    if (wish.app === undefined && wish.dedicatedTo === undefined)
+      throw commonProblems.make('invalid-input', { where: 'app', why: 'name the app' });
     return undefined;
   }
   const may = pools.filter(

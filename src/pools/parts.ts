@@ -36,8 +36,16 @@ export interface PoolParts {
   readCidr(): Promise<string>;
   /** The fingerprint of an app's image by its number. */
   readFingerprint(sql: Sql, app: string, number: number): Promise<string>;
-  /** The newest image of an app; a problem when there is none. */
-  readNewestImage(sql: Sql, app: string): Promise<{ number: number }>;
+  /** The newest image of an app, with a site's own code where it has some; a problem when there is none. */
+  readNewestImage(sql: Sql, app: string, ownSite?: string | null): Promise<{ number: number }>;
+  /** Throws `image.of-site` when the image has a site's own code and the pool is not dedicated to that site. */
+  assertFor(
+    sql: Sql,
+    image: { app: string; number: number },
+    pool: { name: string; dedicatedTo: string | null },
+  ): Promise<void>;
+  /** The site of that name or id; undefined when there is none. */
+  findSite(sql: Sql, site: string): Promise<{ id: string; name: string; app: string } | undefined>;
   /** Brings every edge to what the store says now. Gives the names of nodes that still have connections. */
   syncEdges(signal: AbortSignal): Promise<{ leaving: string[] }>;
   /** Throws `image.gone` unless the engine still has the image. */

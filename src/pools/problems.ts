@@ -14,6 +14,19 @@ export const poolProblems = makeCatalogue('pool', {
     detail: (a: { pool: string; sites: number }) => `${a.sites} sites live on the pool ${a.pool}.`,
     todo: () => 'Delete them first (`espalier site list`); archived ones count until they are purged.',
   },
+  'disk-shrinks': {
+    status: 409,
+    title: 'The disk of a living node only grows',
+    detail: (a: { pool: string; hadGib: number; wantsGib: number }) =>
+      `The nodes of ${a.pool} have ${a.hadGib === 0 ? 'disks without a bound' : `disks of ${a.hadGib} GiB`}; ${a.wantsGib} GiB may be too little for what is on them.`,
+    todo: () => 'Make another pool with the smaller disk and move its sites there (`espalier site move`).',
+  },
+  'other-site': {
+    status: 409,
+    title: 'The pool is dedicated to another site',
+    detail: (a: { pool: string; site: string }) => `Only the site ${a.site} may live on the pool ${a.pool}.`,
+    todo: () => 'Choose another pool, or make one for this site: `espalier pool create NAME --dedicated-to SITE`.',
+  },
   'has-workers': {
     status: 409,
     title: 'The pool has workers',

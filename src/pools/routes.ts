@@ -18,6 +18,7 @@ import {
 import { assertDisk } from '../servers/room.ts';
 import { newPoolSchema, startPoolCreate } from './create.ts';
 import { startPoolDelete } from './delete.ts';
+import { nodeLimitsSchema, startPoolLimit } from './limits.ts';
 import type { PoolParts } from './parts.ts';
 import { startReplacement } from './replace-node.ts';
 import { startPoolScale } from './scale.ts';
@@ -28,6 +29,8 @@ const poolSchema = z
     name: z.string(),
     app: z.string(),
     kind: z.enum(['shared', 'dedicated']),
+    dedicatedTo: z.string().nullable().describe('The name of the only site that may live on it'),
+    limits: nodeLimitsSchema.describe('What one node may use at most'),
     role: z.enum(['serving', 'worker']),
     worksFor: z.string().nullable().describe('Of workers: the pool whose tasks they run'),
     imageNumber: z.number(),
@@ -62,6 +65,12 @@ const POOL_DISK_MB = 512;
 /** Without what only the pools' own work reads. */
 const toNodeView = (node: NodeRow): z.infer<typeof nodeSchema> => nodeSchema.parse(node);
 
+const limitsWish = z.strictObject({
+  cpus: nodeLimitsSchema.shape.cpus.nullable(),
+  memoryMb: nodeLimitsSchema.shape.memoryMb.nullable(),
+  processes: nodeLimitsSchema.shape.processes.nullable(),
+  diskGib: nodeLimitsSchema.shape.diskGib.nullable(),
+});
 const nameParam = z.object({ name: z.string() });
 
 /** /v1/pools and /v1/nodes. */
@@ -74,6 +83,7 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
     return Promise.all(
       (await listPools(store)).map(async (pool) => ({
         ...pool,
+        dedicatedTo: pool.dedicatedTo === null ? null : ((await parts.findSite(store, pool.dedicatedTo))?.name ?? null),
         role: pool.worksFor === null ? ('serving' as const) : ('worker' as const),
         ready: nodes.filter((node) => node.pool === pool.name && node.state === 'ready').length,
         sites: await parts.countSites(store, pool.name),
@@ -236,6 +246,22 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
       const pool = (await viewPools()).find((one) => one.name === name);
       if (!changed || pool === undefined) throw commonProblems.make('not-found', { noun: 'pool', name });
       return c.json(pool, 200);
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'put',
+      path: '/v1/pools/{name}/limits',
+      operationId: 'limitPool',
+      tags: ['pools'],
+      summary: 'Change what one node of a pool may use; what is not named stays, null takes a limit away',
+      request: { params: nameParam, body: jsonBody(limitsWish) },
+      responses: { 202: accepted },
+    }),
+    async (c) => {
+      const { name } = c.req.valid('param');
+      const wish = c.req.valid('json');
+      return answerAccepted(c, await store.transaction((sql) => startPoolLimit(parts, sql, name, wish, whoOf(c))));
     },
   );
   return routes;

@@ -1,14 +1,25 @@
 // The tables `pool` and `node`: their SQL and nobody else's.
-import type { Sql } from '../platform/store.ts';
+import { type Sql, toJsonValue } from '../platform/store.ts';
 
 export type PoolState = 'creating' | 'ready' | 'deleting';
 /** booting: being made. ready: serves. draining: leaving. unhealthy: does not answer. lost: its server is lost. */
 export type NodeState = 'booting' | 'ready' | 'draining' | 'unhealthy' | 'lost';
 
+/** What one node may use at most; what is not named is not limited. `cpus` may be a fraction. */
+export interface NodeLimits {
+  cpus?: number | undefined;
+  memoryMb?: number | undefined;
+  processes?: number | undefined;
+  diskGib?: number | undefined;
+}
+
 export interface PoolRow {
   name: string;
   app: string;
   kind: 'shared' | 'dedicated';
+  /** The id of the only site that may live on a dedicated pool; null of shared ones, and when that site is gone. */
+  dedicatedTo: string | null;
+  limits: NodeLimits;
   /** The pool whose tasks its nodes run, taking no visitors; null of pools that serve. */
   worksFor: string | null;
   imageNumber: number;
@@ -41,7 +52,7 @@ export interface NodeRow {
   createdAt: string;
 }
 
-const POOL = `name, app, kind, works_for AS "worksFor", image_number AS "imageNumber", wanted, max_sites AS "maxSites",
+const POOL = `name, app, kind, dedicated_to AS "dedicatedTo", limits, works_for AS "worksFor", image_number AS "imageNumber", wanted, max_sites AS "maxSites",
   node_memory_mb AS "nodeMemoryMb", leaves, holds, state, created_at AS "createdAt"`;
 const NODE = `name, pool, (SELECT coalesce(works_for, pool.name) FROM pool WHERE pool.name = node.pool) AS "sitesOf", server, address, image_number AS "imageNumber", state, at_edge AS "atEdge", reason, placement,
   state_since AS "stateSince", (extract(epoch from now() - state_since) * 1000)::float8 AS "stateAgeMs", created_at AS "createdAt"`;
@@ -56,12 +67,27 @@ export async function readPool(sql: Sql, name: string): Promise<PoolRow | undefi
 
 export async function insertPool(
   sql: Sql,
-  pool: Pick<PoolRow, 'name' | 'app' | 'kind' | 'worksFor' | 'imageNumber' | 'wanted' | 'maxSites' | 'nodeMemoryMb'>,
+  pool: Pick<
+    PoolRow,
+    | 'name'
+    | 'app'
+    | 'kind'
+    | 'dedicatedTo'
+    | 'limits'
+    | 'worksFor'
+    | 'imageNumber'
+    | 'wanted'
+    | 'maxSites'
+    | 'nodeMemoryMb'
+  >,
 ): Promise<void> {
   await sql.query(
-    `INSERT INTO pool (name, app, kind, works_for, image_number, wanted, max_sites, node_memory_mb, state)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'creating')`,
-    [pool.name, pool.app, pool.kind, pool.worksFor, pool.imageNumber, pool.wanted, pool.maxSites, pool.nodeMemoryMb],
+    `INSERT INTO pool (name, app, kind, works_for, image_number, wanted, max_sites, node_memory_mb, dedicated_to, limits, state)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, 'creating')`,
+    [
+      ...[pool.name, pool.app, pool.kind, pool.worksFor, pool.imageNumber, pool.wanted, pool.maxSites],
+      ...[pool.nodeMemoryMb, pool.dedicatedTo, toJsonValue(pool.limits)],
+    ],
   );
 }
 
@@ -80,6 +106,10 @@ export async function storePoolState(sql: Sql, name: string, state: PoolState): 
 
 export async function storePoolWanted(sql: Sql, name: string, wanted: number): Promise<void> {
   await sql.query('UPDATE pool SET wanted = $2 WHERE name = $1', [name, wanted]);
+}
+
+export async function storePoolLimits(sql: Sql, name: string, limits: NodeLimits): Promise<void> {
+  await sql.query('UPDATE pool SET limits = $2::jsonb WHERE name = $1', [name, toJsonValue(limits)]);
 }
 
 /** What new nodes are made from. */

@@ -177,6 +177,8 @@ export const agentContract = {
       ),
     }),
   },
+  /** How many requests of a site the edges on this server have under way; those that wait because it is held do not count. */
+  'edge.under-way': { params: z.object({ site: z.string() }), result: z.object({ requests: z.int() }) },
   'edge.forget': { params: z.object({ edge: z.string() }), result: nothing },
   /** One request to a node, as the edge would send it. Status 0: no answer; `detail` says why. */
   'node.probe': {

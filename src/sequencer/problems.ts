@@ -50,6 +50,13 @@ export const taskProblems = makeCatalogue('task', {
     detail: (a: { task: string }) => `${a.task} comes from the app's recipe and stays as long as the site.`,
     todo: (a) => `Pause it: \`espalier task pause ${a.task}\`.`,
   },
+  'still-running': {
+    status: 409,
+    title: 'A run of the site has not ended',
+    detail: (a: { task: string; run: number; state: string }) =>
+      `The run ${a.run} of the task ${a.task} is still ${a.state}.`,
+    todo: (a) => `Wait for it, or end it (\`espalier task cancel\`, run ${a.run}); then try again.`,
+  },
   'still-starting': {
     status: 503,
     title: 'A run could not be stopped in time',

@@ -3,10 +3,11 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import type { Recipe } from '../apps/recipe.ts';
+import { commonProblems } from '../lib/errors.ts';
 import type { Asker, Operation } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
 import { poolProblems } from '../pools/problems.ts';
-import { listPools, readPool } from '../pools/store.ts';
+import { listPools, type PoolRow, readPool } from '../pools/store.ts';
 import { hostName } from '../protocol/site-document.ts';
 import { takeConfigVersion } from '../servers/config-clock.ts';
 import { assertDisk } from '../servers/room.ts';
@@ -58,14 +59,29 @@ export async function assertHostsFree(sql: Sql, hosts: readonly string[], except
   throw siteProblems.make('host-overlaps', { host: given, other: host, site });
 }
 
+/** Throws unless the pool may take the site: of its app, serving, ready, with room, and dedicated to nobody else. */
+export async function assertPoolTakes(sql: Sql, name: string, site: { id: string; app: string }): Promise<PoolRow> {
+  const pool = await readPool(sql, name);
+  if (pool === undefined) throw commonProblems.make('not-found', { noun: 'pool', name });
+  if (pool.app !== site.app || pool.worksFor !== null)
+    throw siteProblems.make('wrong-pool', { pool: name, app: site.app });
+  if (pool.state !== 'ready') throw poolProblems.make('not-ready', { pool: name, state: pool.state });
+  if (pool.kind === 'dedicated' && pool.dedicatedTo !== site.id) {
+    const owner = pool.dedicatedTo === null ? undefined : await readSite(sql, pool.dedicatedTo);
+    throw poolProblems.make('other-site', {
+      pool: name,
+      site: owner?.name ?? 'that it was made for, and that is gone,',
+    });
+  }
+  if (((await countSitesByPool(sql)).get(name) ?? 0) >= pool.maxSites)
+    throw poolProblems.make('full', { pool: name, max: pool.maxSites });
+  return pool;
+}
+
 async function choosePool(sql: Sql, app: string, wish: string | undefined): Promise<{ pool: string; reason: string }> {
   const counts = await countSitesByPool(sql);
   if (wish !== undefined) {
-    const pool = await readPool(sql, wish);
-    if (pool === undefined || pool.app !== app || pool.worksFor !== null)
-      throw poolProblems.make('none-for-app', { app });
-    if (pool.state !== 'ready') throw poolProblems.make('not-ready', { pool: wish, state: pool.state });
-    if ((counts.get(wish) ?? 0) >= pool.maxSites) throw poolProblems.make('full', { pool: wish, max: pool.maxSites });
+    await assertPoolTakes(sql, wish, { id: '', app });
     return { pool: wish, reason: `pool ${wish}, as asked` };
   }
   const roomy = (await listPools(sql))

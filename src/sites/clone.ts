@@ -9,8 +9,9 @@ import { readPool } from '../pools/store.ts';
 import { assertDisk } from '../servers/room.ts';
 import { ADAPT_MS, adaptSite, linksOf } from './adapt.ts';
 import { admitSite, newSiteSchema, readSiteRecipe, SITE_DISK_MB } from './admit.ts';
+import { carrierOf, carryFirst, carryPass, ensureCarrier, removeCarrier } from './carry.ts';
 import { makeNewSiteSteps } from './create.ts';
-import { COPY_MS, folderOf, renderCopy, runAsRoot } from './files.ts';
+import { COPY_MS, folderOf, inVolume, renderCopy, renderOwners, runAsRoot, runIn } from './files.ts';
 import { type SiteParts, siteLock } from './parts.ts';
 import { siteProblems } from './problems.ts';
 import { assertCodeReads } from './snapshots/image-order.ts';
@@ -20,7 +21,7 @@ import { readSite, type SiteRow } from './store.ts';
 
 /** What a person says of a clone. */
 export const newCloneSchema = newSiteSchema
-  .pick({ name: true, hosts: true, title: true })
+  .pick({ name: true, hosts: true, title: true, pool: true })
   .extend({ snapshot: z.int().min(1).optional().describe("Of what it held then, by the snapshot's number") });
 export type NewClone = z.infer<typeof newCloneSchema>;
 
@@ -50,16 +51,16 @@ export async function startSiteClone(
     const about = { site: source.name, state: source.state, verb: 'clone', needed: 'ready or suspended' };
     throw siteProblems.make('wrong-state', about);
   }
-  const { adminEmail, limits, pool } = source;
+  const { adminEmail, limits } = source;
+  const home = await readPool(sql, source.pool);
   const { snapshot: number } = wish;
   const snapshot = number === undefined ? undefined : await readUsableSnapshot(sql, source, number);
-  const imageNumber = (await readPool(sql, pool))?.imageNumber ?? 0;
-  if (snapshot !== undefined) await assertCodeReads(sql, source, snapshot, imageNumber);
+  if (snapshot !== undefined) await assertCodeReads(sql, source, snapshot, home?.imageNumber ?? 0);
   const { title, settings } = snapshot ?? source;
   const id = await admitSite(parts, sql, readSiteRecipe(parts, source.app), {
     ...{ name: wish.name, hosts: wish.hosts, title: wish.title ?? title, adminEmail, settings, limits },
-    // Its files lie on the pool's volume.
-    pool,
+    // Beside its source, where files share blocks; from a pool of its own to the emptiest shared one.
+    pool: wish.pool ?? (home?.kind === 'dedicated' ? undefined : source.pool),
     mailHeld: true,
     clonedFrom: source.id,
   });
@@ -121,8 +122,18 @@ export function makeSiteClone(parts: SiteParts): OperationKind<Params> {
             const kept = await readKept(from);
             const path = kept === undefined ? folderOf(from.id) : keptFilesOf(kept);
             const toProblem = (why: string) => siteProblems.make('copy-failed', { site: from.name, why });
-            await runAsRoot(parts, from.pool, renderCopy({ path, uid: from.uid }, to), toProblem, signal);
+            if (from.pool === to.pool) {
+              await runAsRoot(parts, from.pool, renderCopy({ path, uid: from.uid }, to), toProblem, signal);
+              return;
+            }
+            const way = { folder: inVolume(path), as: id, from: from.pool, to: to.pool };
+            await ensureCarrier(parts, way, signal);
+            await carryFirst(parts, way, signal);
+            await carryPass(parts, way, signal);
+            await runIn(parts, carrierOf(id), renderOwners(from, to, `/to/${id}`), toProblem, signal);
+            await removeCarrier(parts, id, signal);
           },
+          undo: ({ signal }) => removeCarrier(parts, id, signal),
         },
         {
           name: 'rewrite',

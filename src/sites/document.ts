@@ -14,8 +14,13 @@ const CACHE_PORT = 6379;
 export const standsOnNodes = (site: SiteRow): boolean =>
   site.configVersion > 0 && site.state !== 'archived' && site.state !== 'failed';
 
-/** The document of a site that stands on its nodes. */
-export async function toSiteDocument(parts: SiteParts, sql: Sql, site: SiteRow): Promise<SiteDocument> {
+/** The document of a site that stands on its nodes, as the nodes of `pool` must have it. */
+export async function toSiteDocument(
+  parts: SiteParts,
+  sql: Sql,
+  site: SiteRow,
+  pool = site.pool,
+): Promise<SiteDocument> {
   const kept = await parts.secrets.readAll(sql, secretsOf(site.id));
   const secret = (name: string): string => kept[`${secretsOf(site.id)}${name}`] ?? '';
   const primaryHost = site.hosts[0] ?? '';
@@ -27,7 +32,9 @@ export async function toSiteDocument(parts: SiteParts, sql: Sql, site: SiteRow):
     uid: site.uid,
     // A node serves one that is being made like any other; visitors are kept from it at the edge. So opening it changes
     // nothing on the nodes.
-    state: site.state === 'creating' ? 'ready' : site.state,
+    // Closed on its old pool while it is held: from the last copy on only the new one may write.
+    state:
+      site.held === 'closed' && pool === site.pool ? 'suspended' : site.state === 'creating' ? 'ready' : site.state,
     hosts: site.hosts,
     primaryHost,
     url: urlOf(parts.publicAddress, primaryHost),
@@ -66,7 +73,7 @@ export async function readPoolConfig(
   const version = await readConfigVersion(store);
   const all = (await listSites(store, { pool })).filter(standsOnNodes);
   const newer = all.filter((site) => site.configVersion > since);
-  const changed = await Promise.all(newer.map((site) => toSiteDocument(parts, store, site)));
+  const changed = await Promise.all(newer.map((site) => toSiteDocument(parts, store, site, pool)));
   return { version, changed, present: all.map((site) => site.id) };
 }
 

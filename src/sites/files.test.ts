@@ -8,6 +8,7 @@ void test('files are copied by shared blocks where that can be, and only those o
     renderCopy(from, { id: 'sbbbbbbbbb', uid: 20_002 }).map(({ argv }) => argv),
     [
       ['cp', '--archive', '--reflink=auto', '/srv/content/saaaaaaaaa/.', '/srv/content/sbbbbbbbbb'],
+      ['rm', '--recursive', '--force', '/srv/content/sbbbbbbbbb/.held-mail'],
       ['chown', '--recursive', '--no-dereference', '--from=20001', '20002', '/srv/content/sbbbbbbbbb'],
       ['chown', '--recursive', '--no-dereference', '--from=:20001', ':20002', '/srv/content/sbbbbbbbbb'],
     ],

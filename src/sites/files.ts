@@ -15,6 +15,8 @@ export const COPY_MS = 1_800_000;
 const OUTPUT_SHOWN = 1_500;
 
 export const folderOf = (site: string): string => `${CONTENT_PATH}/${site}`;
+/** The same folder from the volume's root, for whoever mounts it elsewhere. */
+export const inVolume = (path: string): string => path.slice(CONTENT_PATH.length + 1);
 
 /** A command as root; `mayVanish`: that files went away while it read is no failure. */
 export interface RootCommand {
@@ -50,12 +52,23 @@ export function renderRemoveKept(kept: string): RootCommand[] {
   return [{ argv: ['rm', '--recursive', '--force', '--', kept, `${kept}.part`] }];
 }
 
-/** Copies files into a new site's folder and gives them its owners; those of others stay theirs. */
+/** Copies files into a new site's folder and gives them its owners. */
 export function renderCopy(from: { path: string; uid: number }, to: { id: string; uid: number }): RootCommand[] {
   const target = folderOf(to.id);
-  const chown = ['chown', '--recursive', '--no-dereference'];
   return [
     { argv: ['cp', '--archive', '--reflink=auto', `${from.path}/.`, target], mayVanish: true },
+    ...renderOwners(from, to, target),
+  ];
+}
+
+/**
+ * Gives a copy of one site's files to another; those of others stay theirs. The mail that was held of the one is none of the
+ * other's.
+ */
+export function renderOwners(from: { uid: number }, to: { uid: number }, target: string): RootCommand[] {
+  const chown = ['chown', '--recursive', '--no-dereference'];
+  return [
+    { argv: ['rm', '--recursive', '--force', `${target}/.held-mail`] },
     { argv: [...chown, `--from=${from.uid}`, String(to.uid), target] },
     { argv: [...chown, `--from=:${from.uid}`, `:${to.uid}`, target] },
   ];
@@ -76,10 +89,21 @@ export async function runAsRoot(
   signal: AbortSignal,
 ): Promise<string> {
   const [node] = await readServingNodes(parts, pool);
+  return await runIn(parts, node.name, commands, toProblem, signal);
+}
+
+/** The same in a container that mounts the volume. */
+export async function runIn(
+  parts: SiteParts,
+  instance: string,
+  commands: readonly RootCommand[],
+  toProblem: (why: string) => Error,
+  signal: AbortSignal,
+): Promise<string> {
   let output = '';
   for (const { argv, mayVanish = false } of commands) {
     const options = { signal, timeoutMs: COPY_MS, env: { LC_ALL: 'C' } };
-    const { code, stdout, stderr } = await parts.pools.fleet.exec(node.name, argv, options);
+    const { code, stdout, stderr } = await parts.pools.fleet.exec(instance, argv, options);
     output = stdout;
     if (code === 0 || (mayVanish && onlyVanished(code, stderr))) continue;
     throw toProblem(stderr.trim().slice(-OUTPUT_SHOWN) || `${argv[0]} ended with exit code ${code}`);

@@ -4,6 +4,7 @@
 import type { Recipe } from '../apps/recipe.ts';
 import type { CacheSite } from '../engines/cache-engine.ts';
 import type { DatabaseDump, DatabaseSite } from '../engines/database-engine.ts';
+import type { ImageParts } from '../images/parts.ts';
 import type { Events } from '../platform/events.ts';
 import type { Operations } from '../platform/operations/operation.ts';
 import type { Secrets } from '../platform/secrets.ts';
@@ -43,6 +44,8 @@ export interface SiteTasks {
   created(sql: Sql, site: { id: string; app: string }): Promise<void>;
   /** It is ready. */
   opened(sql: Sql, site: string): Promise<void>;
+  /** It is about to move: nothing of its tasks is due any more; resolves when what waits or runs has ended by itself. */
+  paused(site: string, signal: AbortSignal): Promise<void>;
   /** It is not ready any more; resolves when nothing of its tasks runs or can start. */
   closed(site: string, signal: AbortSignal): Promise<void>;
 }
@@ -57,6 +60,8 @@ export interface SiteParts {
   tasks: SiteTasks;
   /** The pools room's own parts: sites exec in its nodes and sync its configuration. */
   pools: PoolParts;
+  /** The images room's own parts: a site may have code of its own. */
+  images: ImageParts;
   /** The recipe of an app, by name. */
   readRecipe(app: string): Recipe | undefined;
   appNames(): string[];

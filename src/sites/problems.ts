@@ -21,6 +21,13 @@ export const siteProblems = makeCatalogue('site', {
       `${a.host} and ${a.other} of the site ${a.site} lie one below the other, so they would share cookies.`,
     todo: () => 'Choose a host name beside it, not below or above it.',
   },
+  'wrong-pool': {
+    status: 409,
+    title: 'The pool is of another kind',
+    detail: (a: { pool: string; app: string }) => `The pool ${a.pool} does not serve sites of ${a.app}.`,
+    todo: (a) =>
+      `Choose one that does (\`espalier pool list\`), or create it: \`espalier pool create NAME --app ${a.app}\`.`,
+  },
   'unknown-app': {
     status: 400,
     title: 'There is no such app',
@@ -47,6 +54,33 @@ export const siteProblems = makeCatalogue('site', {
     detail: (a: { site: string; code: number; output: string }) =>
       `The installer of ${a.site} ended with exit code ${a.code}: ${a.output}`,
     todo: () => 'Everything was taken back. Read the output above; mend the recipe or the settings, then try again.',
+  },
+  'no-held-mail': {
+    status: 500,
+    title: 'The held mail cannot be read',
+    detail: (a: { site: string; why: string }) => `What ${a.site} would have sent cannot be read: ${a.why}`,
+    todo: () =>
+      "Exit code 127: the pool's image is older than this; bring a newer one (`espalier image refresh`, `espalier pool roll`).",
+  },
+  'same-pool': {
+    status: 409,
+    title: 'The site lives there already',
+    detail: (a: { site: string; pool: string }) => `${a.site} lives on the pool ${a.pool}.`,
+    todo: () => 'Name another pool of the app (`espalier pool list`).',
+  },
+  'other-server': {
+    status: 409,
+    title: 'The pools keep their files on different servers',
+    detail: (a: { from: string; to: string }) =>
+      `The uploads of one pool lie on ${a.from}, those of the other on ${a.to}.`,
+    todo: () => 'Choose a pool whose uploads lie on the same server.',
+  },
+  'pause-too-long': {
+    status: 409,
+    title: 'The pause would be too long',
+    detail: (a: { site: string; pauseS: number; maxS: number; why: string }) =>
+      `${a.site} would be held for about ${a.pauseS} s, and ${a.maxS} s are allowed: ${a.why}.`,
+    todo: () => 'It is served where it was. Try at a quieter time, or allow more with --max-pause.',
   },
   'copy-failed': {
     status: 500,

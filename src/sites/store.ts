@@ -40,6 +40,10 @@ export interface SiteRow {
   mailHeld: boolean;
   /** The id of the site that it was cloned from. */
   clonedFrom: string | null;
+  /** The pool that it is moving to, whose nodes have its configuration already. */
+  movingTo: string | null;
+  /** The last seconds of a move. edge: its visitors wait at the edge. closed: and its old pool has no PHP for it any more. */
+  held: 'edge' | 'closed' | null;
   /** The primary one first. */
   hosts: string[];
 }
@@ -48,7 +52,7 @@ const SITE = `id, name, app, pool, database_server AS "databaseServer", database
   cache_server AS "cacheServer", cache_host AS "cacheHost", uid, state, reason, placement, title,
   admin_user AS "adminUser", admin_email AS "adminEmail", config_version AS "configVersion", settings, limits, backup,
   archived_at AS "archivedAt", purge_at AS "purgeAt", created_at AS "createdAt",
-  mail_held AS "mailHeld", cloned_from AS "clonedFrom",
+  mail_held AS "mailHeld", cloned_from AS "clonedFrom", moving_to AS "movingTo", held,
   coalesce((SELECT array_agg(host ORDER BY position) FROM hostname WHERE hostname.site = site.id), '{}') AS hosts`;
 
 /** By id or by name. */
@@ -66,10 +70,10 @@ export async function readSiteByHost(sql: Sql, host: string): Promise<SiteRow | 
   )[0];
 }
 
-/** All sites by name, or those of a pool, or those whose configuration is newer than a version. */
+/** All sites by name, or those that a pool's nodes have (on their way to it included), or those whose configuration is newer than a version. */
 export function listSites(sql: Sql, where: { pool?: string; since?: number } = {}): Promise<SiteRow[]> {
   return sql.query<SiteRow>(
-    `SELECT ${SITE} FROM site WHERE ($1::text IS NULL OR pool = $1) AND config_version > $2 ORDER BY name`,
+    `SELECT ${SITE} FROM site WHERE ($1::text IS NULL OR pool = $1 OR moving_to = $1) AND config_version > $2 ORDER BY name`,
     [where.pool ?? null, where.since ?? -1],
   );
 }
@@ -219,6 +223,26 @@ export async function storeMailHeld(sql: Sql, id: string, held: boolean, version
   await sql.query('UPDATE site SET mail_held = $2, config_version = $3 WHERE id = $1', [id, held, version]);
 }
 
+/** On its way to a pool, or no more (null); never held. */
+export async function storeMoving(sql: Sql, id: string, to: string | null, version: number): Promise<void> {
+  await sql.query('UPDATE site SET moving_to = $2, held = NULL, config_version = $3 WHERE id = $1', [id, to, version]);
+}
+
+/** Without a version only the edges hear of it. */
+export async function storeHeld(sql: Sql, id: string, held: SiteRow['held'], version?: number): Promise<void> {
+  await sql.query('UPDATE site SET held = $2, config_version = coalesce($3, config_version) WHERE id = $1', [
+    ...[id, held, version ?? null],
+  ]);
+}
+
+/** Lives on the pool that it was moving to. */
+export async function storeMoved(sql: Sql, id: string, placement: string, version: number): Promise<void> {
+  await sql.query(
+    'UPDATE site SET pool = moving_to, moving_to = NULL, held = NULL, placement = $2, config_version = $3 WHERE id = $1',
+    [id, placement, version],
+  );
+}
+
 export async function storeSiteVersion(sql: Sql, id: string, version: number): Promise<void> {
   await sql.query('UPDATE site SET config_version = $2 WHERE id = $1', [id, version]);
 }
@@ -245,10 +269,11 @@ export async function deleteSite(sql: Sql, id: string): Promise<void> {
   await sql.query('DELETE FROM site WHERE id = $1', [id]);
 }
 
-/** Number of sites of each pool. */
+/** Number of sites of each pool, those on their way to it included. */
 export async function countSitesByPool(sql: Sql): Promise<Map<string, number>> {
   const rows = await sql.query<{ pool: string; sites: number }>(
-    'SELECT pool, count(*) AS sites FROM site GROUP BY pool',
+    `SELECT pool, count(*) AS sites FROM (
+       SELECT pool FROM site UNION ALL SELECT moving_to FROM site WHERE moving_to IS NOT NULL) AS every GROUP BY pool`,
   );
   return new Map(rows.map((row) => [row.pool, row.sites]));
 }

@@ -68,7 +68,17 @@ export async function makeDataPlace(): Promise<DataPlace> {
     node: await readLayer(join(root, 'apps/node')),
     recipes,
   };
-  const images = { store, operations, events, fleet, shelf, scratchDir, environment: {}, listUses: async () => [] };
+  const images = {
+    store,
+    operations,
+    events,
+    fleet,
+    shelf,
+    scratchDir,
+    environment: {},
+    findSite: async () => undefined,
+    listUses: async () => [],
+  };
   operations.register(makeImageBake(images));
 
   const sites = new Map<string, number>();

@@ -192,7 +192,17 @@ async function bake(fleet: Fleet, scratchDir: string): Promise<string> {
       node: await readLayer(join(ROOT, 'apps/node')),
       recipes,
     };
-    const images = { store, operations, events, fleet, shelf, scratchDir, environment: {}, listUses: async () => [] };
+    const images = {
+      store,
+      operations,
+      events,
+      fleet,
+      shelf,
+      scratchDir,
+      environment: {},
+      findSite: async () => undefined,
+      listUses: async () => [],
+    };
     operations.register(makeImageBake(images));
     await operations.driver.start();
     for (const recipe of ['base-trixie', 'hello']) {

@@ -59,12 +59,12 @@ export function runSiteClone(
   cli: Cli,
   source: string,
   name: string,
-  { host, title, snapshot }: { host: string[]; title?: string; snapshot?: number },
+  { host, title, pool, snapshot }: { host: string[]; title?: string; pool?: string; snapshot?: number },
 ): Promise<ExitCode> {
   return runChange(cli, {
     method: 'POST',
     path: `${pathOf(source)}/clone`,
-    body: { name, hosts: host, title, snapshot },
+    body: { name, hosts: host, title, pool, snapshot },
     done: async () => renderLogins([await readLogin(cli, await readSite(cli, name))]),
   });
 }

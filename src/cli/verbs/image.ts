@@ -64,9 +64,10 @@ export function addSeedVerbs(seed: Command, run: Run): void {
     .argument('<name>')
     .requiredOption('--app <app>', 'of which app')
     .option('--image <n>', "the image's number (default: the newest)", positive)
+    .option('--for <site>', 'what is baked from it is for this site alone, on a pool dedicated to it')
     .action(
-      run<{ app: string; image?: number }>((cli, { app, image }, [name]) =>
-        runChange(cli, { method: 'POST', path: '/v1/seeds', body: { name, app, image } }),
+      run<{ app: string; image?: number; for?: string }>((cli, { app, image, for: site }, [name]) =>
+        runChange(cli, { method: 'POST', path: '/v1/seeds', body: { name, app, image, site } }),
       ),
     );
   seed

@@ -1,7 +1,7 @@
 // The verbs of pools and their nodes.
 import { type Command, Option } from 'commander';
 import { assertConfirmed, runChange } from '../cli.ts';
-import { enc, positive, type Run } from './arguments.ts';
+import { aboveZero, collect, enc, positive, type Run } from './arguments.ts';
 import { addPolicyVerbs } from './policy.ts';
 
 interface NewPoolOptions {
@@ -11,11 +11,32 @@ interface NewPoolOptions {
   size?: number;
   maxSites?: number;
   nodeMemory?: number;
+  dedicatedTo?: string;
 }
+
+interface LimitOptions {
+  cpus?: number;
+  memory?: number;
+  processes?: number;
+  disk?: number;
+}
+
+/** The options of what one node may use. */
+function addLimitOptions(command: Command): Command {
+  return command
+    .option('--cpus <n>', 'processors that a node may use, also a fraction: 1.5', aboveZero)
+    .option('--memory <MiB>', 'memory that a node may use', positive)
+    .option('--processes <n>', 'processes that a node may have', positive)
+    .option('--disk <GiB>', "of a node's own disk: code, logs, temporary files", positive);
+}
+
+const toLimits = ({ cpus, memory, processes, disk }: LimitOptions) => ({
+  ...{ cpus, memoryMb: memory, processes, diskGib: disk },
+});
 
 /** Pools and their nodes. */
 export function addPoolVerbs(pool: Command, node: Command, run: Run): void {
-  pool
+  const create = pool
     .command('create')
     .description('create a pool from the newest image of an app')
     .argument('<name>')
@@ -30,11 +51,22 @@ export function addPoolVerbs(pool: Command, node: Command, run: Run): void {
     .option('--size <nodes>', 'how many nodes', positive)
     .option('--max-sites <n>', 'how many sites may live on it', positive)
     .option('--node-memory <MiB>', 'what a node is expected to use, for placement', positive)
+    .option('--dedicated-to <site>', 'for this site alone, which may have code of its own there');
+  addLimitOptions(create).action(
+    run<NewPoolOptions & LimitOptions>((cli, options, [name]) => {
+      const { app, role, for: worksFor, size, maxSites, nodeMemory, dedicatedTo } = options;
+      const body = { name, app, role, worksFor, size, maxSites, nodeMemoryMb: nodeMemory, dedicatedTo };
+      return runChange(cli, { method: 'POST', path: '/v1/pools', body: { ...body, limits: toLimits(options) } });
+    }),
+  );
+  addLimitOptions(pool.command('limit').description('change what one node of it may use, at once').argument('<pool>'))
+    .option('--off <limit>', 'take a limit away: cpus, memory, processes, disk; may be repeated', collect)
     .action(
-      run<NewPoolOptions>((cli, options, [name]) => {
-        const { app, role, for: worksFor, size, maxSites, nodeMemory } = options;
-        const body = { name, app, role, worksFor, size, maxSites, nodeMemoryMb: nodeMemory };
-        return runChange(cli, { method: 'POST', path: '/v1/pools', body });
+      run<LimitOptions & { off?: string[] }>((cli, { off = [], ...options }, [name = '']) => {
+        const keys = { cpus: 'cpus', memory: 'memoryMb', processes: 'processes', disk: 'diskGib' };
+        const gone = Object.entries(keys).filter(([word]) => off.includes(word));
+        const body = { ...toLimits(options), ...Object.fromEntries(gone.map(([, key]) => [key, null])) };
+        return runChange(cli, { method: 'PUT', path: `/v1/pools/${enc(name)}/limits`, body });
       }),
     );
   pool

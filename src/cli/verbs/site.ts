@@ -3,8 +3,9 @@ import { type Command, Option } from 'commander';
 import { runChange } from '../cli.ts';
 import type { NewSiteOptions } from '../commands/site.ts';
 import { collect, enc, natural, type Run } from './arguments.ts';
+import { addMoveVerbs } from './site-move.ts';
 
-/** create, suspend, resume, set-hosts, login, delete. */
+/** create, clone, move, code, suspend, resume, set-hosts, login, delete. */
 export function addSiteVerbs(site: Command, run: Run): void {
   const load = () => import('../commands/site.ts');
   site
@@ -43,8 +44,9 @@ export function addSiteVerbs(site: Command, run: Run): void {
         .makeOptionMandatory(),
     )
     .option('--title <title>', "its title (default: the source's)")
+    .option('--pool <pool>', 'on this pool (default: beside its source; from a dedicated pool the emptiest shared one)')
     .action(
-      run<{ host: string[]; title?: string }>(async (cli, options, [source = '', name = '']) =>
+      run<{ host: string[]; title?: string; pool?: string }>(async (cli, options, [source = '', name = '']) =>
         (await load()).runSiteClone(cli, source, name, options),
       ),
     );
@@ -62,6 +64,7 @@ export function addSiteVerbs(site: Command, run: Run): void {
         ),
       );
   }
+  addMoveVerbs(site, run);
   site
     .command('set-hosts')
     .description('replace the host names, the primary one first')

@@ -13,7 +13,7 @@ export interface ConfigOptions {
   pages: string;
 }
 
-function renderGlobal(structure: string, certificates: boolean, holds: boolean): string {
+function renderGlobal(structure: string, certificates: boolean): string {
   return `# Written by the Espalier agent; a change made here is lost.
 global
     description ${structure}
@@ -24,7 +24,8 @@ global
     stats timeout 1m
     hard-stop-after 10m
     server-state-file ${edgeDir}/${edgeFiles.serversState}
-${certificates ? '    ssl-default-bind-options ssl-min-ver TLSv1.2\n' : ''}${holds ? `    lua-load ${edgeDir}/${edgeFiles.hold}\n` : ''}`;
+${certificates ? '    ssl-default-bind-options ssl-min-ver TLSv1.2\n' : ''}    lua-load ${edgeDir}/${edgeFiles.hold}
+`;
 }
 
 function renderDefaults(): string {
@@ -103,8 +104,13 @@ frontend _web
 ${tls}    monitor-uri /.espalier/edge
     option idle-close-on-response
     stick-table type string len 16 size 100k expire 20s store gpc0_rate(10s),conn_cur
-    http-request set-var(txn.route) req.hdr(host),host_only,lower,map_str(${edgeDir}/${edgeFiles.hostsMap})
+    http-request set-var(txn.host) req.hdr(host),host_only,lower
+    http-request set-var(txn.route) var(txn.host),map_str(${edgeDir}/${edgeFiles.hostsMap})
+    acl held var(txn.route) -m beg held/
+    http-request lua.hold_site if held
+    http-request set-var(txn.route) var(txn.host),map_str(${edgeDir}/${edgeFiles.hostsMap}) if held
     http-request return status 421 errorfile ${page('unknown')} unless { var(txn.route) -m found }
+    http-request return status 503 errorfile ${page('moving')} if held
     http-request return status 503 errorfile ${page('suspended')} if { var(txn.route) -m beg suspended/ }
     http-request return status 503 errorfile ${page('maintenance')} if { var(txn.route) -m beg maintenance/ }
     http-request return status 503 errorfile ${page('creating')} if { var(txn.route) -m beg creating/ }
@@ -137,10 +143,9 @@ export function renderConfig(layout: ProxyLayout, options: ConfigOptions): { tex
   const certificates = options.certificates !== undefined;
   const pools = [...layout.pools].sort((one, other) => (one.name < other.name ? -1 : 1));
   const render = (structure: string, backends: readonly ProxyPool[]) =>
-    [renderGlobal(structure, certificates, holds), renderDefaults(), renderFrontend(layout, certificates)]
+    [renderGlobal(structure, certificates), renderDefaults(), renderFrontend(layout, certificates)]
       .concat(backends.map(renderPool))
       .join('');
-  const holds = pools.some((pool) => pool.holds === true);
   const bare = pools.map((pool) => ({ ...pool, servers: [] }));
   const hash = createHash('sha256').update(
     JSON.stringify([render('', bare), options.certificates ?? '', options.pages]),

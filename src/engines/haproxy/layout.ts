@@ -22,7 +22,7 @@ export interface ProxyHost {
   host: string;
   site: string;
   pool: string;
-  state: 'ready' | 'suspended' | 'maintenance' | 'creating';
+  state: 'ready' | 'held' | 'suspended' | 'maintenance' | 'creating';
   requestsPerS: number;
   connections: number;
 }

@@ -105,6 +105,15 @@ export function parseStats(csv: string): EdgeStats {
   return stats;
 }
 
+/** Reads an entry of the sites' table: its requests past the hold. A site without an entry has had none for a while. */
+export const parseUnderWay = (answer: string): number => Number(/\bconn_cur=(\d+)/.exec(answer)?.[1] ?? 0);
+
+/** How many requests of a site are under way; the table is `_web`'s (config.ts), where all sites with limits are counted. */
+export async function readUnderWay(session: RuntimeSession, site: string): Promise<number> {
+  const [entry = ''] = await session.ask([`show table _web key ${site}`]);
+  return parseUnderWay(entry);
+}
+
 /** Reads all counters in one question (about 1 ms for a hundred servers). */
 export async function readEdgeStats(session: RuntimeSession): Promise<EdgeStats> {
   const [csv = ''] = await session.ask(['show stat -1 7 -1']);

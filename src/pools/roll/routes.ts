@@ -12,6 +12,7 @@ import {
   makeRoutes,
   needsScope,
   pageOf,
+  planSchema,
   whoOf,
 } from '../../platform/http.ts';
 import { assertDisk } from '../../servers/room.ts';
@@ -41,7 +42,6 @@ const logSchema = z
   .object({ node: z.string(), pool: z.string(), image: z.string(), why: z.string(), at: z.string() })
   .openapi('NodeLogSummary');
 
-const planSchema = z.object({ plan: z.array(z.string()) }).openapi('Plan');
 const nameParam = z.object({ name: z.string() });
 /** New nodes share their image's blocks; this is for their logs and caches. */
 const ROLL_DISK_MB = 512;

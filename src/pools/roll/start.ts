@@ -32,8 +32,9 @@ export async function planRoll(parts: PoolParts, sql: Sql, name: string, wish: N
   if (pool === undefined) throw commonProblems.make('not-found', { noun: 'pool', name });
   if (pool.worksFor !== null) throw poolProblems.make('roll-its-pool', { pool: name, worksFor: pool.worksFor });
   if (pool.state !== 'ready') throw poolProblems.make('not-ready', { pool: name, state: pool.state });
-  const to = wish.image ?? (await parts.readNewestImage(sql, pool.app)).number;
+  const to = wish.image ?? (await parts.readNewestImage(sql, pool.app, pool.dedicatedTo)).number;
   await parts.readFingerprint(sql, pool.app, to);
+  await parts.assertFor(sql, { app: pool.app, number: to }, pool);
   const nodes = await listNodes(sql, { pool: name });
   const image = `${pool.app}/${to}`;
   if (pool.imageNumber === to && nodes.every((node) => node.imageNumber === to))

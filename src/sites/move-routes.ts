@@ -1,0 +1,105 @@
+// Where a site lives, what code it has and what mail of it is held, over HTTP.
+import { createRoute } from '@hono/zod-openapi';
+import { z } from 'zod';
+import { newCodeSchema, planCode, startCodeBake } from '../images/code-bake.ts';
+import { commonProblems } from '../lib/errors.ts';
+import {
+  type ApiRoutes,
+  accepted,
+  answerAccepted,
+  dryRunQuery,
+  json,
+  jsonBody,
+  makeRoutes,
+  needsScope,
+  pageOf,
+  planSchema,
+  whoOf,
+} from '../platform/http.ts';
+import { assertDisk } from '../servers/room.ts';
+import { heldMailSchema, listHeldMail, readHeldMail } from './held-mail.ts';
+import { startSiteMove } from './move.ts';
+import type { SiteParts } from './parts.ts';
+import { newMoveSchema, planMove } from './plan-move.ts';
+import { readSite } from './store.ts';
+
+const nameParam = z.object({ name: z.string() });
+/** A container from the app's image, and the image made of it. */
+const BAKE_DISK_MB = 2048;
+
+/** /v1/sites/{name}/move, …/code and …/held-mail. */
+export function makeSiteMoveRoutes(parts: SiteParts): ApiRoutes {
+  const { store, images } = parts;
+  const routes = makeRoutes();
+  routes.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/sites/{name}/move',
+      operationId: 'moveSite',
+      tags: ['sites'],
+      summary: 'Move a site to another pool of its app',
+      request: { params: nameParam, query: dryRunQuery, body: jsonBody(newMoveSchema) },
+      responses: { 202: accepted, 200: json(planSchema, 'With dryRun: what would be done') },
+    }),
+    async (c) => {
+      const { name } = c.req.valid('param');
+      const wish = c.req.valid('json');
+      const { plan, pauseS, sites } = await planMove(parts, name, wish, c.req.raw.signal);
+      if (c.req.valid('query').dryRun) return c.json({ plan, pauseS, sites }, 200);
+      // The version that a creation takes first keeps those apart that would fill the pool's last place at once.
+      const begin = () => store.transaction((sql) => startSiteMove(parts, sql, name, wish, whoOf(c)), 'read committed');
+      return answerAccepted(c, await begin());
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/sites/{name}/code',
+      operationId: 'bakeSiteCode',
+      tags: ['sites'],
+      summary: "Bake an image with a site's own code, from a repository or a folder",
+      // A path here is read as root.
+      middleware: [needsScope('admin')],
+      request: { params: nameParam, body: jsonBody(newCodeSchema) },
+      responses: { 202: accepted },
+    }),
+    async (c) => {
+      const { name } = c.req.valid('param');
+      await assertDisk(parts.pools.fleet, BAKE_DISK_MB);
+      const site = await readSite(store, name);
+      if (site === undefined) throw commonProblems.make('not-found', { noun: 'site', name });
+      const params = await planCode(images, store, site, c.req.valid('json'));
+      return answerAccepted(c, await store.transaction((sql) => startCodeBake(images, sql, params, whoOf(c))));
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/sites/{name}/held-mail',
+      operationId: 'listHeldMail',
+      tags: ['sites'],
+      summary: 'What a site would have sent by mail and was put aside, newest first',
+      middleware: [needsScope('operate')],
+      request: { params: nameParam },
+      responses: { 200: json(pageOf(heldMailSchema.openapi('HeldMail')), 'The last hundred') },
+    }),
+    async (c) => c.json({ items: await listHeldMail(parts, c.req.valid('param').name, c.req.raw.signal) }, 200),
+  );
+  routes.openapi(
+    createRoute({
+      method: 'get',
+      path: '/v1/sites/{name}/held-mail/{message}',
+      operationId: 'readHeldMail',
+      tags: ['sites'],
+      summary: 'One message as it would have been sent',
+      middleware: [needsScope('operate')],
+      request: { params: nameParam.extend({ message: z.string() }) },
+      responses: { 200: json(z.object({ text: z.string() }), 'Its first 60 kB') },
+    }),
+    async (c) => {
+      const { name, message } = c.req.valid('param');
+      return c.json({ text: await readHeldMail(parts, name, message, c.req.raw.signal) }, 200);
+    },
+  );
+  return routes;
+}

@@ -1,0 +1,184 @@
+// Sites on their way between pools, sites with code of their own and limits of nodes: under faults, and what must hold at
+// every moment of a move.
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { planCode, startCodeBake } from '../../src/images/code-bake.ts';
+import { listImages } from '../../src/images/store.ts';
+import { newPoolSchema, startPoolCreate } from '../../src/pools/create.ts';
+import { startPoolDelete } from '../../src/pools/delete.ts';
+import { startPoolLimit } from '../../src/pools/limits.ts';
+import { newRollSchema, planRoll } from '../../src/pools/roll/start.ts';
+import { listNodes, readPool } from '../../src/pools/store.ts';
+import { newSiteSchema, startSiteCreate } from '../../src/sites/admit.ts';
+import { newCloneSchema, startSiteClone } from '../../src/sites/clone.ts';
+import { startSiteMove } from '../../src/sites/move.ts';
+import { newMoveSchema } from '../../src/sites/plan-move.ts';
+import { readSite } from '../../src/sites/store.ts';
+import { assertConsistent } from './consistency.ts';
+import { describeTrials } from './trials.ts';
+import { tester, type World, withDeployedWorld } from './world.ts';
+
+const OWN = 'wordpress-own';
+
+async function ensureOwnPool(world: World): Promise<void> {
+  if ((await readPool(world.store, OWN)) !== undefined) return;
+  const wish = newPoolSchema.parse({ name: OWN, dedicatedTo: 'wordpress', size: 1 });
+  await world.run((sql, { rooms }) => startPoolCreate(rooms.parts.pools, sql, wish, tester));
+}
+
+const move = (world: World, to: string) =>
+  world.begin((sql, { rooms }) =>
+    startSiteMove(rooms.parts.sites, sql, 'wordpress', newMoveSchema.parse({ to }), tester),
+  );
+
+const folders: string[] = [];
+after(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true }))));
+async function makeCode(text: string): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'espalier-code-'));
+  folders.push(folder);
+  await writeFile(join(folder, 'plugin.php'), text);
+  return folder;
+}
+
+async function bakeCode(world: World, text: string): Promise<{ id: string }> {
+  const site = await readSite(world.store, 'wordpress');
+  if (site === undefined) throw new Error('there is no site');
+  const { images } = world.controller.rooms.parts;
+  const params = await planCode(images, world.store, site, { from: await makeCode(text) });
+  return world.begin((sql, { rooms }) => startCodeBake(rooms.parts.images, sql, params, tester));
+}
+
+void test('a site moves to nodes of its own and back, and takes its files along', () =>
+  withDeployedWorld(async (world) => {
+    await ensureOwnPool(world);
+    const site = await readSite(world.store, 'wordpress');
+    for (const to of [OWN, 'wordpress']) {
+      assert.equal((await world.ended((await move(world, to)).id)).state, 'succeeded');
+      const now = await readSite(world.store, 'wordpress');
+      assert.deepEqual([now?.pool, now?.movingTo, now?.held, now?.state], [to, null, null, 'ready']);
+      assert.ok(world.agents.content.has(`${to}/${site?.id}`));
+      await assertConsistent(world);
+    }
+  }));
+
+void test('at every moment the edges send visitors to one pool, and only its nodes have PHP once they are let go', () =>
+  withDeployedWorld(async (world) => {
+    await ensureOwnPool(world);
+    const id = (await readSite(world.store, 'wordpress'))?.id;
+    const seen: string[] = [];
+    world.onCall = (call) => {
+      const host = world.agents.edge?.hosts.find(({ site }) => site === id);
+      const open = [...world.agents.applied].filter(([, sites]) =>
+        sites.some(({ site, state }) => site === id && state === 'ready'),
+      );
+      const served = open.some(([node]) => node.startsWith(`${host?.pool}-`));
+      if (host?.state === 'ready') assert.ok(served, `${call}: visitors are sent to ${host.pool}, which is closed`);
+      const now = `${host?.state} ${host?.pool}`;
+      if (seen.at(-1) !== now) seen.push(now);
+      // The last copy: nobody but the new pool may have PHP for it.
+      if (call.includes('exec') && host?.state === 'held' && call.includes('carry-'))
+        assert.ok(
+          open.every(([node]) => node.startsWith(OWN)),
+          `${call}: the old pool may still write`,
+        );
+    };
+    assert.equal((await world.ended((await move(world, OWN)).id)).state, 'succeeded');
+    assert.deepEqual(seen, ['ready wordpress', 'held wordpress', `ready ${OWN}`]);
+  }));
+
+void test('nobody else lives on a dedicated pool, and it is deleted only when its site has left', () =>
+  withDeployedWorld(async (world) => {
+    await ensureOwnPool(world);
+    const { sites, pools } = world.controller.rooms.parts;
+    const wish = newSiteSchema.parse({ name: 'other', app: 'wordpress', hosts: ['other.example'], pool: OWN });
+    await assert.rejects(
+      world.begin((sql) => startSiteCreate(sites, sql, wish, tester)),
+      { code: 'pool.other-site' },
+    );
+    await assert.rejects(move(world, 'wordpress'), { code: 'site.same-pool' });
+    await assert.rejects(move(world, 'mediawiki'), { code: 'site.wrong-pool' });
+    await assert.rejects(move(world, 'nowhere'), { code: 'common.not-found' });
+    const remove = () => world.begin((sql) => startPoolDelete(pools, sql, { name: OWN, deleteBackups: false }, tester));
+    const { id } = await move(world, OWN);
+    await assert.rejects(remove(), { code: 'pool.in-use' });
+    assert.equal((await world.ended(id)).state, 'succeeded');
+    await assert.rejects(remove(), { code: 'pool.in-use' });
+    await world.ended((await move(world, 'wordpress')).id);
+    assert.equal((await world.ended((await remove()).id)).state, 'succeeded');
+    await assertConsistent(world);
+  }));
+
+void test("a site's own code makes an image that no other pool may have, and says where it came from", () =>
+  withDeployedWorld(async (world) => {
+    await ensureOwnPool(world);
+    assert.equal((await world.ended((await bakeCode(world, 'one')).id)).state, 'succeeded');
+    const [image] = await listImages(world.store, 'wordpress');
+    const site = await readSite(world.store, 'wordpress');
+    assert.equal(image?.ownSite, site?.id);
+    assert.match(image?.code?.commit ?? '', /^sha256:/);
+    const { pools } = world.controller.rooms.parts;
+    const wish = newRollSchema.parse({});
+    assert.equal((await planRoll(pools, world.store, OWN, wish)).params.to, image?.number);
+    await assert.rejects(planRoll(pools, world.store, 'wordpress', wish), { code: 'pool.has-image' });
+    const named = newRollSchema.parse({ image: image?.number });
+    await assert.rejects(planRoll(pools, world.store, 'wordpress', named), { code: 'image.of-site' });
+    await assertConsistent(world);
+  }));
+
+void test('the limits of a pool are on the nodes that live and on those that come', () =>
+  withDeployedWorld(async (world) => {
+    const limit = (wish: Parameters<typeof startPoolLimit>[3]) =>
+      world.run((sql, { rooms }) => startPoolLimit(rooms.parts.pools, sql, 'wordpress', wish, tester));
+    await limit({ cpus: 1.5, memoryMb: 512, processes: 300 });
+    const read = async () => {
+      const [node] = await listNodes(world.store, { pool: 'wordpress' });
+      return (await world.fleet.instances.read(node?.name ?? ''))?.config;
+    };
+    assert.equal((await read())?.['limits.cpu.allowance'], '150ms/100ms');
+    await limit({ memoryMb: null, processes: 200 });
+    assert.deepEqual((await readPool(world.store, 'wordpress'))?.limits, { cpus: 1.5, processes: 200 });
+    assert.deepEqual([(await read())?.['limits.memory'], (await read())?.['limits.processes']], [undefined, '200']);
+    await assert.rejects(limit({ diskGib: 4 }), { code: 'pool.disk-shrinks' });
+  }));
+
+let copies = 0;
+describeTrials('moves and own code under faults', {
+  'a move to a dedicated pool or back': {
+    kind: 'site.move',
+    async prepare(world) {
+      await ensureOwnPool(world);
+      const to = (await readSite(world.store, 'wordpress'))?.pool === OWN ? 'wordpress' : OWN;
+      return (sql, { rooms }) =>
+        startSiteMove(rooms.parts.sites, sql, 'wordpress', newMoveSchema.parse({ to }), tester);
+    },
+  },
+  'a clone from a dedicated pool to a shared one': {
+    kind: 'site.clone',
+    async prepare(world) {
+      await ensureOwnPool(world);
+      if ((await readSite(world.store, 'wordpress'))?.pool !== OWN) await world.ended((await move(world, OWN)).id);
+      copies += 1;
+      const wish = newCloneSchema.parse({ name: `copy-${copies}`, hosts: [`copy-${copies}.example`] });
+      return (sql, { rooms }) => startSiteClone(rooms.parts.sites, sql, 'wordpress', wish, tester);
+    },
+  },
+  'the bake of own code': {
+    kind: 'code.bake',
+    async prepare(world) {
+      const site = await readSite(world.store, 'wordpress');
+      if (site === undefined) throw new Error('there is no site');
+      const wish = { from: await makeCode('code') };
+      const params = await planCode(world.controller.rooms.parts.images, world.store, site, wish);
+      return (sql, { rooms }) => startCodeBake(rooms.parts.images, sql, params, tester);
+    },
+  },
+  'a change of limits': {
+    kind: 'pool.limit',
+    async prepare() {
+      return (sql, { rooms }) => startPoolLimit(rooms.parts.pools, sql, 'wordpress', { processes: 200 }, tester);
+    },
+  },
+});
