@@ -1,6 +1,7 @@
 // What every edge must know now: pools with their nodes, hosts with their sites. Computed whole from the store each time,
 // so that nothing can be missed.
 import type { Store } from '../platform/store.ts';
+import { generationKey, listGenerations } from '../pools/generations.ts';
 import { listNodes, listPools } from '../pools/store.ts';
 import { type EdgeDocument, edgeDocument } from '../protocol/edge-document.ts';
 import { readConfigVersion } from '../servers/config-clock.ts';
@@ -19,24 +20,28 @@ export async function readEdgeDocument(store: Store, trustedProxies: readonly st
     trustedProxies: [...trustedProxies],
     pools: pools
       .filter(({ worksFor }) => worksFor === null)
-      .map((pool) => ({
-        name: pool.name,
-        ...(pool.holds ? { holds: true } : {}),
-        servers: nodes
-          .filter((node) => node.pool === pool.name && node.atEdge && node.address !== null)
-          .map((node) => ({
-            name: node.name,
-            address: node.address,
-            port: NODE_PORT,
-            drain: node.state === 'draining',
-          })),
-      })),
+      // Each generation by itself: a site's requests go to nodes that know it, and to no others.
+      .flatMap((pool) =>
+        listGenerations(pool).map(({ generation }) => ({
+          name: generationKey(pool.name, generation),
+          ...(pool.holds ? { holds: true } : {}),
+          servers: nodes
+            .filter((node) => node.pool === pool.name && node.generation === generation)
+            .filter((node) => node.atEdge && node.address !== null)
+            .map((node) => ({
+              name: node.name,
+              address: node.address,
+              port: NODE_PORT,
+              drain: node.state === 'draining',
+            })),
+        })),
+      ),
     hosts: sites.filter(standsOnNodes).flatMap((site) =>
       site.hosts.map((host) => ({
         host,
         site: site.id,
-        pool: site.pool,
-        state: site.state,
+        pool: generationKey(site.pool, site.generation),
+        state: site.state === 'upgrading' ? 'maintenance' : site.state,
         requestsPerS: site.limits.requestsPerS,
         connections: site.limits.connections,
       })),

@@ -98,7 +98,7 @@ export function makeSiteClone(parts: SiteParts): OperationKind<Params> {
           timeoutMs: COPY_MS,
           async do({ signal }) {
             const [from, to] = [await read(sourceId), await read(id)];
-            const [node] = await readServingNodes(parts, from.pool);
+            const [node] = await readServingNodes(parts, from);
             for (const argv of renderCopy(from, to)) {
               const { code, stderr } = await pools.fleet.exec(node.name, argv, { signal, timeoutMs: COPY_MS });
               if (code !== 0) {

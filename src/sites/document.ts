@@ -27,7 +27,7 @@ export async function toSiteDocument(parts: SiteParts, sql: Sql, site: SiteRow):
     uid: site.uid,
     // A node serves one that is being made like any other; visitors are kept from it at the edge. So opening it changes
     // nothing on the nodes.
-    state: site.state === 'creating' ? 'ready' : site.state,
+    state: site.state === 'creating' || site.state === 'upgrading' ? 'ready' : site.state,
     hosts: site.hosts,
     primaryHost,
     url: urlOf(parts.publicAddress, primaryHost),
@@ -55,17 +55,16 @@ export async function toSiteDocument(parts: SiteParts, sql: Sql, site: SiteRow):
   } satisfies Record<keyof SiteDocument, unknown>);
 }
 
-/** What `config.pool` answers: the documents newer than `since` and the ids of all that belong. */
+/** What `config.pool` answers of a generation: the documents newer than `since` and the ids of all that belong. */
 export async function readPoolConfig(
   parts: SiteParts,
-  pool: string,
-  since: number,
+  of: { pool: string; generation: number; since: number },
 ): Promise<{ version: number; changed: SiteDocument[]; present: string[] }> {
   const { store } = parts;
   // The version first: what changes after it is sent again next time, and nothing is missed.
   const version = await readConfigVersion(store);
-  const all = (await listSites(store, { pool })).filter(standsOnNodes);
-  const newer = all.filter((site) => site.configVersion > since);
+  const all = (await listSites(store, of)).filter(standsOnNodes);
+  const newer = all.filter((site) => site.configVersion > of.since);
   const changed = await Promise.all(newer.map((site) => toSiteDocument(parts, store, site)));
   return { version, changed, present: all.map((site) => site.id) };
 }
