@@ -27,6 +27,8 @@ export interface Databases extends Service<DatabaseEngine> {
   dump(server: string, name: string, file: string, signal: AbortSignal): Promise<DatabaseDump>;
   restore(server: string, name: string, dump: { path: string; sha256: string }, signal: AbortSignal): Promise<void>;
   removeDump(server: string, path: string, signal: AbortSignal): Promise<void>;
+  /** Where a dump of this name lies on every server. */
+  dumpPath(file: string): string;
 }
 
 /** Makes the room and registers its operations. */
@@ -45,6 +47,7 @@ export function makeDatabases({ makeEngine, ...rest }: DatabaseParts): Databases
     dump: async (server, name, file, signal) => (await engineFor(server)).dump(name, toDumpPath(file), signal),
     restore: async (server, name, dump, signal) => (await engineFor(server)).restore(name, dump, signal),
     removeDump: async (server, path, signal) => (await engineFor(server)).removeDump(path, signal),
+    dumpPath: toDumpPath,
   };
 }
 

@@ -9,7 +9,8 @@ import type { Sql } from '../platform/store.ts';
 import { assertDisk } from '../servers/room.ts';
 import { admitSite, newSiteSchema, readSiteRecipe, SITE_DISK_MB } from './admit.ts';
 import { makeNewSiteSteps } from './create.ts';
-import { execInSite, readServingNodes } from './nodes.ts';
+import { COPY_MS, folderOf, renderCopy, runAsRoot } from './files.ts';
+import { execInSite } from './nodes.ts';
 import { type SiteParts, siteLock, urlOf } from './parts.ts';
 import { siteProblems } from './problems.ts';
 import { readSite, type SiteRow } from './store.ts';
@@ -21,7 +22,6 @@ export type NewClone = z.infer<typeof newCloneSchema>;
 const paramsSchema = z.object({ site: z.string(), name: z.string(), source: z.string(), sourceName: z.string() });
 type Params = z.infer<typeof paramsSchema>;
 
-const COPY_MS = 1_800_000;
 const REWRITE_MS = 1_800_000;
 const OUTPUT_SHOWN = 1_500;
 
@@ -59,7 +59,7 @@ export async function startSiteClone(
 
 /** The operation `site.clone`. */
 export function makeSiteClone(parts: SiteParts): OperationKind<Params> {
-  const { store, databases, pools } = parts;
+  const { store, databases } = parts;
   const read = async (id: string): Promise<SiteRow & { databaseServer: string }> => {
     const site = await readSite(store, id);
     if (site?.databaseServer == null) throw commonProblems.make('not-found', { noun: 'site', name: id });
@@ -98,13 +98,9 @@ export function makeSiteClone(parts: SiteParts): OperationKind<Params> {
           timeoutMs: COPY_MS,
           async do({ signal }) {
             const [from, to] = [await read(sourceId), await read(id)];
-            const [node] = await readServingNodes(parts, from);
-            for (const argv of renderCopy(from, to)) {
-              const { code, stderr } = await pools.fleet.exec(node.name, argv, { signal, timeoutMs: COPY_MS });
-              if (code !== 0) {
-                throw siteProblems.make('copy-failed', { site: from.name, why: stderr.trim().slice(-OUTPUT_SHOWN) });
-              }
-            }
+            const commands = renderCopy({ path: folderOf(from.id), uid: from.uid }, to);
+            const toProblem = (why: string) => siteProblems.make('copy-failed', { site: from.name, why });
+            await runAsRoot(parts, from.pool, commands, toProblem, signal);
           },
         },
         {
@@ -133,15 +129,4 @@ export function makeSiteClone(parts: SiteParts): OperationKind<Params> {
       ];
     },
   });
-}
-
-/** Copies the files and gives them the new site's owners; run in a node, where the volume of both is. */
-export function renderCopy(from: { id: string; uid: number }, to: { id: string; uid: number }): string[][] {
-  const target = `/srv/content/${to.id}`;
-  const chown = ['chown', '--recursive', '--no-dereference'];
-  return [
-    ['cp', '--archive', '--reflink=auto', `/srv/content/${from.id}/.`, target],
-    [...chown, `--from=${from.uid}`, String(to.uid), target],
-    [...chown, `--from=:${from.uid}`, `:${to.uid}`, target],
-  ];
 }

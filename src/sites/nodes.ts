@@ -13,12 +13,17 @@ import { type SiteRow, type SiteState, storeSiteState } from './store.ts';
 
 type PlacedNode = NodeRow & { server: string; address: string };
 
-/** The ready nodes of the site's generation; `pool.no-node` (retryable) when there is none. */
+/**
+ * The ready nodes of the site's generation; `pool.no-node` (retryable) when there is none. Without a generation those of all:
+ * they share one volume.
+ */
 export async function readServingNodes(
   parts: SiteParts,
-  { pool, generation }: Pick<SiteRow, 'pool' | 'generation'>,
+  { pool, generation }: Pick<SiteRow, 'pool'> & Partial<Pick<SiteRow, 'generation'>>,
 ): Promise<[PlacedNode, ...PlacedNode[]]> {
-  const nodes = (await listNodes(parts.store, { pool })).filter((node) => node.generation === generation);
+  const nodes = (await listNodes(parts.store, { pool })).filter(
+    (node) => generation === undefined || node.generation === generation,
+  );
   const [first, ...rest] = nodes.filter(
     (node): node is PlacedNode => node.state === 'ready' && node.server !== null && node.address !== null,
   );

@@ -27,6 +27,8 @@ export interface SiteDatabases {
   dump(server: string, name: string, file: string, signal: AbortSignal): Promise<DatabaseDump>;
   restore(server: string, name: string, dump: { path: string; sha256: string }, signal: AbortSignal): Promise<void>;
   removeDump(server: string, path: string, signal: AbortSignal): Promise<void>;
+  /** Where a dump of this name lies on every database server. */
+  dumpPath(file: string): string;
 }
 
 export interface SiteCaches {

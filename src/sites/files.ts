@@ -1,0 +1,88 @@
+// A site's files on its pool's volume, seen from inside a node as root: copies that share their blocks where the storage
+// can, and a folder put in the place of another. Apart because clones, snapshots and imports all do it. What customers may
+// write is only read here, or replaced whole by a folder that lay where nobody but root could reach it.
+
+import { readServingNodes } from './nodes.ts';
+import type { SiteParts } from './parts.ts';
+
+export const CONTENT_PATH = '/srv/content';
+/** Copies of sites' files that are no site's: root's alone, on the volume of the pool. */
+export const SNAPSHOTS_PATH = `${CONTENT_PATH}/.snapshots`;
+
+/** Bound of copying one site's files, where blocks cannot be shared. */
+export const COPY_MS = 1_800_000;
+/** Of what a failed command said, this much is shown. */
+const OUTPUT_SHOWN = 1_500;
+
+export const folderOf = (site: string): string => `${CONTENT_PATH}/${site}`;
+
+/** A command as root; `mayVanish`: that files went away while it read is no failure. */
+export interface RootCommand {
+  argv: string[];
+  mayVanish?: boolean;
+}
+
+/** Copies a folder to one that appears whole or not at all. The copy lies where only root comes. */
+export function renderKeep(from: string, to: string): RootCommand[] {
+  return [
+    { argv: ['install', '--directory', '--mode=0700', SNAPSHOTS_PATH] },
+    { argv: ['rm', '--recursive', '--force', `${to}.part`, to] },
+    {
+      argv: ['cp', '--archive', '--reflink=auto', '--no-target-directory', from, `${to}.part`],
+      mayVanish: true,
+    },
+    { argv: ['mv', '--no-target-directory', `${to}.part`, to] },
+  ];
+}
+
+/** Puts a copy of a kept folder in the place of a site's own; safe to repeat from any point. */
+export function renderPutBack(kept: string, site: string): RootCommand[] {
+  const fresh = `${SNAPSHOTS_PATH}/${site}.new`;
+  return [
+    { argv: ['rm', '--recursive', '--force', fresh] },
+    { argv: ['cp', '--archive', '--reflink=auto', '--no-target-directory', kept, fresh] },
+    { argv: ['rm', '--recursive', '--force', folderOf(site)] },
+    { argv: ['mv', '--no-target-directory', fresh, folderOf(site)] },
+  ];
+}
+
+export function renderRemoveKept(kept: string): RootCommand[] {
+  return [{ argv: ['rm', '--recursive', '--force', '--', kept, `${kept}.part`] }];
+}
+
+/** Copies files into a new site's folder and gives them its owners; those of others stay theirs. */
+export function renderCopy(from: { path: string; uid: number }, to: { id: string; uid: number }): RootCommand[] {
+  const target = folderOf(to.id);
+  const chown = ['chown', '--recursive', '--no-dereference'];
+  return [
+    { argv: ['cp', '--archive', '--reflink=auto', `${from.path}/.`, target], mayVanish: true },
+    { argv: [...chown, `--from=${from.uid}`, String(to.uid), target] },
+    { argv: [...chown, `--from=:${from.uid}`, `:${to.uid}`, target] },
+  ];
+}
+
+/** True when a command complained of nothing but files that were gone when it came to them. */
+export function onlyVanished(code: number, stderr: string): boolean {
+  const lines = stderr.split('\n').filter((line) => line !== '');
+  return code === 1 && lines.length > 0 && lines.every((line) => /: No such file or directory$/.test(line));
+}
+
+/** Runs commands in a serving node of the pool, one after the other; gives what the last one printed. */
+export async function runAsRoot(
+  parts: SiteParts,
+  pool: string,
+  commands: readonly RootCommand[],
+  toProblem: (why: string) => Error,
+  signal: AbortSignal,
+): Promise<string> {
+  const [node] = await readServingNodes(parts, { pool });
+  let output = '';
+  for (const { argv, mayVanish = false } of commands) {
+    const options = { signal, timeoutMs: COPY_MS, env: { LC_ALL: 'C' } };
+    const { code, stdout, stderr } = await parts.pools.fleet.exec(node.name, argv, options);
+    output = stdout;
+    if (code === 0 || (mayVanish && onlyVanished(code, stderr))) continue;
+    throw toProblem(stderr.trim().slice(-OUTPUT_SHOWN) || `${argv[0]} ended with exit code ${code}`);
+  }
+  return output;
+}
