@@ -37,7 +37,9 @@ export const siteMove: Benchmark = {
       const total: LoadReport = { requests: 0, failed: 0, failures: {}, longestMs: 0 };
       for (let at = 0; at < size.moves; at += 1) {
         const load = startLoad(place.door, visitorsOf(place.hostOf(name)), () => undefined);
-        const ended = await moveTo(place, name, homes[(at + 1) % 2] ?? homes[0]).finally(async () => void (await load.stop()));
+        const ended = await moveTo(place, name, homes[(at + 1) % 2] ?? homes[0]).finally(
+          async () => void (await load.stop()),
+        );
         const report = await load.stop();
         total.requests += report.requests;
         total.failed += report.failed;

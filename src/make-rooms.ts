@@ -47,6 +47,7 @@ import type { Json, Sql } from './platform/store.ts';
 import { makePoolCreate } from './pools/create.ts';
 import { makeNodeCreate } from './pools/create-node.ts';
 import { makePoolDelete } from './pools/delete.ts';
+import { fromGenerationKey, generationKey, listGenerations } from './pools/generations.ts';
 import { healPools, noteNodeReports } from './pools/heal.ts';
 import { makePoolLimit } from './pools/limits.ts';
 import type { PoolParts } from './pools/parts.ts';
@@ -57,7 +58,7 @@ import { makeRollRoutes } from './pools/roll/routes.ts';
 import { listRunningRolls } from './pools/roll/store.ts';
 import { makePoolRoutes } from './pools/routes.ts';
 import { makePoolScale } from './pools/scale.ts';
-import { listNodeImages, listNodes, listPools } from './pools/store.ts';
+import { listNodeImages, listNodes, listPools, readPool } from './pools/store.ts';
 import type { AgentPort } from './protocol/agent-port.ts';
 import { readAlertChannels } from './sequencer/alert-channels.ts';
 import { makeTaskChecks } from './sequencer/doctor.ts';
@@ -208,10 +209,12 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     async listUses(sql) {
       const services = [...(await listServices(sql, 'database')), ...(await listServices(sql, 'cache'))];
       return [
-        ...(await listPools(sql)).map((one) => ({
-          image: `${one.app}/${one.imageNumber}`,
-          by: `the pool ${one.name}`,
-        })),
+        ...(await listPools(sql)).flatMap((one) =>
+          listGenerations(one).map(({ imageNumber }) => ({
+            image: `${one.app}/${imageNumber}`,
+            by: `the pool ${one.name}`,
+          })),
+        ),
         ...(await listNodeImages(sql)).map(({ node, image }) => ({ image, by: `the node ${node}` })),
         ...(await listRunningRolls(sql)).map(({ pool, app, toImage }) => ({
           ...{ image: `${app}/${toImage}`, by: `the roll of ${pool}` },
@@ -220,6 +223,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       ];
     },
   };
+  const traffic = makeTrafficReader(store, agents);
   const pools: PoolParts = {
     ...common,
     syncEdges,
@@ -236,7 +240,9 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       if (ownSite === null || ownSite === pool.dedicatedTo) return;
       throw imageProblems.make('of-site', { image: `${app}/${number}`, pool: pool.name });
     },
-    readTraffic: makeTrafficReader(store, agents),
+    async readTraffic(pool, signal) {
+      return traffic(generationKey(pool, (await readPool(store, pool))?.generation ?? 0), signal);
+    },
     countRuns: (sql, node) => countRunsOn(sql, node),
     countSites: async (sql, pool) => (await countSitesByPool(sql)).get(pool) ?? 0,
     async readFingerprint(sql: Sql, app: string, number: number) {
@@ -424,14 +430,16 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
         const [nodes, edges] = [await listNodes(store, { server }), await listEdges(store)];
         return {
           server,
-          nodes: nodes.flatMap(({ name, sitesOf: pool, address, state: nodeState }) =>
-            address === null ? [] : [{ name, pool, address, wanted: nodeState !== 'draining' }],
+          nodes: nodes.flatMap(({ name, sitesOf, generation, address, state: nodeState }) =>
+            address === null
+              ? []
+              : [{ name, pool: generationKey(sitesOf, generation), address, wanted: nodeState !== 'draining' }],
           ),
           trustedProxies: edges.flatMap((one) => (one.address === null ? [] : [`${one.address}/32`])),
           edges: edges.filter((one) => one.server === server).map((one) => one.name),
         };
       },
-      'config.pool': (_, { pool, since }) => readPoolConfig(sites, pool, since),
+      'config.pool': (_, { pool: key, since }) => readPoolConfig(sites, { ...fromGenerationKey(key), since }),
       'config.edge': () => readEdgeDocument(store, []),
     };
   }

@@ -70,6 +70,9 @@ export interface SimulatedAgents extends AgentPort {
   setExec(respond: (argv: readonly string[]) => { code: number; stdout: string; stderr: string }): void;
 }
 
+/** All generations of a pool share its volume. */
+const volumeOf = (key: string): string => key.split('.')[0] ?? key;
+
 const HEARTBEAT_MS = 1_000;
 /** What a well node takes for a page, and how many requests an edge sends to each between two readings. */
 const WELL_MS = 40;
@@ -141,7 +144,7 @@ export function makeSimulatedAgents(parts: {
         const running = await isRunning(name);
         if (running) {
           memory.applied.set(name, [...sites.values()]);
-          for (const site of sites.keys()) memory.content.add(`${pool}/${site}`);
+          for (const site of sites.keys()) memory.content.add(`${volumeOf(pool)}/${site}`);
         }
         return { node: name, applied: running, detail: running ? 'applied' : 'its container does not run' };
       }),
@@ -189,7 +192,7 @@ export function makeSimulatedAgents(parts: {
     'site.exec': async ({ argv }) => respond(argv),
     'site.remove-content': async ({ node, site }) => {
       const pool = documents.get(server)?.nodes.find((one) => one.name === node)?.pool;
-      memory.content.delete(`${pool}/${site}`);
+      memory.content.delete(`${volumeOf(pool ?? '')}/${site}`);
       await fleet.exec(node, ['rm', '--recursive', '--force', `/srv/content/${site}`]);
       return null;
     },

@@ -1,11 +1,12 @@
 // What every edge must know now: pools with their nodes, hosts with their sites. Computed whole from the store each time,
 // so that nothing can be missed.
 import type { Store } from '../platform/store.ts';
+import { generationKey, listGenerations } from '../pools/generations.ts';
 import { listNodes, listPools } from '../pools/store.ts';
 import { type EdgeDocument, edgeDocument } from '../protocol/edge-document.ts';
 import { readConfigVersion } from '../servers/config-clock.ts';
 import { standsOnNodes } from '../sites/document.ts';
-import { listSites } from '../sites/store.ts';
+import { listSites, type SiteRow } from '../sites/store.ts';
 
 const NODE_PORT = 80;
 
@@ -19,27 +20,37 @@ export async function readEdgeDocument(store: Store, trustedProxies: readonly st
     trustedProxies: [...trustedProxies],
     pools: pools
       .filter(({ worksFor }) => worksFor === null)
-      .map((pool) => ({
-        name: pool.name,
-        ...(pool.holds ? { holds: true } : {}),
-        servers: nodes
-          .filter((node) => node.pool === pool.name && node.atEdge && node.address !== null)
-          .map((node) => ({
-            name: node.name,
-            address: node.address,
-            port: NODE_PORT,
-            drain: node.state === 'draining',
-          })),
-      })),
+      // Each generation by itself: a site's requests go to nodes that know it, and to no others.
+      .flatMap((pool) =>
+        listGenerations(pool).map(({ generation }) => ({
+          name: generationKey(pool.name, generation),
+          ...(pool.holds ? { holds: true } : {}),
+          servers: nodes
+            .filter((node) => node.pool === pool.name && node.generation === generation)
+            .filter((node) => node.atEdge && node.address !== null)
+            .map((node) => ({
+              name: node.name,
+              address: node.address,
+              port: NODE_PORT,
+              drain: node.state === 'draining',
+            })),
+        })),
+      ),
     hosts: sites.filter(standsOnNodes).flatMap((site) =>
       site.hosts.map((host) => ({
         host,
         site: site.id,
-        pool: site.pool,
-        state: site.held !== null && site.state === 'ready' ? 'held' : site.state,
+        pool: generationKey(site.pool, site.generation),
+        state: stateAtEdge(site),
         requestsPerS: site.limits.requestsPerS,
         connections: site.limits.connections,
       })),
     ),
   });
+}
+
+/** What visitors meet: a site on its last seconds of a move lets them wait, one that is upgraded says so. */
+function stateAtEdge({ state, held }: Pick<SiteRow, 'state' | 'held'>): SiteRow['state'] | 'held' {
+  if (state === 'upgrading') return 'maintenance';
+  return held !== null && state === 'ready' ? 'held' : state;
 }

@@ -7,7 +7,7 @@ import { listEdges } from './store.ts';
 
 const READ_MS = 10_000;
 
-/** Makes the reader. A server whose agent is away is passed over while another edge answers. */
+/** Makes the reader; `pool` is the key of a generation. A server whose agent is away is passed over while another edge answers. */
 export function makeTrafficReader(store: Store, agents: AgentPort) {
   return async (pool: string, signal: AbortSignal): Promise<Map<string, NodeTraffic>> => {
     const edges = await listEdges(store);

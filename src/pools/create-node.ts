@@ -7,6 +7,7 @@ import { allocateAddress, releaseAddress } from '../servers/addresses.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { choosePlacement } from '../servers/place.ts';
 import { listServers } from '../servers/store.ts';
+import { generationKey } from './generations.ts';
 import { renderDisk, renderNewLimits } from './limits.ts';
 import { AGENT_CALL_MS, contentVolume, nodeLock, type PoolParts, tellServer } from './parts.ts';
 import { poolProblems } from './problems.ts';
@@ -77,7 +78,7 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
           const prepared = await agents.call(
             node.server,
             'pool.prepare',
-            { pool: node.sitesOf },
+            { pool: generationKey(node.sitesOf, node.generation) },
             { timeoutMs: AGENT_CALL_MS, signal },
           );
           await fleet.instances.ensure(
@@ -131,8 +132,9 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
         async do({ signal }) {
           const node = await readPlaced(name);
           const pool = await readPool(store, poolName);
-          // Only in a roll: its own image has shown that it can serve, and then a node is wanted soon.
-          if (pool !== undefined && pool.imageNumber !== node.imageNumber)
+          // Only in a roll: its own image has shown that it can serve, and then a node is wanted soon. One of another generation
+          // has no site yet.
+          if (pool?.generation === node.generation && pool.imageNumber !== node.imageNumber)
             await assertServesAsWell(parts, node, signal);
         },
       },

@@ -7,6 +7,7 @@ import { makeOperation, type OperationKind } from '../platform/operations/operat
 import type { Sql } from '../platform/store.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { assertMemory } from '../servers/room.ts';
+import { generationKey, listGenerations } from './generations.ts';
 import { nodeLimitsSchema } from './limits.ts';
 import { AGENT_CALL_MS, contentVolume, nodeLock, type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
@@ -18,6 +19,7 @@ import {
   listPools,
   type PoolRow,
   readPool,
+  storeOtherWanted,
   storePoolState,
   storePoolWanted,
 } from './store.ts';
@@ -175,7 +177,10 @@ export function makePoolCreate(parts: PoolParts): OperationKind<Params> {
 /** Takes all nodes of a pool away and waits until they are gone; those being made are cancelled first. */
 export async function removeAllNodes(parts: PoolParts, pool: string, who: Asker, signal: AbortSignal): Promise<void> {
   const { store, operations } = parts;
-  await store.transaction((sql) => storePoolWanted(sql, pool, 0));
+  await store.transaction(async (sql) => {
+    await storePoolWanted(sql, pool, 0);
+    await storeOtherWanted(sql, pool, 0);
+  });
   for (const node of await listNodes(store, { pool })) {
     const busy = await listAll(operations, { lock: nodeLock(node.name), states: UNDER_WAY });
     for (const operation of busy) {
@@ -189,9 +194,18 @@ export async function removeAllNodes(parts: PoolParts, pool: string, who: Asker,
   }
 }
 
-/** Removes the pool's directory from every server whose agent is there. */
-export async function removeDirectories(parts: PoolParts, pool: string, signal: AbortSignal): Promise<void> {
-  const { agents } = parts;
+/** Removes the directory of a generation, or of all that the pool has, from every server whose agent is there. */
+export async function removeDirectories(
+  parts: PoolParts,
+  pool: string,
+  signal: AbortSignal,
+  generation?: number,
+): Promise<void> {
+  const { agents, store } = parts;
+  const row = await readPool(store, pool);
+  const all = row === undefined ? [0] : listGenerations(row).map((one) => one.generation);
+  const keys = (generation === undefined ? all : [generation]).map((one) => generationKey(pool, one));
   for (const server of agents.connected())
-    await agents.call(server, 'pool.forget', { pool }, { timeoutMs: AGENT_CALL_MS, signal });
+    for (const key of keys)
+      await agents.call(server, 'pool.forget', { pool: key }, { timeoutMs: AGENT_CALL_MS, signal });
 }

@@ -6,6 +6,7 @@ import { HOLDING, listAll } from '../platform/operations/list-all.ts';
 import type { NodeReport } from '../protocol/contract.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { type NodeFailures, readNodeFailures } from './failures.ts';
+import { wantedOfAll } from './generations.ts';
 import { nodeLock, type PoolParts, poolLock } from './parts.ts';
 import { startMissing, startRemoval } from './start-nodes.ts';
 import { listNodes, listPools, type NodeRow, readNode, storeNodeState } from './store.ts';
@@ -65,7 +66,7 @@ export async function healPools(parts: PoolParts, signal: AbortSignal): Promise<
     const busy = await listBusy(parts);
     // A node that does not serve and that no operation makes or removes: it is dead, or what removed it has failed.
     const dead = nodes.filter((node) => node.state !== 'ready' && !busy.has(nodeLock(node.name)));
-    if (waitMs > 0 && nodes.length - dead.length < pool.wanted) {
+    if (waitMs > 0 && nodes.length - dead.length < wantedOfAll(pool)) {
       began[pool.name] = `waits ${Math.ceil(waitMs / 1000)} s: its last new node failed`;
       continue;
     }

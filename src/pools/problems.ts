@@ -52,6 +52,13 @@ export const poolProblems = makeCatalogue('pool', {
     detail: (a: { app: string }) => `There is no ready pool of ${a.app} with room.`,
     todo: (a) => `Create one: \`espalier pool create NAME --app ${a.app} --size 2\`.`,
   },
+  'two-generations': {
+    status: 409,
+    title: 'The pool is on its way to another image',
+    detail: (a: { pool: string; verb: string }) =>
+      `The pool ${a.pool} has nodes of two images while its sites are upgraded in waves; no site is ${a.verb} meanwhile.`,
+    todo: () => 'Wait until the waves have ended (`espalier wave list`), then try again.',
+  },
   'not-ready': {
     status: 409,
     title: 'The pool is not ready',

@@ -5,6 +5,7 @@ import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import { askerOf, runChild } from '../platform/operations/run-child.ts';
 import type { Sql } from '../platform/store.ts';
+import { listGenerations } from './generations.ts';
 import { nodeLock, type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
 import { makeNodeName, startNode, startRemoval } from './start-nodes.ts';
@@ -38,11 +39,14 @@ export function makeNodeReplace(parts: PoolParts): OperationKind<Params> {
         timeoutMs: 300_000,
         async do(ctx) {
           if ((await readNode(store, anew))?.state === 'ready') return;
+          const before = await readNode(store, name);
           const pool = await readPool(store, poolName);
           if (pool === undefined) throw commonProblems.make('not-found', { noun: 'pool', name: poolName });
+          const own = listGenerations(pool).find(({ generation }) => generation === before?.generation);
+          const { generation, imageNumber } = own ?? pool;
           const who = { ...askerOf(ctx), reason: `it takes the place of ${name}: ${why}` };
           const begin = (sql: Sql) =>
-            startNode(parts, sql, { pool: poolName, imageNumber: pool.imageNumber, name: anew }, who);
+            startNode(parts, sql, { pool: poolName, imageNumber, generation, name: anew }, who);
           await runChild(parts, { kind: 'node.create', lock: nodeLock(anew), begin }, ctx.signal);
         },
       },

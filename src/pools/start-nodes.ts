@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Asker, Operation } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
+import { listGenerations } from './generations.ts';
 import { type PoolParts, poolLock } from './parts.ts';
 import { insertNode, listNodes, type NodeRow, type PoolRow, readPool } from './store.ts';
 
@@ -23,14 +24,15 @@ export interface Started {
   removing: string[];
 }
 
-/** Begins making one node. */
+/** Begins making one node, of the pool's own generation unless told. */
 export async function startNode(
   parts: PoolParts,
   sql: Sql,
-  wish: { pool: string; imageNumber: number; name?: string },
+  wish: { pool: string; imageNumber: number; generation?: number; name?: string },
   who: Asker,
 ): Promise<Operation> {
   const { pool, imageNumber } = wish;
+  const generation = wish.generation ?? (await readPool(sql, pool))?.generation ?? 0;
   const node = wish.name ?? makeNodeName(pool);
   const reason = who.reason ?? 'the pool wants one more';
   await parts.events.append(sql, {
@@ -40,7 +42,7 @@ export async function startNode(
     reason,
     data: { node },
   });
-  await insertNode(sql, { name: node, pool, imageNumber, reason });
+  await insertNode(sql, { name: node, pool, imageNumber, generation, reason });
   return parts.operations.start(sql, 'node.create', { node, pool }, who);
 }
 
@@ -60,25 +62,27 @@ export async function startRemoval(
   return parts.operations.start(sql, 'node.remove', params, who);
 }
 
-/** Brings the number of living nodes to what the pool wants: the oldest leave first. */
+/** Brings the number of living nodes of each generation to what the pool wants: the oldest leave first. */
 export async function startMissing(parts: PoolParts, sql: Sql, poolName: string, who: Asker): Promise<Started> {
   const started: Started = { making: [], removing: [] };
   const pool = await readPool(sql, poolName);
   if (pool === undefined) return started;
-  const living = (await listNodes(sql, { pool: poolName })).filter(
-    (node) => node.state === 'booting' || node.state === 'ready',
+  const nodes = (await listNodes(sql, { pool: poolName })).filter(
+    ({ state }) => state === 'booting' || state === 'ready',
   );
-  for (let count = living.length; count < pool.wanted; count += 1) {
-    const reason = who.reason ?? `${living.length} of ${pool.wanted} nodes live`;
-    started.making.push(
-      (await startNode(parts, sql, { pool: poolName, imageNumber: pool.imageNumber }, { ...who, reason })).id,
-    );
-  }
-  const surplus = (await sortLeaving(sql, pool, living)).slice(0, Math.max(0, living.length - pool.wanted));
-  const first = pool.leaves === 'oldest' ? 'it is the oldest' : 'its server carries the fewest nodes';
-  for (const node of surplus) {
-    const reason = who.reason ?? `${living.length} nodes live, ${pool.wanted} are wanted; ${first}`;
-    started.removing.push((await startRemoval(parts, sql, node, false, { ...who, reason })).id);
+  for (const { generation, imageNumber, wanted } of listGenerations(pool)) {
+    const living = nodes.filter((node) => node.generation === generation);
+    for (let count = living.length; count < wanted; count += 1) {
+      const reason = who.reason ?? `${living.length} of ${wanted} nodes live`;
+      const wish = { pool: poolName, imageNumber, generation };
+      started.making.push((await startNode(parts, sql, wish, { ...who, reason })).id);
+    }
+    const surplus = (await sortLeaving(sql, pool, living)).slice(0, Math.max(0, living.length - wanted));
+    const first = pool.leaves === 'oldest' ? 'it is the oldest' : 'its server carries the fewest nodes';
+    for (const node of surplus) {
+      const reason = who.reason ?? `${living.length} nodes live, ${wanted} are wanted; ${first}`;
+      started.removing.push((await startRemoval(parts, sql, node, false, { ...who, reason })).id);
+    }
   }
   return started;
 }

@@ -1,5 +1,6 @@
 // The tables `pool` and `node`: their SQL and nobody else's.
 import { type Sql, toJsonValue } from '../platform/store.ts';
+import type { Generation } from './generations.ts';
 
 export type PoolState = 'creating' | 'ready' | 'deleting';
 /** booting: being made. ready: serves. draining: leaving. unhealthy: does not answer. lost: its server is lost. */
@@ -24,6 +25,11 @@ export interface PoolRow {
   worksFor: string | null;
   imageNumber: number;
   wanted: number;
+  /** The number of its own generation (generations.ts), and of the other one while it has two. */
+  generation: number;
+  otherGeneration: number | null;
+  otherImage: number | null;
+  otherWanted: number | null;
   maxSites: number;
   nodeMemoryMb: number;
   /** Which node goes first when it shrinks. */
@@ -39,6 +45,8 @@ export interface NodeRow {
   pool: string;
   /** The pool whose sites it has: its own, or the one that it works for. */
   sitesOf: string;
+  /** Of that pool: whose sites it has. */
+  generation: number;
   server: string | null;
   address: string | null;
   imageNumber: number;
@@ -52,9 +60,10 @@ export interface NodeRow {
   createdAt: string;
 }
 
-const POOL = `name, app, kind, dedicated_to AS "dedicatedTo", limits, works_for AS "worksFor", image_number AS "imageNumber", wanted, max_sites AS "maxSites",
+const POOL = `name, app, kind, dedicated_to AS "dedicatedTo", limits, works_for AS "worksFor", image_number AS "imageNumber", wanted, generation,
+   other_generation AS "otherGeneration", other_image AS "otherImage", other_wanted AS "otherWanted", max_sites AS "maxSites",
   node_memory_mb AS "nodeMemoryMb", leaves, holds, state, created_at AS "createdAt"`;
-const NODE = `name, pool, (SELECT coalesce(works_for, pool.name) FROM pool WHERE pool.name = node.pool) AS "sitesOf", server, address, image_number AS "imageNumber", state, at_edge AS "atEdge", reason, placement,
+const NODE = `name, pool, (SELECT coalesce(works_for, pool.name) FROM pool WHERE pool.name = node.pool) AS "sitesOf", generation, server, address, image_number AS "imageNumber", state, at_edge AS "atEdge", reason, placement,
   state_since AS "stateSince", (extract(epoch from now() - state_since) * 1000)::float8 AS "stateAgeMs", created_at AS "createdAt"`;
 
 export function listPools(sql: Sql): Promise<PoolRow[]> {
@@ -82,8 +91,10 @@ export async function insertPool(
   >,
 ): Promise<void> {
   await sql.query(
-    `INSERT INTO pool (name, app, kind, works_for, image_number, wanted, max_sites, node_memory_mb, dedicated_to, limits, state)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, 'creating')`,
+    // Workers are of the generation of those that they work for.
+    `INSERT INTO pool (name, app, kind, works_for, image_number, wanted, max_sites, node_memory_mb, dedicated_to, limits, state, generation)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, 'creating',
+       coalesce((SELECT generation FROM pool WHERE name = $4), 0))`,
     [
       ...[pool.name, pool.app, pool.kind, pool.worksFor, pool.imageNumber, pool.wanted, pool.maxSites],
       ...[pool.nodeMemoryMb, pool.dedicatedTo, toJsonValue(pool.limits)],
@@ -104,8 +115,36 @@ export async function storePoolState(sql: Sql, name: string, state: PoolState): 
   await sql.query('UPDATE pool SET state = $2 WHERE name = $1', [name, state]);
 }
 
+/** Its other generation, while it has one, grows and shrinks by as much. */
 export async function storePoolWanted(sql: Sql, name: string, wanted: number): Promise<void> {
-  await sql.query('UPDATE pool SET wanted = $2 WHERE name = $1', [name, wanted]);
+  await sql.query(
+    `UPDATE pool SET wanted = $2::int, other_wanted = CASE WHEN wanted = 0 OR other_wanted = 0 THEN other_wanted
+       ELSE ceil(other_wanted * $2::int / wanted::float8)::int END WHERE name = $1`,
+    [name, wanted],
+  );
+}
+
+/** Gives a pool its second generation, or changes it; null takes it away. */
+export async function storeOtherGeneration(sql: Sql, name: string, other: Generation | null): Promise<void> {
+  await sql.query('UPDATE pool SET other_generation = $2, other_image = $3, other_wanted = $4 WHERE name = $1', [
+    name,
+    other?.generation ?? null,
+    other?.imageNumber ?? null,
+    other?.wanted ?? null,
+  ]);
+}
+
+export async function storeOtherWanted(sql: Sql, name: string, wanted: number): Promise<void> {
+  await sql.query('UPDATE pool SET other_wanted = $2 WHERE name = $1 AND other_wanted IS NOT NULL', [name, wanted]);
+}
+
+/** The other generation becomes the pool's own, as large as that one was, and its own the other one, of another size. */
+export async function exchangeGenerations(sql: Sql, name: string, otherWanted: number): Promise<void> {
+  await sql.query(
+    `UPDATE pool SET generation = other_generation, image_number = other_image, other_generation = generation,
+       other_image = image_number, other_wanted = $2 WHERE name = $1 AND other_generation IS NOT NULL`,
+    [name, otherWanted],
+  );
 }
 
 export async function storePoolLimits(sql: Sql, name: string, limits: NodeLimits): Promise<void> {
@@ -155,12 +194,12 @@ export async function readNode(sql: Sql, name: string): Promise<NodeRow | undefi
 
 export async function insertNode(
   sql: Sql,
-  node: { name: string; pool: string; imageNumber: number; reason: string },
+  node: { name: string; pool: string; imageNumber: number; generation: number; reason: string },
 ): Promise<void> {
   await sql.query(
-    `INSERT INTO node (name, pool, image_number, state, reason) VALUES ($1, $2, $3, 'booting', $4)
+    `INSERT INTO node (name, pool, image_number, generation, state, reason) VALUES ($1, $2, $3, $4, 'booting', $5)
      ON CONFLICT (name) DO NOTHING`,
-    [node.name, node.pool, node.imageNumber, node.reason],
+    [node.name, node.pool, node.imageNumber, node.generation, node.reason],
   );
 }
 

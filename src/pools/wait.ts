@@ -1,5 +1,6 @@
 // Whether a pool has the nodes it wants, by what its node operations say. Apart because creating and scaling both wait.
 import { listAll, UNDER_WAY } from '../platform/operations/list-all.ts';
+import { wantedOfAll } from './generations.ts';
 import type { PoolParts } from './parts.ts';
 import { poolProblems } from './problems.ts';
 import { listNodes, readPool } from './store.ts';
@@ -24,7 +25,7 @@ export async function waitUntilServing(parts: PoolParts, poolName: string, signa
   const pool = await readPool(store, poolName);
   const nodes = await listNodes(store, { pool: poolName });
   const ready = nodes.filter((node) => node.state === 'ready').length;
-  const wanted = pool?.wanted ?? 0;
+  const wanted = pool === undefined ? 0 : wantedOfAll(pool);
   if (ready === wanted && nodes.length === wanted) return;
   const why = nodes
     .filter((node) => node.state !== 'ready')

@@ -7,7 +7,7 @@ import { siteDocument } from './site-document.ts';
 /** Raised when a method changes so that older programs would misunderstand it. */
 export const PROTOCOL_VERSION = 1;
 
-/** A node as its server's agent must know it. */
+/** A node as its server's agent must know it. `pool`, here and below, is the key of a generation: `wordpress`, later `wordpress.1`. */
 export const agentNodeSchema = z.object({
   name: z.string(),
   pool: z.string(),

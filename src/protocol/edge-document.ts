@@ -3,6 +3,8 @@
 import { z } from 'zod';
 
 const wordPattern = /^[a-z0-9][a-z0-9-]{0,62}$/;
+/** A pool's name, and the number of its generation where that is not the first. */
+const poolPattern = /^[a-z0-9][a-z0-9-]{0,62}(\.[1-9][0-9]{0,5})?$/;
 const sitePattern = /^s[a-z0-9]{9}$/;
 const hostPattern = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/;
 
@@ -14,9 +16,9 @@ export const edgeServer = z.strictObject({
   drain: z.boolean(),
 });
 
-/** One pool: a backend of its own at the edge. Only a pool that comes or goes needs a reload. */
+/** One generation of a pool: a backend of its own at the edge. Only one that comes or goes needs a reload. */
 export const edgePool = z.strictObject({
-  name: z.string().regex(wordPattern),
+  name: z.string().regex(poolPattern),
   servers: z.array(edgeServer),
   /** A pool that may sleep without nodes: its first requests are held while one starts. Changing it needs a reload. */
   holds: z.boolean().optional(),
@@ -32,7 +34,7 @@ export const edgeHostState = z.enum(['ready', 'held', 'suspended', 'maintenance'
 export const edgeHost = z.strictObject({
   host: z.string().regex(hostPattern),
   site: z.string().regex(sitePattern),
-  pool: z.string().regex(wordPattern),
+  pool: z.string().regex(poolPattern),
   state: edgeHostState,
   requestsPerS: z.int().min(0).max(1_000_000),
   connections: z.int().min(0).max(1_000_000),

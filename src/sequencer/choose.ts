@@ -3,6 +3,7 @@
 // dispatch.ts's.
 import type { Clock } from '../lib/clock.ts';
 import type { Sql } from '../platform/store.ts';
+import { renderGenerationKey } from '../pools/generations.ts';
 import { VIRTUAL_UNITS } from './admit.ts';
 import { renderGiven, transactByIndex } from './by-index.ts';
 import type { Ledger } from './ledger.ts';
@@ -158,10 +159,10 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
   }
 }
 
-/** Ready nodes of ready servers by pool and server; of a pool with workers only the workers, ready or not. */
+/** Ready nodes of ready servers by the key of their generation and server; of a pool with workers only the workers, ready or not. */
 export async function listRunNodes(sql: Sql): Promise<Map<string, Map<string, string[]>>> {
   const rows = await sql.query<{ pool: string; server: string; names: string[] }>(
-    `SELECT coalesce(pool.works_for, pool.name) AS pool, node.server, array_agg(node.name ORDER BY node.name) AS names
+    `SELECT ${renderGenerationKey('coalesce(pool.works_for, pool.name)', 'node.generation')} AS pool, node.server, array_agg(node.name ORDER BY node.name) AS names
      FROM node JOIN pool ON pool.name = node.pool JOIN server ON server.name = node.server
      WHERE node.state = 'ready' AND server.state = 'ready'
        AND NOT EXISTS (SELECT FROM pool AS workers WHERE workers.works_for = pool.name AND workers.state = 'ready')

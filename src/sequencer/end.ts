@@ -1,6 +1,7 @@
 // The end of runs, many in one transaction: each carries its epoch, and one that is not the run's present epoch changes
 // nothing and is counted. What ended goes to the history in the statement that takes it from the hot table.
 import { type Sql, toJsonValue } from '../platform/store.ts';
+import { renderGenerationKey } from '../pools/generations.ts';
 import type { RunResult } from '../protocol/contract.ts';
 import { admit, lockShares, renderWaitS } from './admit.ts';
 import { stretchOf } from './brownout.ts';
@@ -312,7 +313,7 @@ async function insertRetries(sql: Sql, { time }: SequencerParts, judged: readonl
   if (rows.length === 0) return;
   await sql.query(
     `INSERT INTO run (task, site, uid, pool, overlap_key, kind, due_at, attempt, class, enqueued_at, not_before, turn, cost_s, why)
-     SELECT task.id, task.site, site.uid, site.pool, task.overlap_key, new.kind, new."dueAt", new.attempt, task.class, new."enqueuedAt",
+     SELECT task.id, task.site, site.uid, ${renderGenerationKey('site.pool', 'site.generation')}, task.overlap_key, new.kind, new."dueAt", new.attempt, task.class, new."enqueuedAt",
        ${NOW} + make_interval(secs => new."inS"), ${NOW} + make_interval(secs => new."inS" + ${renderWaitS('task.class')}),
        task.cost_s, new.why
      FROM jsonb_to_recordset($2::jsonb) AS new (kind text, task text, "dueAt" timestamptz, attempt int,

@@ -2,6 +2,7 @@
 // time on from its schedule, never from "now". One transaction a batch, rows locked and skipped when another controller has them,
 // so two controllers never make a tick twice, whatever each believes.
 import type { Sql } from '../platform/store.ts';
+import { renderGenerationKey } from '../pools/generations.ts';
 import { admit, lockShares, renderEntry, renderWaitS, SITE_START } from './admit.ts';
 import { stretchOf } from './brownout.ts';
 import type { SequencerParts } from './parts.ts';
@@ -148,7 +149,7 @@ export async function insertRuns(
   );
   const [stored] = await sql.query<{ ids: number[]; waiting: string[] | null }>(
     `WITH new AS (
-       SELECT task.id AS task, task.site, site.pool, site.uid, task.overlap_key, new.due_at, task.class, task.cost_s, new.why,
+       SELECT task.id AS task, task.site, ${renderGenerationKey('site.pool', 'site.generation')} AS pool, site.uid, task.overlap_key, new.due_at, task.class, task.cost_s, new.why,
          greatest(${NOW}, new.due_at) AS not_before
        FROM unnest($3::text[], $4::timestamptz[], $5::text[]) AS new (task, due_at, why)
        JOIN task ON task.id = new.task JOIN site ON site.id = task.site

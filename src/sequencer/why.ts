@@ -1,5 +1,6 @@
 // Why a task has not run, and why a run is where it is, in a sentence, from what holds now.
 import type { Sql } from '../platform/store.ts';
+import { fromGenerationKey } from '../pools/generations.ts';
 import { listRunNodes } from './choose.ts';
 import { WHY_SEPARATOR } from './judge.ts';
 import type { Ledger } from './ledger.ts';
@@ -60,7 +61,7 @@ async function explainPresent(parts: WhyParts, run: PresentRun): Promise<string>
   if (nodes === undefined) {
     const [workers] = await store.query<{ name: string }>(
       `SELECT name FROM pool WHERE works_for = $1 AND state = 'ready'`,
-      [run.pool],
+      [fromGenerationKey(run.pool).pool],
     );
     const whose =
       workers === undefined ? `the pool ${run.pool} has` : `the workers of ${run.pool} (${workers.name}) have`;

@@ -124,7 +124,7 @@ const filesPath = (site: string, operation: string): string => `${BACKUPS_PATH}/
 
 /** Packs what the site's customers uploaded, through one ready node; the file has its name only when it is whole. */
 async function packFiles(parts: SiteParts, site: SiteRow, path: string, signal: AbortSignal): Promise<string> {
-  const [node] = await readServingNodes(parts, site.pool);
+  const [node] = await readServingNodes(parts, site);
   for (const argv of [
     ['install', '--directory', '--mode=0700', BACKUPS_PATH],
     ['tar', '--create', '--gzip', `--file=${path}.part`, '--directory=/srv/content', site.id],
@@ -137,7 +137,7 @@ async function packFiles(parts: SiteParts, site: SiteRow, path: string, signal: 
 }
 
 async function removeFiles(parts: SiteParts, site: SiteRow, path: string, signal: AbortSignal): Promise<void> {
-  const [node] = await readServingNodes(parts, site.pool);
+  const [node] = await readServingNodes(parts, site);
   await parts.pools.fleet.exec(node.name, ['rm', '--force', path, `${path}.part`], { signal });
 }
 

@@ -14,6 +14,12 @@ const CACHE_PORT = 6379;
 export const standsOnNodes = (site: SiteRow): boolean =>
   site.configVersion > 0 && site.state !== 'archived' && site.state !== 'failed';
 
+/**
+ * A node serves one that is being made or upgraded like any other; visitors are kept from it at the edge. So opening it
+ * changes nothing on the nodes.
+ */
+const stateOnNodes = ({ state }: SiteRow) => (state === 'creating' || state === 'upgrading' ? 'ready' : state);
+
 /** The document of a site that stands on its nodes, as the nodes of `pool` must have it. */
 export async function toSiteDocument(
   parts: SiteParts,
@@ -30,11 +36,8 @@ export async function toSiteDocument(
     app: site.app,
     version: site.configVersion,
     uid: site.uid,
-    // A node serves one that is being made like any other; visitors are kept from it at the edge. So opening it changes
-    // nothing on the nodes.
     // Closed on its old pool while it is held: from the last copy on only the new one may write.
-    state:
-      site.held === 'closed' && pool === site.pool ? 'suspended' : site.state === 'creating' ? 'ready' : site.state,
+    state: site.held === 'closed' && pool === site.pool ? 'suspended' : stateOnNodes(site),
     hosts: site.hosts,
     primaryHost,
     url: urlOf(parts.publicAddress, primaryHost),
@@ -62,18 +65,17 @@ export async function toSiteDocument(
   } satisfies Record<keyof SiteDocument, unknown>);
 }
 
-/** What `config.pool` answers: the documents newer than `since` and the ids of all that belong. */
+/** What `config.pool` answers of a generation: the documents newer than `since` and the ids of all that belong. */
 export async function readPoolConfig(
   parts: SiteParts,
-  pool: string,
-  since: number,
+  of: { pool: string; generation: number; since: number },
 ): Promise<{ version: number; changed: SiteDocument[]; present: string[] }> {
   const { store } = parts;
   // The version first: what changes after it is sent again next time, and nothing is missed.
   const version = await readConfigVersion(store);
-  const all = (await listSites(store, { pool })).filter(standsOnNodes);
-  const newer = all.filter((site) => site.configVersion > since);
-  const changed = await Promise.all(newer.map((site) => toSiteDocument(parts, store, site, pool)));
+  const all = (await listSites(store, of)).filter(standsOnNodes);
+  const newer = all.filter((site) => site.configVersion > of.since);
+  const changed = await Promise.all(newer.map((site) => toSiteDocument(parts, store, site, of.pool)));
   return { version, changed, present: all.map((site) => site.id) };
 }
 

@@ -88,7 +88,7 @@ export async function runAsRoot(
   toProblem: (why: string) => Error,
   signal: AbortSignal,
 ): Promise<string> {
-  const [node] = await readServingNodes(parts, pool);
+  const [node] = await readServingNodes(parts, { pool });
   return await runIn(parts, node.name, commands, toProblem, signal);
 }
 

@@ -5,7 +5,7 @@
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Json, Sql } from '../platform/store.ts';
-import { listNodes } from '../pools/store.ts';
+import { listNodes, readPool } from '../pools/store.ts';
 import { syncPool } from '../pools/sync.ts';
 import { changeConfig, takeConfigVersion } from '../servers/config-clock.ts';
 import { carryFirst, carryPass, ensureCarrier, type Pass, removeCarried, removeCarrier, type Way } from './carry.ts';
@@ -54,6 +54,7 @@ export function makeSiteMove(parts: SiteParts): OperationKind<MoveParams> {
         if (site === undefined) throw commonProblems.make('not-found', { noun: 'site', name });
         return site;
       };
+      const readGeneration = async (pool: string): Promise<number> => (await readPool(store, pool))?.generation ?? 0;
       const hasMoved = async (): Promise<boolean> => (await read()).pool === to;
       /** Takes the site off the pool where it does not live: its configuration, its PHP, its files. */
       const leave = async (pool: string, signal: AbortSignal): Promise<void> => {
@@ -117,7 +118,7 @@ export function makeSiteMove(parts: SiteParts): OperationKind<MoveParams> {
             const check = parts.readRecipe(site.app)?.site?.check;
             // The new nodes show its page before a visitor is sent to them.
             if (site.pool === from && site.state === 'ready' && check !== undefined)
-              await checkOnNodes(parts, { ...site, pool: to }, check, signal);
+              await checkOnNodes(parts, { ...site, pool: to, generation: await readGeneration(to) }, check, signal);
           },
         },
         {

@@ -13,9 +13,17 @@ import { type SiteRow, type SiteState, storeSiteState } from './store.ts';
 
 type PlacedNode = NodeRow & { server: string; address: string };
 
-/** The pool's ready nodes; `pool.no-node` (retryable) when there is none. */
-export async function readServingNodes(parts: SiteParts, pool: string): Promise<[PlacedNode, ...PlacedNode[]]> {
-  const nodes = await listNodes(parts.store, { pool });
+/**
+ * The ready nodes of the site's generation; `pool.no-node` (retryable) when there is none. Without a generation those of all:
+ * they share one volume.
+ */
+export async function readServingNodes(
+  parts: SiteParts,
+  { pool, generation }: Pick<SiteRow, 'pool'> & Partial<Pick<SiteRow, 'generation'>>,
+): Promise<[PlacedNode, ...PlacedNode[]]> {
+  const nodes = (await listNodes(parts.store, { pool })).filter(
+    (node) => generation === undefined || node.generation === generation,
+  );
   const [first, ...rest] = nodes.filter(
     (node): node is PlacedNode => node.state === 'ready' && node.server !== null && node.address !== null,
   );
@@ -56,7 +64,7 @@ export async function execInSite(
   command: { argv: readonly string[]; stdin?: string; timeoutMs: number },
   signal: AbortSignal,
 ): Promise<ExecResult> {
-  const nodes = await readServingNodes(parts, site.pool);
+  const nodes = await readServingNodes(parts, site);
   const node = nodes[site.uid % nodes.length] ?? nodes[0];
   const params = {
     node: node.name,
@@ -74,7 +82,7 @@ export async function checkOnNodes(
   check: { path: string; contains?: string | undefined },
   signal: AbortSignal,
 ): Promise<void> {
-  const nodes = await readServingNodes(parts, site.pool);
+  const nodes = await readServingNodes(parts, site);
   await Promise.all(
     nodes.map(async (node) => {
       const target = {

@@ -1,9 +1,11 @@
 // What a move needs and what it will cost, looked at before anything begins. Apart from moving, because it is also the whole
 // answer to a dry run.
 import { z } from 'zod';
+import { readImage } from '../images/store.ts';
 import { commonProblems } from '../lib/errors.ts';
 import type { Sql } from '../platform/store.ts';
-import { listPools } from '../pools/store.ts';
+import { poolProblems } from '../pools/problems.ts';
+import { listPools, type PoolRow, readPool } from '../pools/store.ts';
 import { assertDisk } from '../servers/room.ts';
 import { assertPoolTakes } from './admit.ts';
 import { assertCarriable } from './carry.ts';
@@ -46,8 +48,21 @@ export async function readMove(sql: Sql, name: string, wish: NewMove): Promise<M
     throw siteProblems.make('wrong-state', about);
   }
   if (wish.to === site.pool) throw siteProblems.make('same-pool', { site: site.name, pool: wish.to });
-  await assertPoolTakes(sql, wish.to, site);
+  const to = await assertPoolTakes(sql, wish.to, site);
+  const from = await readPool(sql, site.pool);
+  for (const pool of [from, to])
+    if (pool !== undefined && pool.otherGeneration !== null)
+      throw poolProblems.make('two-generations', { pool: pool.name, verb: 'moved' });
+  if (from !== undefined) await assertSameVersion(sql, site, from, to);
   return { site: site.id, name: site.name, from: site.pool, to: wish.to, maxPauseS: wish.maxPauseS };
+}
+
+/** Its tables are of its own version of the app: another one's code would change them, with no way back, or not read them. */
+async function assertSameVersion(sql: Sql, site: SiteRow, from: PoolRow, to: PoolRow): Promise<void> {
+  const read = async ({ imageNumber }: PoolRow) => (await readImage(sql, site.app, imageNumber))?.appVersion;
+  const [has, there] = [await read(from), await read(to)];
+  if (has === undefined || there === undefined || has === there) return;
+  throw siteProblems.make('other-version', { site: site.name, app: site.app, has, pool: to.name, there });
 }
 
 /** A pool's uploads of one site: how much and how many. */
@@ -56,7 +71,7 @@ export async function measureContent(
   site: SiteRow,
   signal: AbortSignal,
 ): Promise<{ bytes: number; files: number }> {
-  const [node] = await readServingNodes(parts, site.pool);
+  const [node] = await readServingNodes(parts, site);
   const ask = async (what: string): Promise<number> => {
     const argv = ['du', '--summarize', what, `/srv/content/${site.id}`];
     const { stdout } = await parts.pools.fleet.exec(node.name, argv, { signal, timeoutMs: MEASURE_MS });
@@ -82,7 +97,7 @@ export async function planMove(
   const target = (await listPools(store)).find((pool) => pool.name === params.to);
   if (site === undefined || target === undefined) throw commonProblems.make('not-found', { noun: 'site', name });
   await assertCarriable(parts, params.from, params.to);
-  const nodes = await readServingNodes(parts, params.to);
+  const nodes = await readServingNodes(parts, { pool: params.to });
   const { bytes, files } = await measureContent(parts, site, signal);
   const sizeMb = Math.ceil(bytes / MB);
   await assertDisk(pools.fleet, sizeMb + SPARE_MB);

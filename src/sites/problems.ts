@@ -62,6 +62,14 @@ export const siteProblems = makeCatalogue('site', {
     todo: () =>
       "Exit code 127: the pool's image is older than this; bring a newer one (`espalier image refresh`, `espalier pool roll`).",
   },
+  'other-version': {
+    status: 409,
+    title: 'The pool runs another version of the app',
+    detail: (a: { site: string; app: string; has: string; pool: string; there: string }) =>
+      `The site ${a.site} is of ${a.app} ${a.has}, and the pool ${a.pool} runs ${a.there}.`,
+    todo: (a) =>
+      `Bring both to one version first: the older one's pool with \`espalier pool roll\` or \`espalier wave create\`, then move ${a.site}.`,
+  },
   'same-pool': {
     status: 409,
     title: 'The site lives there already',

@@ -11,7 +11,7 @@ const REMOVE_MS = 300_000;
 /** Deletes the site's folder through one ready node; a pool without any node has no content that is served. */
 export async function removeContent(parts: SiteParts, site: SiteRow, signal: AbortSignal): Promise<void> {
   if ((await listNodes(parts.store, { pool: site.pool })).length === 0) return;
-  const [node] = await readServingNodes(parts, site.pool);
+  const [node] = await readServingNodes(parts, site);
   const params = { node: node.name, site: site.id };
   await parts.pools.agents.call(node.server, 'site.remove-content', params, {
     timeoutMs: REMOVE_MS + AGENT_CALL_MS,

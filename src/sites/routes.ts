@@ -38,11 +38,16 @@ const siteSchema = z
     name: z.string(),
     app: z.string(),
     title: z.string(),
-    state: z.enum(['creating', 'ready', 'suspended', 'maintenance', 'failed', 'archived']),
+    state: z.enum(['creating', 'ready', 'suspended', 'maintenance', 'upgrading', 'failed', 'archived']),
     reason: z.string(),
     url: z.string(),
     hosts: z.array(z.string()),
     pool: z.string(),
+    generation: z
+      .number()
+      .describe("Which of the pool's nodes serve it: those of its own image, or of the one that a wave brings"),
+    upgradeOwed: z.boolean(),
+    labels: z.record(z.string(), z.string()),
     placement: z.string(),
     databaseServer: z.string().nullable(),
     cacheServer: z.string().nullable(),

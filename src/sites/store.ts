@@ -2,7 +2,11 @@
 import { type Sql, toJsonValue } from '../platform/store.ts';
 import type { SiteLimits } from '../protocol/site-document.ts';
 
-export type SiteState = 'creating' | 'ready' | 'suspended' | 'maintenance' | 'failed' | 'archived';
+/**
+ * maintenance: closed on its nodes, visitors see a page that says so. upgrading: its nodes serve it already, to be
+ * checked, and visitors see that page still. The others are in the glossary.
+ */
+export type SiteState = 'creating' | 'ready' | 'suspended' | 'maintenance' | 'upgrading' | 'failed' | 'archived';
 
 /** The final backup: where the dump lies on the database server and the files on the pool's volume. */
 export interface SiteBackup {
@@ -17,6 +21,8 @@ export interface SiteRow {
   name: string;
   app: string;
   pool: string;
+  /** Which of the pool's nodes serve it (pools/generations.ts). */
+  generation: number;
   databaseServer: string | null;
   databaseHost: string | null;
   cacheServer: string | null;
@@ -44,15 +50,19 @@ export interface SiteRow {
   movingTo: string | null;
   /** The last seconds of a move. edge: its visitors wait at the edge. closed: and its old pool has no PHP for it any more. */
   held: 'edge' | 'closed' | null;
+  /** Its code went on while it was closed: the app's upgrade runs before it opens. */
+  upgradeOwed: boolean;
+  /** What people said of it, to choose it by. */
+  labels: Record<string, string>;
   /** The primary one first. */
   hosts: string[];
 }
 
-const SITE = `id, name, app, pool, database_server AS "databaseServer", database_host AS "databaseHost",
+const SITE = `id, name, app, pool, generation, database_server AS "databaseServer", database_host AS "databaseHost",
   cache_server AS "cacheServer", cache_host AS "cacheHost", uid, state, reason, placement, title,
   admin_user AS "adminUser", admin_email AS "adminEmail", config_version AS "configVersion", settings, limits, backup,
   archived_at AS "archivedAt", purge_at AS "purgeAt", created_at AS "createdAt",
-  mail_held AS "mailHeld", cloned_from AS "clonedFrom", moving_to AS "movingTo", held,
+  mail_held AS "mailHeld", cloned_from AS "clonedFrom", moving_to AS "movingTo", held, upgrade_owed AS "upgradeOwed", labels,
   coalesce((SELECT array_agg(host ORDER BY position) FROM hostname WHERE hostname.site = site.id), '{}') AS hosts`;
 
 /** By id or by name. */
@@ -70,11 +80,12 @@ export async function readSiteByHost(sql: Sql, host: string): Promise<SiteRow | 
   )[0];
 }
 
-/** All sites by name, or those that a pool's nodes have (on their way to it included), or those whose configuration is newer than a version. */
-export function listSites(sql: Sql, where: { pool?: string; since?: number } = {}): Promise<SiteRow[]> {
+/** All sites by name, or those that the nodes of a pool or of one of its generations have, on their way to it included. */
+export function listSites(sql: Sql, where: { pool?: string; generation?: number } = {}): Promise<SiteRow[]> {
   return sql.query<SiteRow>(
-    `SELECT ${SITE} FROM site WHERE ($1::text IS NULL OR pool = $1 OR moving_to = $1) AND config_version > $2 ORDER BY name`,
-    [where.pool ?? null, where.since ?? -1],
+    `SELECT ${SITE} FROM site WHERE $1::text IS NULL OR (pool = $1 AND ($2::int IS NULL OR generation = $2))
+       OR (moving_to = $1 AND ($2::int IS NULL OR $2 = (SELECT generation FROM pool WHERE pool.name = $1))) ORDER BY name`,
+    [where.pool ?? null, where.generation ?? null],
   );
 }
 
@@ -133,9 +144,11 @@ export type NewSiteRow = Pick<
 
 export async function insertSite(sql: Sql, site: NewSiteRow, hosts: readonly string[]): Promise<void> {
   await sql.query(
-    `INSERT INTO site (id, name, app, pool, uid, state, reason, placement, title, admin_user, admin_email, config_version, settings, limits,
+    // A copy is of the generation of its source, whose tables it has.
+    `INSERT INTO site (generation, id, name, app, pool, uid, state, reason, placement, title, admin_user, admin_email, config_version, settings, limits,
        mail_held, cloned_from)
-     VALUES ($1, $2, $3, $4, $5, 'creating', 'it is being created', $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb, $13, $14)`,
+     VALUES (coalesce((SELECT generation FROM site WHERE id = $14 AND pool = $4), (SELECT generation FROM pool WHERE name = $4)),
+       $1, $2, $3, $4, $5, 'creating', 'it is being created', $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb, $13, $14)`,
     [
       site.id,
       site.name,
@@ -219,6 +232,47 @@ export async function storeSiteState(
   ]);
 }
 
+/** Puts a site on another generation of its pool; its nodes and the edge follow by the configuration's version. */
+export async function storeSiteGeneration(
+  sql: Sql,
+  id: string,
+  to: { generation: number; state: SiteState; reason: string },
+  version: number,
+): Promise<void> {
+  await sql.query('UPDATE site SET generation = $2, state = $3, reason = $4, config_version = $5 WHERE id = $1', [
+    id,
+    to.generation,
+    to.state,
+    to.reason,
+    version,
+  ]);
+}
+
+/** Closed sites follow their pool's code without having been opened: their tables are still of before. */
+export async function moveClosedSites(sql: Sql, pool: string, from: number, to: number): Promise<void> {
+  await sql.query(
+    `UPDATE site SET generation = $3, upgrade_owed = true
+     WHERE pool = $1 AND generation = $2 AND state IN ('archived', 'failed')`,
+    [pool, from, to],
+  );
+}
+
+export async function storeUpgradeOwed(sql: Sql, id: string, owed: boolean): Promise<void> {
+  await sql.query('UPDATE site SET upgrade_owed = $2 WHERE id = $1', [id, owed]);
+}
+
+/** Null takes a label away. */
+export async function storeLabels(
+  sql: Sql,
+  id: string,
+  changes: Readonly<Record<string, string | null>>,
+): Promise<void> {
+  await sql.query('UPDATE site SET labels = jsonb_strip_nulls(labels || $2::jsonb) WHERE id = $1', [
+    id,
+    toJsonValue(changes),
+  ]);
+}
+
 export async function storeMailHeld(sql: Sql, id: string, held: boolean, version: number): Promise<void> {
   await sql.query('UPDATE site SET mail_held = $2, config_version = $3 WHERE id = $1', [id, held, version]);
 }
@@ -238,7 +292,8 @@ export async function storeHeld(sql: Sql, id: string, held: SiteRow['held'], ver
 /** Lives on the pool that it was moving to. */
 export async function storeMoved(sql: Sql, id: string, placement: string, version: number): Promise<void> {
   await sql.query(
-    'UPDATE site SET pool = moving_to, moving_to = NULL, held = NULL, placement = $2, config_version = $3 WHERE id = $1',
+    `UPDATE site SET pool = moving_to, generation = (SELECT generation FROM pool WHERE pool.name = moving_to), moving_to = NULL,
+       held = NULL, placement = $2, config_version = $3 WHERE id = $1`,
     [id, placement, version],
   );
 }

@@ -165,7 +165,12 @@ export function toSituation(
   return {
     ...{ nowMs, pool: pool.name, wanted: pool.wanted, nodes: voting },
     resizedAtMs: changed ? nowMs : row.resizedAt === null ? undefined : Date.parse(row.resizedAt),
-    held: pool.state === 'ready' ? underWay.locks.get(poolLock(pool.name)) : `the pool is ${pool.state}`,
+    held:
+      pool.state !== 'ready'
+        ? `the pool is ${pool.state}`
+        : pool.otherGeneration === null
+          ? underWay.locks.get(poolLock(pool.name))
+          : 'its sites are on two images: a wave is not over',
     paused:
       row.pausedBy === null
         ? undefined

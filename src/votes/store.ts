@@ -206,8 +206,10 @@ export async function storeEdgeSample(sql: Sql, sample: EdgeSample, at: Date | n
   );
   await sql.query(
     `INSERT INTO pool_edge_sample (pool, edge, taken_at, requests, under_way, visited_at)
-     SELECT pool_policy.pool, $4, ${taken}, (told->>'requests')::float8, (told->>'current')::float8, ${taken}
-     FROM jsonb_array_elements($2::jsonb) AS told JOIN pool_policy ON pool_policy.pool = told->>'pool'
+     -- A pool of two generations is told as two.
+     SELECT pool_policy.pool, $4, ${taken}, sum((told->>'requests')::float8), sum((told->>'current')::float8), ${taken}
+     FROM jsonb_array_elements($2::jsonb) AS told JOIN pool_policy ON pool_policy.pool = split_part(told->>'pool', '.', 1)
+     GROUP BY pool_policy.pool
      ON CONFLICT (pool, edge) DO UPDATE SET taken_at = excluded.taken_at, under_way = excluded.under_way,
        visited_at = CASE WHEN pool_edge_sample.requests <> excluded.requests OR excluded.under_way > 0 THEN excluded.visited_at
          ELSE pool_edge_sample.visited_at END, requests = excluded.requests

@@ -5,6 +5,7 @@ import { findOrphans } from '../../src/deployment/doctor.ts';
 import { readDeployment } from '../../src/deployment/store.ts';
 import { readEdgeDocument } from '../../src/edge/document.ts';
 import { listEdges } from '../../src/edge/store.ts';
+import { generationKey, listGenerations } from '../../src/pools/generations.ts';
 import { listNodes, listPools } from '../../src/pools/store.ts';
 import { readPoolConfig } from '../../src/sites/document.ts';
 import { secretsOf } from '../../src/sites/parts.ts';
@@ -82,8 +83,9 @@ export async function assertConsistent(world: World): Promise<void> {
 
   const serving = pools.filter(({ worksFor }) => worksFor === null);
   for (const pool of serving) {
-    const { changed } = await readPoolConfig(controller.rooms.parts.sites, pool.name, 0);
     for (const node of nodes.filter((one) => one.sitesOf === pool.name && one.state === 'ready')) {
+      const of = { pool: pool.name, generation: node.generation, since: 0 };
+      const { changed } = await readPoolConfig(controller.rooms.parts.sites, of);
       const applied = world.agents.applied.get(node.name) ?? [];
       const byName = applied.toSorted((one, other) => (one.name < other.name ? -1 : 1));
       assert.deepEqual(byName, changed, `the sites on ${node.name}`);
@@ -101,7 +103,10 @@ export async function assertConsistent(world: World): Promise<void> {
   assert.deepEqual(
     sorted([...world.agents.directories].map((path) => path.replace(/^[^/]*\//, ''))),
     sorted([
-      ...serving.filter(({ name, state }) => state === 'ready' || prepared(name)).map(({ name }) => `pools/${name}`),
+      ...serving
+        .filter(({ name, state }) => state === 'ready' || prepared(name))
+        .flatMap((pool) => listGenerations(pool).map(({ generation }) => generationKey(pool.name, generation)))
+        .map((key) => `pools/${key}`),
       ...edges.map(({ name }) => `edges/${name}`),
     ]),
     'directories on servers',
