@@ -5,14 +5,16 @@ import { z } from 'zod';
 import { DUMPS_PATH } from '../databases/kind.ts';
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
+import { rehearse } from '../platform/rehearse.ts';
 import type { Sql } from '../platform/store.ts';
 import { readPool } from '../pools/store.ts';
 import { assertDisk } from '../servers/room.ts';
 import { admitSite, newSiteSchema, readSiteRecipe, SITE_DISK_MB } from './admit.ts';
-import { carrierOf, carryFirst, carryPass, ensureCarrier, removeCarrier } from './carry.ts';
+import { assertCarriable, carrierOf, carryFirst, carryPass, ensureCarrier, removeCarrier } from './carry.ts';
 import { makeNewSiteSteps } from './create.ts';
 import { execInSite, readServingNodes } from './nodes.ts';
 import { type SiteParts, siteLock, urlOf } from './parts.ts';
+import { measureContent } from './plan-move.ts';
 import { siteProblems } from './problems.ts';
 import { readSite, type SiteRow } from './store.ts';
 
@@ -31,6 +33,32 @@ const OUTPUT_SHOWN = 1_500;
 export async function beginSiteClone(parts: SiteParts, source: string, wish: NewClone, who: Asker): Promise<Operation> {
   await assertDisk(parts.pools.fleet, SITE_DISK_MB);
   return parts.store.transaction((sql) => startSiteClone(parts, sql, source, wish, who), 'read committed');
+}
+
+/** What a clone would do, for people. */
+export async function planClone(
+  parts: SiteParts,
+  source: string,
+  wish: NewClone,
+  who: Asker,
+  signal: AbortSignal,
+): Promise<{ plan: string[]; sites: string[]; pauseS: number }> {
+  const [from, to] = await rehearse(parts.store, async (sql) => {
+    await startSiteClone(parts, sql, source, wish, who);
+    return [await readSite(sql, source), await readSite(sql, wish.name)];
+  });
+  if (from === undefined || to === undefined) throw commonProblems.make('not-found', { noun: 'site', name: source });
+  if (from.pool !== to.pool) await assertCarriable(parts, from.pool, to.pool);
+  const { bytes, files } = await measureContent(parts, from, signal);
+  const sizeMb = Math.ceil(bytes / 2 ** 20);
+  const { copyOnWrite: shares } = await parts.pools.fleet.capabilities({ signal });
+  await assertDisk(parts.pools.fleet, SITE_DISK_MB + (shares ? 0 : sizeMb));
+  const plan = [
+    `${to.name} is made on ${to.placement}, with its database on ${from.databaseServer}, beside that of ${from.name}.`,
+    `${sizeMb} MB in ${files} files are copied${shares ? ', sharing their blocks' : ''}; ${from.name} serves on.`,
+    'Its secrets and the first password are new, links are rewritten, and its mail is held back.',
+  ];
+  return { plan, sites: [from.name], pauseS: 0 };
 }
 
 /** Stores the new site and begins `site.clone`. Throws before anything is stored when something is wrong with the wish. */
