@@ -37,10 +37,10 @@ export const siteMove: Benchmark = {
       const total: LoadReport = { requests: 0, failed: 0, failures: {}, longestMs: 0 };
       for (let at = 0; at < size.moves; at += 1) {
         const load = startLoad(place.door, visitorsOf(place.hostOf(name)), () => undefined);
-        const ended = await moveTo(place, name, homes[(at + 1) % 2] ?? homes[0]).finally(
-          async () => void (await load.stop()),
-        );
+        const moving = moveTo(place, name, homes[(at + 1) % 2] ?? homes[0]);
+        await Promise.allSettled([moving]);
         const report = await load.stop();
+        const ended = await moving;
         total.requests += report.requests;
         total.failed += report.failed;
         Object.assign(total.failures, report.failures);

@@ -50,6 +50,7 @@ import { makePoolDelete } from './pools/delete.ts';
 import { fromGenerationKey, generationKey, listGenerations } from './pools/generations.ts';
 import { healPools, noteNodeReports } from './pools/heal.ts';
 import { makePoolLimit } from './pools/limits.ts';
+import { makeNodeRoutes } from './pools/node-routes.ts';
 import type { PoolParts } from './pools/parts.ts';
 import { makeNodeRemove } from './pools/remove-node.ts';
 import { makeNodeReplace } from './pools/replace-node.ts';
@@ -450,6 +451,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       makeImageRoutes(images),
       makeSeedRoutes(images),
       makePoolRoutes(pools),
+      makeNodeRoutes(pools),
       makeRollRoutes(pools),
       makeEdgeRoutes({ store }),
       makeDatabaseRoutes({ store, databases }),

@@ -12,7 +12,8 @@ export const poolProblems = makeCatalogue('pool', {
     status: 409,
     title: 'The pool still has sites',
     detail: (a: { pool: string; sites: number }) => `${a.sites} sites live on the pool ${a.pool}.`,
-    todo: () => 'Delete them first (`espalier site list`); archived ones count until they are purged.',
+    todo: () =>
+      'Move them (`espalier site move`) or delete them first (`espalier site list`); archived ones count until they are purged.',
   },
   'disk-shrinks': {
     status: 409,

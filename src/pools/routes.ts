@@ -1,4 +1,4 @@
-// Pools and nodes over HTTP.
+// Pools over HTTP.
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
@@ -6,13 +6,12 @@ import {
   type ApiRoutes,
   accepted,
   answerAccepted,
-  fromPageToken,
+  dryRunQuery,
   json,
   jsonBody,
   makeRoutes,
   pageOf,
-  pageQuery,
-  toPage,
+  planSchema,
   whoOf,
 } from '../platform/http.ts';
 import { assertDisk } from '../servers/room.ts';
@@ -20,9 +19,9 @@ import { newPoolSchema, startPoolCreate } from './create.ts';
 import { startPoolDelete } from './delete.ts';
 import { nodeLimitsSchema, startPoolLimit } from './limits.ts';
 import type { PoolParts } from './parts.ts';
-import { startReplacement } from './replace-node.ts';
+import { planPoolCreate, planPoolDelete, planPoolScale } from './plan.ts';
 import { startPoolScale } from './scale.ts';
-import { listNodes, listPools, type NodeRow, readNode, storePoolMaxSites } from './store.ts';
+import { listNodes, listPools, storePoolMaxSites } from './store.ts';
 
 const poolSchema = z
   .object({
@@ -44,26 +43,8 @@ const poolSchema = z
   })
   .openapi('Pool');
 
-const nodeSchema = z
-  .object({
-    name: z.string(),
-    pool: z.string(),
-    server: z.string().nullable(),
-    address: z.string().nullable(),
-    imageNumber: z.number(),
-    state: z.enum(['booting', 'ready', 'draining', 'unhealthy', 'lost']),
-    reason: z.string(),
-    placement: z.string().nullable(),
-    stateSince: z.string(),
-    createdAt: z.string(),
-  })
-  .openapi('Node');
-
 /** Nodes share their image's blocks; this is for their logs and the first uploads. */
 const POOL_DISK_MB = 512;
-
-/** Without what only the pools' own work reads. */
-const toNodeView = (node: NodeRow): z.infer<typeof nodeSchema> => nodeSchema.parse(node);
 
 const limitsWish = z.strictObject({
   cpus: nodeLimitsSchema.shape.cpus.nullable(),
@@ -71,9 +52,10 @@ const limitsWish = z.strictObject({
   processes: nodeLimitsSchema.shape.processes.nullable(),
   diskGib: nodeLimitsSchema.shape.diskGib.nullable(),
 });
+const planned = json(planSchema, 'With dryRun: what would be done');
 const nameParam = z.object({ name: z.string() });
 
-/** /v1/pools and /v1/nodes. */
+/** /v1/pools. */
 export function makePoolRoutes(parts: PoolParts): ApiRoutes {
   const { store } = parts;
   const routes = makeRoutes();
@@ -126,12 +108,13 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
       operationId: 'createPool',
       tags: ['pools'],
       summary: 'Create a pool',
-      request: { body: jsonBody(newPoolSchema) },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, body: jsonBody(newPoolSchema) },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const wish = c.req.valid('json');
       await assertDisk(parts.fleet, POOL_DISK_MB);
+      if (c.req.valid('query').dryRun) return c.json(await planPoolCreate(parts, wish, whoOf(c)), 200);
       const operation = await store.transaction((sql) => startPoolCreate(parts, sql, wish, whoOf(c)));
       return answerAccepted(c, operation);
     },
@@ -143,12 +126,13 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
       operationId: 'scalePool',
       tags: ['pools'],
       summary: 'Change how many nodes a pool wants',
-      request: { params: nameParam, body: jsonBody(z.object({ size: z.int().min(1).max(100) })) },
-      responses: { 202: accepted },
+      request: { params: nameParam, query: dryRunQuery, body: jsonBody(z.object({ size: z.int().min(1).max(100) })) },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
       const { size } = c.req.valid('json');
+      if (c.req.valid('query').dryRun) return c.json(await planPoolScale(parts, name, size, whoOf(c)), 200);
       const operation = await store.transaction((sql) => startPoolScale(parts, sql, name, size, whoOf(c)));
       return answerAccepted(c, operation);
     },
@@ -162,70 +146,15 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
       summary: 'Delete a pool that has no sites',
       request: {
         params: nameParam,
-        query: z.object({ deleteBackups: z.enum(['true', 'false']).default('false') }),
+        query: dryRunQuery.extend({ deleteBackups: z.enum(['true', 'false']).default('false') }),
       },
-      responses: { 202: accepted },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
       const wish = { name, deleteBackups: c.req.valid('query').deleteBackups === 'true' };
+      if (c.req.valid('query').dryRun) return c.json(await planPoolDelete(parts, wish, whoOf(c)), 200);
       const operation = await store.transaction((sql) => startPoolDelete(parts, sql, wish, whoOf(c)), 'read committed');
-      return answerAccepted(c, operation);
-    },
-  );
-  routes.openapi(
-    createRoute({
-      method: 'get',
-      path: '/v1/nodes',
-      operationId: 'listNodes',
-      tags: ['nodes'],
-      summary: 'List nodes',
-      request: { query: pageQuery.extend({ pool: z.string().optional() }) },
-      responses: { 200: json(pageOf(nodeSchema), 'A page of nodes') },
-    }),
-    async (c) => {
-      const { pool, pageSize, pageToken } = c.req.valid('query');
-      const after = fromPageToken(pageToken) ?? '';
-      const nodes = (await listNodes(store, pool === undefined ? {} : { pool }))
-        .sort((a, b) => (a.name < b.name ? -1 : 1))
-        .filter((node) => node.name > after)
-        .map(toNodeView);
-      return c.json(
-        toPage(nodes, pageSize, (node) => node.name),
-        200,
-      );
-    },
-  );
-  routes.openapi(
-    createRoute({
-      method: 'get',
-      path: '/v1/nodes/{name}',
-      operationId: 'readNode',
-      tags: ['nodes'],
-      summary: 'Read one node',
-      request: { params: nameParam },
-      responses: { 200: json(nodeSchema, 'The node') },
-    }),
-    async (c) => {
-      const { name } = c.req.valid('param');
-      const node = await readNode(store, name);
-      if (node === undefined) throw commonProblems.make('not-found', { noun: 'node', name });
-      return c.json(toNodeView(node), 200);
-    },
-  );
-  routes.openapi(
-    createRoute({
-      method: 'post',
-      path: '/v1/nodes/{name}/replace',
-      operationId: 'replaceNode',
-      tags: ['nodes'],
-      summary: 'Make another node in the place of this one, which is drained and removed then',
-      request: { params: nameParam },
-      responses: { 202: accepted },
-    }),
-    async (c) => {
-      const { name } = c.req.valid('param');
-      const operation = await store.transaction((sql) => startReplacement(parts, sql, name, whoOf(c)));
       return answerAccepted(c, operation);
     },
   );

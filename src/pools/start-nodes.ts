@@ -88,7 +88,7 @@ export async function startMissing(parts: PoolParts, sql: Sql, poolName: string,
 }
 
 /** The nodes that serve, in the order in which they leave: the oldest first, or the one whose server carries the fewest nodes of all pools. */
-async function sortLeaving(sql: Sql, pool: PoolRow, living: readonly NodeRow[]): Promise<NodeRow[]> {
+export async function sortLeaving(sql: Sql, pool: PoolRow, living: readonly NodeRow[]): Promise<NodeRow[]> {
   const ready = living.filter((node) => node.state === 'ready');
   if (pool.leaves === 'oldest') return ready;
   const carried = new Map<string | null, number>();

@@ -4,15 +4,17 @@
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
+import { rehearse } from '../platform/rehearse.ts';
 import type { Sql } from '../platform/store.ts';
 import { readPool } from '../pools/store.ts';
 import { assertDisk } from '../servers/room.ts';
 import { ADAPT_MS, adaptSite, linksOf } from './adapt.ts';
 import { admitSite, newSiteSchema, readSiteRecipe, SITE_DISK_MB } from './admit.ts';
-import { carrierOf, carryFirst, carryPass, ensureCarrier, removeCarrier } from './carry.ts';
+import { assertCarriable, carrierOf, carryFirst, carryPass, ensureCarrier, removeCarrier } from './carry.ts';
 import { makeNewSiteSteps } from './create.ts';
 import { COPY_MS, folderOf, inVolume, renderCopy, renderOwners, runAsRoot, runIn } from './files.ts';
 import { type SiteParts, siteLock } from './parts.ts';
+import { measureContent } from './plan-move.ts';
 import { siteProblems } from './problems.ts';
 import { assertCodeReads } from './snapshots/image-order.ts';
 import { readUsableSnapshot } from './snapshots/put-back.ts';
@@ -35,6 +37,32 @@ type Params = z.infer<typeof paramsSchema>;
 export async function beginSiteClone(parts: SiteParts, source: string, wish: NewClone, who: Asker): Promise<Operation> {
   await assertDisk(parts.pools.fleet, SITE_DISK_MB);
   return parts.store.transaction((sql) => startSiteClone(parts, sql, source, wish, who), 'read committed');
+}
+
+/** What a clone would do, for people. */
+export async function planClone(
+  parts: SiteParts,
+  source: string,
+  wish: NewClone,
+  who: Asker,
+  signal: AbortSignal,
+): Promise<{ plan: string[]; sites: string[]; pauseS: number }> {
+  const [from, to] = await rehearse(parts.store, async (sql) => {
+    await startSiteClone(parts, sql, source, wish, who);
+    return [await readSite(sql, source), await readSite(sql, wish.name)];
+  });
+  if (from === undefined || to === undefined) throw commonProblems.make('not-found', { noun: 'site', name: source });
+  if (from.pool !== to.pool) await assertCarriable(parts, from.pool, to.pool);
+  const { bytes, files } = await measureContent(parts, from, signal);
+  const sizeMb = Math.ceil(bytes / 2 ** 20);
+  const { copyOnWrite: shares } = await parts.pools.fleet.capabilities({ signal });
+  await assertDisk(parts.pools.fleet, SITE_DISK_MB + (shares ? 0 : sizeMb));
+  const plan = [
+    `${to.name} is made on ${to.placement}, with its database on ${from.databaseServer}, beside that of ${from.name}.`,
+    `${sizeMb} MB in ${files} files are copied${shares ? ', sharing their blocks' : ''}; ${from.name} serves on.`,
+    'Its secrets and the first password are new, links are rewritten, and its mail is held back.',
+  ];
+  return { plan, sites: [from.name], pauseS: 0 };
 }
 
 /** Stores the new site and begins `site.clone`. Throws before anything is stored when something is wrong with the wish. */

@@ -16,6 +16,8 @@ import {
   planSchema,
   whoOf,
 } from '../platform/http.ts';
+import { rehearse } from '../platform/rehearse.ts';
+import type { Sql } from '../platform/store.ts';
 import { assertDisk } from '../servers/room.ts';
 import { heldMailSchema, listHeldMail, readHeldMail } from './held-mail.ts';
 import { startSiteMove } from './move.ts';
@@ -45,10 +47,12 @@ export function makeSiteMoveRoutes(parts: SiteParts): ApiRoutes {
       const { name } = c.req.valid('param');
       const wish = c.req.valid('json');
       const { plan, pauseS, sites } = await planMove(parts, name, wish, c.req.raw.signal);
-      if (c.req.valid('query').dryRun) return c.json({ plan, pauseS, sites }, 200);
-      // The version that a creation takes first keeps those apart that would fill the pool's last place at once.
-      const begin = () => store.transaction((sql) => startSiteMove(parts, sql, name, wish, whoOf(c)), 'read committed');
-      return answerAccepted(c, await begin());
+      const start = (sql: Sql) => startSiteMove(parts, sql, name, wish, whoOf(c));
+      if (c.req.valid('query').dryRun) {
+        await rehearse(store, start);
+        return c.json({ plan, pauseS, sites }, 200);
+      }
+      return answerAccepted(c, await store.transaction(start, 'read committed'));
     },
   );
   routes.openapi(

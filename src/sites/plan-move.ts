@@ -106,10 +106,17 @@ export async function planMove(
     const why = `a last look at ${files} files is needed while nobody writes`;
     throw siteProblems.make('pause-too-long', { site: site.name, pauseS, maxS: wish.maxPauseS, why });
   }
+  const hasOwn = async (pool: string): Promise<boolean> => {
+    const row = await readPool(store, pool);
+    const image = row && (await readImage(store, row.app, row.imageNumber));
+    return image?.ownSite === site.id;
+  };
+  const losesCode = (await hasOwn(params.from)) && !(await hasOwn(params.to));
   const plan = [
     `${site.name} goes from the pool ${params.from} to ${params.to} (${target.kind}, ${target.app}/${target.imageNumber}, ${nodes.length} nodes ready).`,
     `${sizeMb} MB in ${files} files are copied while it serves, then what changed meanwhile.`,
     `Its database stays on ${site.databaseServer}. Its tasks pause; runs under way end first.`,
+    ...(losesCode ? [`Its own code stays behind: ${params.to} has the app's alone.`] : []),
     site.state === 'ready'
       ? `Its visitors wait about ${pauseS} s, none is turned away. If it would be more than ${wish.maxPauseS} s it stays where it is.`
       : 'It is suspended, so nobody waits.',

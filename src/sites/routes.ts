@@ -7,6 +7,7 @@ import {
   accepted,
   answerAccepted,
   assertIfMatch,
+  dryRunQuery,
   etagOf,
   fromPageToken,
   json,
@@ -16,13 +17,14 @@ import {
   pageOf,
   pageQuery,
   parseFilter,
+  planSchema,
   renderFilterSql,
   toPage,
   whoOf,
 } from '../platform/http.ts';
 import { siteDocument, siteLimits } from '../protocol/site-document.ts';
 import { beginSiteCreate, newSiteSchema } from './admit.ts';
-import { beginSiteClone, newCloneSchema } from './clone.ts';
+import { beginSiteClone, newCloneSchema, planClone } from './clone.ts';
 import { DEFAULT_GRACE_S, startSiteDelete } from './delete.ts';
 import { readHostConfig } from './document.ts';
 import { type SiteParts, secretsOf, urlOf } from './parts.ts';
@@ -181,12 +183,15 @@ export function makeSiteRoutes(parts: SiteParts): ApiRoutes {
       operationId: 'cloneSite',
       tags: ['sites'],
       summary: 'Make a copy of a site with its data under other host names; its mail is held back',
-      request: { params: nameParam, body: jsonBody(newCloneSchema) },
-      responses: { 202: accepted },
+      request: { params: nameParam, query: dryRunQuery, body: jsonBody(newCloneSchema) },
+      responses: { 202: accepted, 200: json(planSchema, 'With dryRun: what would be done') },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
-      return answerAccepted(c, await beginSiteClone(parts, name, c.req.valid('json'), whoOf(c)));
+      const wish = c.req.valid('json');
+      if (c.req.valid('query').dryRun)
+        return c.json(await planClone(parts, name, wish, whoOf(c), c.req.raw.signal), 200);
+      return answerAccepted(c, await beginSiteClone(parts, name, wish, whoOf(c)));
     },
   );
   routes.openapi(

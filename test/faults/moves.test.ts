@@ -10,12 +10,13 @@ import { listImages } from '../../src/images/store.ts';
 import { newPoolSchema, startPoolCreate } from '../../src/pools/create.ts';
 import { startPoolDelete } from '../../src/pools/delete.ts';
 import { startPoolLimit } from '../../src/pools/limits.ts';
+import { planPoolCreate, planPoolDelete, planPoolScale } from '../../src/pools/plan.ts';
 import { newRollSchema, planRoll } from '../../src/pools/roll/start.ts';
 import { listNodes, readPool } from '../../src/pools/store.ts';
 import { newSiteSchema, startSiteCreate } from '../../src/sites/admit.ts';
-import { newCloneSchema, startSiteClone } from '../../src/sites/clone.ts';
+import { newCloneSchema, planClone, startSiteClone } from '../../src/sites/clone.ts';
 import { startSiteMove } from '../../src/sites/move.ts';
-import { newMoveSchema } from '../../src/sites/plan-move.ts';
+import { newMoveSchema, planMove } from '../../src/sites/plan-move.ts';
 import { readSite } from '../../src/sites/store.ts';
 import { assertConsistent } from './consistency.ts';
 import { describeTrials } from './trials.ts';
@@ -142,6 +143,30 @@ void test('the limits of a pool are on the nodes that live and on those that com
     assert.deepEqual((await readPool(world.store, 'wordpress'))?.limits, { cpus: 1.5, processes: 200 });
     assert.deepEqual([(await read())?.['limits.memory'], (await read())?.['limits.processes']], [undefined, '200']);
     await assert.rejects(limit({ diskGib: 4 }), { code: 'pool.disk-shrinks' });
+  }));
+
+void test('a dry run says where and why, changes nothing, and is refused as the change would be', () =>
+  withDeployedWorld(async (world) => {
+    await ensureOwnPool(world);
+    const { pools, sites } = world.controller.rooms.parts;
+    const signal = AbortSignal.timeout(30_000);
+    const rows = () =>
+      world.store.query(`SELECT (SELECT count(*) FROM pool) AS p, (SELECT count(*) FROM site) AS s,
+        (SELECT count(*) FROM operation) AS o, (SELECT count(*) FROM secret) AS x, (SELECT count(*) FROM event) AS e`);
+    const before = await rows();
+    const create = newPoolSchema.parse({ name: 'two', app: 'wordpress', size: 3 });
+    assert.match((await planPoolCreate(pools, create, tester)).plan.join(' '), /3 nodes of wordpress\/1.*3 nodes on /);
+    assert.match((await planPoolScale(pools, 'wordpress', 1, tester)).plan.join(' '), /leaves/);
+    assert.match((await planPoolDelete(pools, { name: OWN, deleteBackups: false }, tester)).plan[0] ?? '', /1 node/);
+    await assert.rejects(planPoolDelete(pools, { name: 'wordpress', deleteBackups: false }, tester), {
+      code: 'pool.in-use',
+    });
+    const copy = newCloneSchema.parse({ name: 'trial', hosts: ['trial.example'] });
+    assert.deepEqual((await planClone(sites, 'wordpress', copy, tester, signal)).sites, ['wordpress']);
+    const { plan, pauseS } = await planMove(sites, 'wordpress', newMoveSchema.parse({ to: OWN }), signal);
+    assert.match(plan.join(' '), /wordpress goes from the pool wordpress to wordpress-own/);
+    assert.ok(pauseS > 0 && pauseS < 5);
+    assert.deepEqual(await rows(), before);
   }));
 
 let copies = 0;
