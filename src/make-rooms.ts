@@ -95,6 +95,10 @@ import { makeSnapshotRoutes } from './sites/snapshots/routes.ts';
 import { makeDeleteSnapshot, makeSiteSnapshot } from './sites/snapshots/snapshot.ts';
 import { countSitesByPool, countSitesByService, readSite } from './sites/store.ts';
 import { makeSiteResume, makeSiteSuspend } from './sites/suspend.ts';
+import { makeSiteExport, removeExpired } from './sites/transfer/export.ts';
+import { makeSiteImport } from './sites/transfer/import.ts';
+import { makeTransferRoutes } from './sites/transfer/routes.ts';
+import { removeOldUploads } from './sites/transfer/uploads.ts';
 import type { VotesParts } from './votes/parts.ts';
 import { makeVotesRoutes } from './votes/routes.ts';
 import { countWaitingRuns } from './votes/run-queue.ts';
@@ -291,6 +295,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     tasks: makeSiteTasks(sequencer.parts, readTasks),
     readRecipe: appRecipe,
     appNames: () => shelf.recipes.filter((one) => one.kind === 'app').map((one) => one.value.name),
+    uploadsDir: join(dataDir, 'uploads'),
     readAllowedFrom: async () => accountHostOf(await readCidr()),
     publicAddress: {
       scheme: 'http',
@@ -336,6 +341,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   operations.register(makeSiteSnapshot(sites));
   operations.register(makeDeleteSnapshot(sites));
   operations.register(makeSiteRestore(sites));
+  operations.register(makeSiteExport(sites));
+  operations.register(makeSiteImport(sites));
   operations.register(makeSiteDelete(sites));
   operations.register(makeSitePurge(sites));
   operations.register(makeDeploymentUp(whole));
@@ -388,6 +395,18 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       everyMs: 5_000,
       timeoutMs: 30_000,
       runOnce: whenUp(() => purgeDue(sites)),
+    }),
+  );
+  loops.add(
+    makeLoop({
+      name: 'sites.exports',
+      wrongWhen: 'an export or an upload is older than a day and still there',
+      everyMs: 60_000,
+      timeoutMs: 30_000,
+      runOnce: whenUp(async () => ({
+        ...(await removeExpired(sites)),
+        uploads: (await removeOldUploads(sites.uploadsDir, clock)).removed,
+      })),
     }),
   );
   for (const { watch } of [databases, caches])
@@ -459,6 +478,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       makeSiteRoutes(sites),
       makeSnapshotRoutes(sites),
       makeSiteMoveRoutes(sites),
+      makeTransferRoutes(sites),
       makeTaskRoutes(sequencer),
       makeFleetRoutes(sequencer),
       makeVotesRoutes(votes),

@@ -70,8 +70,16 @@ const site = z.strictObject({
     .optional(),
   adminUser: z.string().min(1),
   loginPath: urlPath,
-  /** Random values made once with the site, as hexadecimal text of twice as many characters. */
-  secrets: z.record(z.string().regex(/^[a-zA-Z]\w*$/), z.strictObject({ bytes: z.int().min(8).max(128) })).default({}),
+  /**
+   * Random values made once with the site, as hexadecimal text of twice as many characters. `encrypts`: data of the site
+   * cannot be read without it, so copies and exports of the site have the same one.
+   */
+  secrets: z
+    .record(
+      z.string().regex(/^[a-zA-Z]\w*$/),
+      z.strictObject({ bytes: z.int().min(8).max(128), encrypts: z.boolean().default(false) }),
+    )
+    .default({}),
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).default({}),
   /** Defaults; see the site document for their meaning. */
   limits: siteLimits,

@@ -23,6 +23,8 @@ const STREAM_SILENCE_MS = 45_000;
 export interface ApiRequest {
   query?: Record<string, string | number | boolean | undefined>;
   body?: unknown;
+  /** Bytes, in the place of `body`. */
+  piece?: Uint8Array;
   ifMatch?: string;
   /** Why, for the journal. */
   reason?: string;
@@ -49,6 +51,8 @@ export interface ApiClient {
   readonly where: string;
   /** Throws the API's problem, `cli.not-reachable`, `cli.unknown-certificate`, `cli.bad-answer`, or the signal's reason. */
   request<T>(method: string, path: string, request?: ApiRequest): Promise<ApiAnswer<T>>;
+  /** A file that the API gives, as it comes; its size as told beforehand. */
+  download(path: string, signal: AbortSignal): Promise<{ bytes: number; pieces: AsyncIterable<Uint8Array> }>;
   /** Events as they happen, after `lastEventId` or from now on. `onOpen` is called when the stream stands. */
   watch(
     query: Record<string, string | undefined>,
@@ -70,7 +74,7 @@ export function makeClient(context: Context): ApiClient {
     method: string,
     path: string,
     headers: Record<string, string>,
-    payload: string | undefined,
+    payload: string | Uint8Array | undefined,
     signal: AbortSignal,
   ): Promise<IncomingMessage> {
     const options = {
@@ -131,18 +135,19 @@ export function makeClient(context: Context): ApiClient {
     async request<T>(
       method: string,
       path: string,
-      { query, body, ifMatch, reason, timeoutMs, signal }: ApiRequest = {},
+      { query, body, piece, ifMatch, reason, timeoutMs, signal }: ApiRequest = {},
     ) {
       const timeout = AbortSignal.timeout(timeoutMs ?? ANSWER_TIMEOUT_MS);
       const search = toSearch(query);
       const headers: Record<string, string> = { accept: 'application/json' };
       if (body !== undefined) headers['content-type'] = 'application/json';
+      if (piece !== undefined) headers['content-type'] = 'application/octet-stream';
       if (method === 'POST') headers['idempotency-key'] = crypto.randomUUID();
       if (ifMatch !== undefined) headers['if-match'] = ifMatch;
       if (reason !== undefined) headers['espalier-reason'] = encodeURIComponent(reason);
       const both = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
       try {
-        const payload = body === undefined ? undefined : JSON.stringify(body);
+        const payload = piece ?? (body === undefined ? undefined : JSON.stringify(body));
         const response = await send(method, `${path}${search}`, headers, payload, both);
         const answer = (await readAnswer(response)) as T;
         const etag = response.headers.etag;
@@ -151,6 +156,21 @@ export function makeClient(context: Context): ApiClient {
         if (!timeout.aborted || signal?.aborted) throw thrown;
         throw cliProblems.make('not-reachable', { where, why: 'no answer in time' }, thrown);
       }
+    },
+
+    async download(path, signal) {
+      const response = await send('GET', path, { accept: 'application/octet-stream' }, undefined, signal);
+      if (response.statusCode !== 200) await readAnswer(response);
+      response.setTimeout(STREAM_SILENCE_MS, () => response.destroy(new Error('nothing came any more')));
+      async function* pieces(): AsyncGenerator<Uint8Array> {
+        try {
+          for await (const piece of response) yield piece as Uint8Array;
+        } catch (thrown) {
+          if (signal.aborted) throw signal.reason;
+          throw cliProblems.make('not-reachable', { where, why: 'the download broke off' }, thrown);
+        }
+      }
+      return { bytes: Number(response.headers['content-length']), pieces: pieces() };
     },
 
     async *watch(query, { lastEventId, signal, onOpen }) {

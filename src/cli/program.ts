@@ -15,6 +15,7 @@ import { addRollVerbs } from './verbs/roll.ts';
 import { addServiceVerbs } from './verbs/service.ts';
 import { addSiteVerbs } from './verbs/site.ts';
 import { addSnapshotVerbs } from './verbs/site-snapshot.ts';
+import { addTransferVerbs } from './verbs/site-transfer.ts';
 import { addShareVerbs, addTaskVerbs } from './verbs/task.ts';
 
 /** The program, and the exit code of the command that ran. */
@@ -65,6 +66,7 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   const group = (noun: string): Command => groups.get(noun) ?? root;
   addSiteVerbs(group('site'), run);
   addSnapshotVerbs(group('site'), run);
+  addTransferVerbs(group('site'), run);
   addPoolVerbs(group('pool'), group('node'), run);
   addRollVerbs(group('pool'), group('roll'), run);
   addImageVerbs(group('image'), run);

@@ -27,6 +27,16 @@ export interface Databases extends Service<DatabaseEngine> {
   dump(server: string, name: string, file: string, signal: AbortSignal): Promise<DatabaseDump>;
   restore(server: string, name: string, dump: { path: string; sha256: string }, signal: AbortSignal): Promise<void>;
   removeDump(server: string, path: string, signal: AbortSignal): Promise<void>;
+  readDump(server: string, path: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
+  /** As a file of this name, as `dump` does. */
+  writeDump(
+    server: string,
+    file: string,
+    pieces: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<DatabaseDump>;
+  /** As restore, for a dump that nobody vouches for. */
+  load(server: string, name: string, dump: { path: string; sha256: string }, signal: AbortSignal): Promise<void>;
   /** Where a dump of this name lies on every server. */
   dumpPath(file: string): string;
 }
@@ -47,6 +57,10 @@ export function makeDatabases({ makeEngine, ...rest }: DatabaseParts): Databases
     dump: async (server, name, file, signal) => (await engineFor(server)).dump(name, toDumpPath(file), signal),
     restore: async (server, name, dump, signal) => (await engineFor(server)).restore(name, dump, signal),
     removeDump: async (server, path, signal) => (await engineFor(server)).removeDump(path, signal),
+    readDump: async (server, path, signal) => (await engineFor(server)).readDump(path, signal),
+    writeDump: async (server, file, pieces, signal) =>
+      (await engineFor(server)).writeDump(toDumpPath(file), pieces, signal),
+    load: async (server, name, dump, signal) => (await engineFor(server)).load(name, dump, signal),
     dumpPath: toDumpPath,
   };
 }

@@ -17,7 +17,15 @@ const CONNECTIONS_WARNING = 0.9;
 
 /** Makes engines over the real MariaDB; dumps run in the server's container. */
 export function connectMariadb(fleet: Fleet): (login: ServiceLogin) => DatabaseEngine {
-  return ({ instance, ...login }) => makeMariadb({ ...login, runInServer: runIn(fleet, instance) });
+  return ({ instance, ...login }) =>
+    makeMariadb({
+      ...login,
+      runInServer: runIn(fleet, instance),
+      files: {
+        read: (path, options) => fleet.files.readPieces(instance, path, options),
+        write: (path, pieces, options) => fleet.files.writePieces(instance, path, pieces, { ...options, mode: 0o600 }),
+      },
+    });
 }
 
 /** A container that is down is a server that is away: what waits for it goes on when it has been healed. */

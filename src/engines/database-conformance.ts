@@ -181,6 +181,26 @@ export function describeDatabaseEngine(title: string, subject: () => Promise<Dat
       await session.close();
     });
 
+    void test('a dump goes to another site by way of its bytes, loaded by an account that has nothing else', async () => {
+      const { engine, allowedFrom, login } = await subject();
+      const [from, to] = [makeSite('m', allowedFrom), makeSite('n', allowedFrom)];
+      await engine.createSite(from);
+      await engine.createSite(to);
+      await noted(await login(from), "it's “carried” \\ \n");
+      const dump = await engine.dump(from.name, `/var/backups/espalier/${from.name}.sql.zst`);
+      const there = `/var/backups/espalier/${to.name}-carried.sql.zst`;
+      const written = await engine.writeDump(there, await engine.readDump(dump.path));
+      assert.deepEqual(written, { ...dump, path: there });
+      await engine.load(to.name, written);
+      await engine.load(to.name, written);
+      const session = await login(to);
+      assert.deepEqual(await session.read(), ["it's “carried” \\ \n"]);
+      await session.close();
+      await assert.rejects(engine.load(to.name, { path: there, sha256: '0'.repeat(64) }), { code: 'mariadb.bad-dump' });
+      await engine.removeDump(there);
+      await assert.rejects(engine.readDump(there), { code: 'mariadb.bad-dump' });
+    });
+
     void test('what is not there is told as such', async () => {
       const { engine } = await subject();
       const unknown = { code: 'mariadb.unknown-site' };

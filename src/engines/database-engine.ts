@@ -74,6 +74,15 @@ export interface DatabaseEngine {
    */
   restore(name: string, dump: { path: string; sha256: string }, signal?: AbortSignal): Promise<void>;
   removeDump(path: string, signal?: AbortSignal): Promise<void>;
+  /** The bytes of a dump, in pieces as they come; `bad-dump` when there is none. */
+  readDump(path: string, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
+  /** Puts a dump on the server that came from elsewhere. */
+  writeDump(path: string, pieces: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<DatabaseDump>;
+  /**
+   * As restore, for a dump that nobody vouches for: what stands in it can reach this database and nothing else, since it is
+   * loaded by an account that has only that. `dump-refused` tells the statement that failed.
+   */
+  load(name: string, dump: { path: string; sha256: string }, signal?: AbortSignal): Promise<void>;
   /** Closes all connections; later calls fail. */
   close(): Promise<void>;
 }

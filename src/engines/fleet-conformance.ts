@@ -296,6 +296,22 @@ export function testFleet(title: string, makeHarness: () => Promise<FleetHarness
         await assertProblem('refused', fleet.files.read('inside', '/etc'));
       });
 
+      void it('a large file is written and read in pieces, and no piece is lost', async () => {
+        const piece = Buffer.alloc(100_000, 'espalier');
+        async function* pieces() {
+          for (let n = 0; n < 30; n += 1) yield piece;
+        }
+        await fleet.files.writePieces('inside', '/etc/large', pieces(), { mode: 0o600 });
+        let bytes = 0;
+        for await (const one of await fleet.files.readPieces('inside', '/etc/large')) bytes += one.length;
+        assert.equal(bytes, 3_000_000);
+        const content = Buffer.from(await fleet.files.read('inside', '/etc/large'));
+        assert.ok(content.subarray(2_900_000).equals(piece));
+        await fleet.files.remove('inside', '/etc/large');
+        await assertProblem('not-found', fleet.files.readPieces('inside', '/etc/large'));
+        await assertProblem('refused', fleet.files.readPieces('inside', '/etc'));
+      });
+
       void it('a tree is written with its folders', async () => {
         const folder = import.meta.dirname;
         await fleet.files.writeTree('inside', { folder: `${folder}/incus` }, '/opt/new/place');

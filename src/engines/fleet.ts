@@ -282,6 +282,15 @@ export interface Files {
   ): Promise<void>;
   /** `incus.not-found` when absent, `incus.refused` when it is a folder. */
   read(name: string, path: string, options?: CallOptions): Promise<Uint8Array>;
+  /** As read, in pieces as they come: however large the file is, little of it is in memory. Default 1 h for all. */
+  readPieces(name: string, path: string, options?: CallOptions): Promise<AsyncIterable<Uint8Array>>;
+  /** As write, in pieces as they come. Default 1 h for all. */
+  writePieces(
+    name: string,
+    path: string,
+    pieces: AsyncIterable<Uint8Array>,
+    options?: CallOptions & FileAttributes,
+  ): Promise<void>;
   /**
    * Writes a whole tree into a folder of a running container; nothing is deleted. Missing folders are made (0755, root),
    * existing ones keep their owner and mode, except those that `entries` name. Default 120 s.

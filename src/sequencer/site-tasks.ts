@@ -2,6 +2,7 @@
 // the loop that gives sites the tasks that their recipe has and they lack: those made before, and recipes that grew.
 import type { RecipeTask } from '../apps/recipe.ts';
 import type { SiteTasks } from '../sites/parts.ts';
+import { listCarriedTasks, storeCarriedTasks } from './carry.ts';
 import { drainSite } from './drain.ts';
 import type { SequencerParts } from './parts.ts';
 import { closeSite, openSite, type StopParts } from './stop.ts';
@@ -12,6 +13,8 @@ type ReadTasks = (app: string) => readonly RecipeTask[];
 export function makeSiteTasks(parts: StopParts, readTasks: ReadTasks): SiteTasks {
   return {
     created: (sql, { id, app }) => addRecipeTasks(sql, parts, { id, state: 'creating' }, readTasks(app)),
+    list: (sql, site) => listCarriedTasks(sql, site),
+    store: (sql, site, tasks) => storeCarriedTasks(sql, parts, site, tasks),
     opened: (sql, site) => openSite(sql, parts, site),
     paused: (site, signal) => drainSite(parts, site, signal),
     closed: (site, signal) => closeSite(parts, site, signal),

@@ -115,6 +115,12 @@ export async function addTask(sql: Sql, parts: SequencerParts, wish: NewTask, wh
   return task;
 }
 
+/** Stores a person's task of a site that is not open yet; one of that name is left as it is. */
+export async function addClosedTask(sql: Sql, parts: Pick<SequencerParts, 'time'>, wish: NewTask): Promise<void> {
+  const now = await readTime(sql, parts.time);
+  await insertTasks(sql, [toRow(wish, { site: wish.site, open: false, origin: 'person', id: makeTaskId(), now })]);
+}
+
 /**
  * Stores the tasks of a recipe for a site, paused until the site is open; those that it has are left as they are.
  * A recipe's interval may be `5m` or cron, in UTC.

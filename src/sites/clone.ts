@@ -1,6 +1,6 @@
 // Makes a copy of a site under other host names, with its data at one moment: its database by a dump in one transaction,
-// its files by copies that share their blocks where the storage can. The source serves on. New are all secrets and the
-// administrator's password; links inside are rewritten by the app's own command; mail is held back.
+// its files by copies that share their blocks where the storage can. The source serves on. New are all secrets but those that
+// its data cannot be read without, and the administrator's password; links inside are rewritten by the app's own command; mail is held back.
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
@@ -13,7 +13,7 @@ import { admitSite, newSiteSchema, readSiteRecipe, SITE_DISK_MB } from './admit.
 import { assertCarriable, carrierOf, carryFirst, carryPass, ensureCarrier, removeCarrier } from './carry.ts';
 import { makeNewSiteSteps } from './create.ts';
 import { COPY_MS, folderOf, inVolume, renderCopy, renderOwners, runAsRoot, runIn } from './files.ts';
-import { type SiteParts, siteLock } from './parts.ts';
+import { type SiteParts, secretsOf, siteLock } from './parts.ts';
 import { measureContent } from './plan-move.ts';
 import { siteProblems } from './problems.ts';
 import { assertCodeReads } from './snapshots/image-order.ts';
@@ -92,6 +92,7 @@ export async function startSiteClone(
     mailHeld: true,
     clonedFrom: source.id,
   });
+  await carrySecrets(parts, sql, source, id);
   const params = {
     ...{ site: id, name: wish.name, source: source.id, sourceName: source.name },
     ...(number === undefined ? {} : { snapshot: number }),
@@ -181,4 +182,13 @@ export function makeSiteClone(parts: SiteParts): OperationKind<Params> {
       ];
     },
   });
+}
+
+/** Those without which the data cannot be read go along; all others are new. */
+async function carrySecrets(parts: SiteParts, sql: Sql, source: SiteRow, id: string): Promise<void> {
+  const kept = await parts.secrets.readAll(sql, secretsOf(source.id));
+  for (const [name, { encrypts }] of Object.entries(readSiteRecipe(parts, source.app).site.secrets)) {
+    const value = kept[`${secretsOf(source.id)}app-${name}`];
+    if (encrypts && value !== undefined) await parts.secrets.put(sql, `${secretsOf(id)}app-${name}`, value);
+  }
 }

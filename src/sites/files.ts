@@ -39,7 +39,7 @@ export function renderKeep(from: string, to: string): RootCommand[] {
 
 /** Puts a copy of a kept folder in the place of a site's own; safe to repeat from any point. */
 export function renderPutBack(kept: string, site: string): RootCommand[] {
-  const fresh = `${SNAPSHOTS_PATH}/${site}.new`;
+  const fresh = freshOf(site);
   return [
     { argv: ['rm', '--recursive', '--force', fresh] },
     { argv: ['cp', '--archive', '--reflink=auto', '--no-target-directory', kept, fresh] },
@@ -48,9 +48,73 @@ export function renderPutBack(kept: string, site: string): RootCommand[] {
   ];
 }
 
+/** Removes a kept folder, what was begun of it, and what it was packed into. */
 export function renderRemoveKept(kept: string): RootCommand[] {
-  return [{ argv: ['rm', '--recursive', '--force', '--', kept, `${kept}.part`] }];
+  const packed = packedFileOf(kept);
+  return [{ argv: ['rm', '--recursive', '--force', '--', kept, `${kept}.part`, packed, `${packed}.part`] }];
 }
+
+export const packedFileOf = (kept: string): string => `${kept}.tar`;
+
+/**
+ * Packs a kept folder into one file. The same files, modes and times (in seconds) give the same bytes, whoever owns them.
+ * The last two commands print its size and its checksum.
+ */
+export function renderPack(kept: string): { pack: RootCommand[]; size: RootCommand; checksum: RootCommand } {
+  const packed = packedFileOf(kept);
+  const options = ['--format=gnu', '--sort=name', '--numeric-owner', '--owner=0', '--group=0'];
+  return {
+    pack: [
+      { argv: ['tar', '--create', ...options, `--file=${packed}.part`, `--directory=${kept}`, '.'] },
+      { argv: ['mv', '--no-target-directory', `${packed}.part`, packed] },
+    ],
+    size: { argv: ['stat', '--format=%s', packed] },
+    checksum: { argv: ['sha256sum', packed] },
+  };
+}
+
+/** What a site's files were sent in, and where they are unpacked before they are in their place. */
+export const sentFileOf = (site: string): string => `${SNAPSHOTS_PATH}/${site}.sent`;
+const freshOf = (site: string): string => `${SNAPSHOTS_PATH}/${site}.new`;
+
+export const renderBeforeSending = (): RootCommand[] => [
+  { argv: ['install', '--directory', '--mode=0700', SNAPSHOTS_PATH] },
+];
+
+/**
+ * Unpacks what was sent where only root comes, gives it to the site's user, and puts it in the place of the site's folder.
+ * Only files, folders and links are left; the kernel takes the bits by which a program runs as its owner at the change of owners.
+ */
+export function renderUnpack(site: { id: string; uid: number }): RootCommand[] {
+  const fresh = freshOf(site.id);
+  return [
+    { argv: ['rm', '--recursive', '--force', fresh] },
+    { argv: ['install', '--directory', '--mode=2750', fresh] },
+    {
+      argv: [
+        ...['tar', '--extract', `--file=${sentFileOf(site.id)}`, `--directory=${fresh}`],
+        ...['--preserve-permissions', '--no-same-owner', '--delay-directory-restore'],
+      ],
+    },
+    ...renderTakeOver(site),
+  ];
+}
+
+/** The end of renderUnpack: what lies in the fresh folder becomes the site's. */
+export function renderTakeOver(site: { id: string; uid: number }): RootCommand[] {
+  const fresh = freshOf(site.id);
+  return [
+    { argv: ['find', fresh, '!', '-type', 'f', '!', '-type', 'd', '!', '-type', 'l', '-delete'] },
+    { argv: ['chown', '--recursive', '--no-dereference', `${site.uid}:www-data`, fresh] },
+    { argv: ['chmod', '2750', fresh] },
+    { argv: ['rm', '--recursive', '--force', folderOf(site.id)] },
+    { argv: ['mv', '--no-target-directory', fresh, folderOf(site.id)] },
+  ];
+}
+
+export const renderRemoveSent = (site: string): RootCommand[] => [
+  { argv: ['rm', '--recursive', '--force', sentFileOf(site), freshOf(site)] },
+];
 
 /** Copies files into a new site's folder and gives them its owners. */
 export function renderCopy(from: { path: string; uid: number }, to: { id: string; uid: number }): RootCommand[] {

@@ -8,7 +8,7 @@ import type { ImageParts } from '../images/parts.ts';
 import type { Events } from '../platform/events.ts';
 import type { Operations } from '../platform/operations/operation.ts';
 import type { Secrets } from '../platform/secrets.ts';
-import type { Sql, Store } from '../platform/store.ts';
+import type { Json, Sql, Store } from '../platform/store.ts';
 import type { PoolParts } from '../pools/parts.ts';
 
 /** A server that was chosen for a site, with where to reach it and why it was chosen. */
@@ -28,6 +28,14 @@ export interface SiteDatabases {
   dump(server: string, name: string, file: string, signal: AbortSignal): Promise<DatabaseDump>;
   restore(server: string, name: string, dump: { path: string; sha256: string }, signal: AbortSignal): Promise<void>;
   removeDump(server: string, path: string, signal: AbortSignal): Promise<void>;
+  readDump(server: string, path: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
+  writeDump(
+    server: string,
+    file: string,
+    pieces: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<DatabaseDump>;
+  load(server: string, name: string, dump: { path: string; sha256: string }, signal: AbortSignal): Promise<void>;
   /** Where a dump of this name lies on every database server. */
   dumpPath(file: string): string;
 }
@@ -42,6 +50,10 @@ export interface SiteCaches {
 export interface SiteTasks {
   /** A site was stored: its recipe's tasks with it, closed. */
   created(sql: Sql, site: { id: string; app: string }): Promise<void>;
+  /** What a site's tasks are beyond its recipe, to go along with it. */
+  list(sql: Sql, site: string): Promise<Json[]>;
+  /** Stores such for a site that is not open yet. Safe to repeat. */
+  store(sql: Sql, site: string, tasks: readonly Json[]): Promise<void>;
   /** It is ready. */
   opened(sql: Sql, site: string): Promise<void>;
   /** It is about to move: nothing of its tasks is due any more; resolves when what waits or runs has ended by itself. */
@@ -67,6 +79,8 @@ export interface SiteParts {
   appNames(): string[];
   /** The account host that nodes connect from, as `10.87.0.0/255.255.240.0`. */
   readAllowedFrom(): Promise<string>;
+  /** Where files lie that people sent to be imported. */
+  uploadsDir: string;
   /** How visitors reach the edge. */
   publicAddress: PublicAddress;
 }

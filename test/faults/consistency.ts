@@ -127,6 +127,8 @@ async function assertSnapshotsConsistent(world: World): Promise<void> {
   const dumps = [...world.databases.values()].flatMap((twin) => twin.dumps()).filter((path) => /-snapshot-/.test(path));
   assert.deepEqual(sorted(dumps), sorted(snapshots.map(({ dump }) => dump?.path ?? '')), 'dumps of snapshots');
   const known = snapshots.map(({ site, number }) => `/srv/content/.snapshots/${site}-${number}/`);
+  const packed = snapshots.filter((one) => one.packed !== null);
+  known.push(...packed.map(({ site, number }) => `/srv/content/.snapshots/${site}-${number}.tar`));
   const kept = Object.values(world.machine.projects)
     .flatMap(({ volumes }) => Object.values(volumes).flatMap(({ files }) => Object.keys(files ?? {})))
     .filter((path) => path.startsWith('/srv/content/.snapshots/'));

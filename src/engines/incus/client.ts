@@ -5,6 +5,7 @@
 // releases (6.0.4) answer with an error that is the operation's own, its code included. A finished operation vanishes
 // after 5 s: so the wait begins at once, and when the operation itself is not found, the caller looks at the thing it
 // was about (`isDone`), and never guesses.
+import type { Readable } from 'node:stream';
 import { type FormData, Pool } from 'undici';
 import { WebSocket } from 'ws';
 import { Problem } from '../../lib/errors.ts';
@@ -24,7 +25,7 @@ export interface IncusRequest {
   /** JSON body. */
   json?: unknown;
   /** Raw body, instead of json. */
-  body?: Uint8Array | Blob | FormData;
+  body?: Uint8Array | Blob | FormData | Readable;
   headers?: Readonly<Record<string, string>>;
 }
 
@@ -39,6 +40,11 @@ export interface IncusClient {
     request: IncusRequest,
     options: CallOptions | undefined,
   ): Promise<{ bytes: Uint8Array; type: string | undefined }>;
+  /** As download, while it comes. Whoever leaves off early aborts the signal. */
+  downloadPieces(
+    request: IncusRequest,
+    options: CallOptions | undefined,
+  ): Promise<{ pieces: AsyncIterable<Uint8Array>; type: string | undefined }>;
   /** A request that may answer with an operation; resolves when it has succeeded, with the operation's metadata. */
   operate(
     request: IncusRequest,
@@ -87,6 +93,15 @@ function toConnectionProblem(thrown: unknown, what: string, bound: Bound): unkno
   return incusProblems.make('away', { why: why.replace(/\.$/, '') }, thrown);
 }
 
+/** A body's pieces; a connection that breaks off is a problem as anywhere. */
+async function* withProblems(body: Readable, what: string, bound: Bound): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const piece of body) yield piece as Uint8Array;
+  } catch (thrown) {
+    throw toConnectionProblem(thrown, what, bound);
+  }
+}
+
 interface Bound {
   signal: AbortSignal;
   callerSignal: AbortSignal | undefined;
@@ -112,7 +127,7 @@ export function makeIncusClient(place: { socketPath: string; project: string }):
       path: toUrlPath(request.path, place.project, request.query),
       headers: { ...(request.json === undefined ? {} : { 'content-type': 'application/json' }), ...request.headers },
       signal: bound.signal,
-      body: (body ?? null) as string | FormData | null,
+      body: (body ?? null) as string | FormData | Readable | null,
     });
   }
 
@@ -168,6 +183,22 @@ export function makeIncusClient(place: { socketPath: string; project: string }):
         }
         const bytes = new Uint8Array(await response.body.arrayBuffer());
         return { bytes, type: response.headers['x-incus-type']?.toString() };
+      } catch (thrown) {
+        throw toConnectionProblem(thrown, request.what, bound);
+      }
+    },
+
+    async downloadPieces(request, options) {
+      const bound = makeBound(options);
+      try {
+        const response = await call(request, bound);
+        if (response.statusCode < 400)
+          return {
+            pieces: withProblems(response.body, request.what, bound),
+            type: response.headers['x-incus-type']?.toString(),
+          };
+        const answer = (await response.body.json()) as WireAnswer<unknown>;
+        throw toIncusProblem(request.what, response.statusCode, answer.error);
       } catch (thrown) {
         throw toConnectionProblem(thrown, request.what, bound);
       }

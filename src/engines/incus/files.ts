@@ -1,6 +1,7 @@
 // Files in containers: single ones through Incus's file API (also in stopped containers), trees through tar's
 // standard input. Apart from exec, on which writeTree stands.
-import type { CallOptions, Files } from '../fleet.ts';
+import { Readable } from 'node:stream';
+import type { CallOptions, FileAttributes, Files } from '../fleet.ts';
 import { boundBy, CHANGE_TIMEOUT_MS, type IncusClient, READ_TIMEOUT_MS, toPath } from './client.ts';
 import { runExec } from './exec.ts';
 import { parseListing, renderFind } from './listing.ts';
@@ -9,6 +10,8 @@ import { readTree, renderTar } from './tree.ts';
 
 const TREE_TIMEOUT_MS = 120_000;
 const LIST_TIMEOUT_MS = 300_000;
+/** Of gigabytes over a busy disk. */
+const PIECES_TIMEOUT_MS = 3_600_000;
 /** A Debian with an app has thirty thousand files, at about a hundred bytes each. */
 const LIST_BYTES = 64 * 1024 ** 2;
 
@@ -19,21 +22,21 @@ export function makeIncusFiles(client: IncusClient): Files {
     query: { path },
     what: `${path} in container ${name}`,
   });
+  const headersOf = (attributes: FileAttributes = {}) => ({
+    'content-type': 'application/octet-stream',
+    'x-incus-type': 'file',
+    'x-incus-write': 'overwrite',
+    'x-incus-mode': `0${(attributes.mode ?? 0o644).toString(8)}`,
+    'x-incus-uid': String(attributes.uid ?? 0),
+    'x-incus-gid': String(attributes.gid ?? 0),
+  });
   const api: Files = {
     async write(name, path, content, options) {
-      const headers = {
-        'content-type': 'application/octet-stream',
-        'x-incus-type': 'file',
-        'x-incus-write': 'overwrite',
-        'x-incus-mode': `0${(options?.mode ?? 0o644).toString(8)}`,
-        'x-incus-uid': String(options?.uid ?? 0),
-        'x-incus-gid': String(options?.gid ?? 0),
-      };
       const body = Buffer.from(content);
       // The engine leaves owner and mode of an existing file as they are, so it goes first.
       await api.remove(name, path, options);
       await client.send(
-        { method: 'POST', ...requestOf(name, path), headers, body },
+        { method: 'POST', ...requestOf(name, path), headers: headersOf(options), body },
         boundBy(CHANGE_TIMEOUT_MS, options),
       );
     },
@@ -43,6 +46,23 @@ export function makeIncusFiles(client: IncusClient): Files {
       const { bytes, type } = await client.download(request, boundBy(READ_TIMEOUT_MS, options));
       if (type !== 'directory') return bytes;
       throw incusProblems.make('refused', { what: request.what, why: 'it is a folder' });
+    },
+
+    async readPieces(name, path, options) {
+      const request = { method: 'GET', ...requestOf(name, path) } as const;
+      const { pieces, type } = await client.downloadPieces(request, boundBy(PIECES_TIMEOUT_MS, options));
+      if (type !== 'directory') return pieces;
+      throw incusProblems.make('refused', { what: request.what, why: 'it is a folder' });
+    },
+
+    async writePieces(name, path, pieces, options) {
+      const bound = { ...options, ...boundBy(PIECES_TIMEOUT_MS, options) };
+      // The engine leaves owner and mode of an existing file as they are, so it goes first.
+      await api.remove(name, path, options);
+      await client.send(
+        { method: 'POST', ...requestOf(name, path), headers: headersOf(options), body: Readable.from(pieces) },
+        bound,
+      );
     },
 
     async writeTree(name, tree, to, options) {

@@ -2,11 +2,8 @@
 // which GNU tar and busybox read). Apart because it knows nothing of Incus; the simulated twin reads trees too.
 import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { paddingAfter, renderTarHeader, TAR_END, TAR_NAME_BYTES } from '../../lib/tar.ts';
 import type { Tree, TreeEntry } from '../fleet.ts';
-
-const BLOCK = 512;
-/** Longest name that fits in a ustar header. */
-const NAME_BYTES = 100;
 
 /** The entries of a tree, in order of their paths. Of a folder's own folders only the empty ones are entries. */
 export async function readTree(tree: Tree): Promise<TreeEntry[]> {
@@ -39,56 +36,30 @@ export function renderTar(entries: readonly TreeEntry[], to: string): Buffer {
     const path = [below, entry.path.replace(/^\/+/, '')].filter((part) => part !== '').join('/');
     if (path.split('/').includes('..')) throw new RangeError(`${entry.path} leads out of its tree`);
     const name = Buffer.from('directory' in entry ? `${path}/` : path);
-    if (name.length > NAME_BYTES) blocks.push(...renderLongName(name, 'L'));
+    if (name.length > TAR_NAME_BYTES) blocks.push(...renderLongName(name, 'L'));
     if ('link' in entry) {
       const target = Buffer.from(entry.link);
-      if (target.length > NAME_BYTES) blocks.push(...renderLongName(target, 'K'));
-      blocks.push(renderHeader(name, { mode: 0o777, size: 0, type: '2', link: target }));
+      if (target.length > TAR_NAME_BYTES) blocks.push(...renderLongName(target, 'K'));
+      blocks.push(renderTarHeader(name, { mode: 0o777, size: 0, type: '2', link: target }));
     } else if ('directory' in entry) {
-      blocks.push(renderHeader(name, { mode: 0o755, ...entry, size: 0, type: '5' }));
+      blocks.push(renderTarHeader(name, { mode: 0o755, ...entry, size: 0, type: '5' }));
     } else {
       const content = Buffer.from(entry.content);
-      blocks.push(renderHeader(name, { mode: 0o644, ...entry, size: content.length, type: '0' }), ...padded(content));
+      blocks.push(
+        renderTarHeader(name, { mode: 0o644, ...entry, size: content.length, type: '0' }),
+        ...padded(content),
+      );
     }
   }
-  return Buffer.concat([...blocks, Buffer.alloc(2 * BLOCK)]);
+  return Buffer.concat([...blocks, TAR_END]);
 }
 
 function padded(content: Buffer): Buffer[] {
-  return [content, Buffer.alloc((BLOCK - (content.length % BLOCK)) % BLOCK)];
+  return [content, paddingAfter(content.length)];
 }
 
 /** GNU's way to say a name that does not fit: an entry before the entry. `L` is its name, `K` its link's target. */
 function renderLongName(name: Buffer, type: 'L' | 'K'): Buffer[] {
   const content = Buffer.concat([name, Buffer.alloc(1)]);
-  return [renderHeader(Buffer.from('././@LongLink'), { mode: 0, size: content.length, type }), ...padded(content)];
-}
-
-interface Header {
-  mode?: number;
-  uid?: number;
-  gid?: number;
-  size: number;
-  type: string;
-  link?: Buffer;
-}
-
-/** Field offsets and lengths are those of POSIX.1-1988 ustar. */
-function renderHeader(name: Buffer, about: Header): Buffer {
-  const header = Buffer.alloc(BLOCK);
-  const octal = (value: number, at: number, length: number) =>
-    header.write(`${value.toString(8).padStart(length - 1, '0')}\0`, at, 'latin1');
-  name.copy(header, 0, 0, NAME_BYTES);
-  octal(about.mode ?? 0, 100, 8);
-  octal(about.uid ?? 0, 108, 8);
-  octal(about.gid ?? 0, 116, 8);
-  octal(about.size, 124, 12);
-  octal(0, 136, 12);
-  header.write(about.type, 156, 'latin1');
-  about.link?.copy(header, 157, 0, NAME_BYTES);
-  header.write('ustar\0' + '00', 257, 'latin1');
-  header.fill(' ', 148, 156);
-  const sum = header.reduce((total, byte) => total + byte, 0);
-  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
-  return header;
+  return [renderTarHeader(Buffer.from('././@LongLink'), { mode: 0, size: content.length, type }), ...padded(content)];
 }

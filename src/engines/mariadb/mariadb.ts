@@ -1,13 +1,25 @@
 // The database engine over a real MariaDB: what is run, in which order. The text of statements is in sql.ts, the
 // connections in connections.ts, the commands inside the container in tools.ts.
+import { createHash } from 'node:crypto';
+import { Problem } from '../../lib/errors.ts';
 import type { DatabaseDump, DatabaseEngine, DatabaseSize } from '../database-engine.ts';
 import { type ConnectionBounds, type Login, makeConnections, type RunStatement } from './connections.ts';
 import { mariadbProblems } from './problems.ts';
 import * as sql from './sql.ts';
-import { parseDump, parseToolError, type RunInServer, renderDump, renderRemoveDump, renderRestore } from './tools.ts';
+import {
+  parseDump,
+  parseToolError,
+  type RunInServer,
+  renderDump,
+  renderLoad,
+  renderRemoveDump,
+  renderRestore,
+  type ServerFiles,
+} from './tools.ts';
 
 export interface MariadbOptions extends Login, ConnectionBounds {
   runInServer: RunInServer;
+  files: ServerFiles;
 }
 
 /** A dump or restore of a large site; longer is a sign of a fault. */
@@ -15,7 +27,7 @@ const toolMs = 3_600_000;
 
 /** Makes the engine for one server. It connects when it is first asked; `close` gives the connections back. */
 export function makeMariadb(options: MariadbOptions): DatabaseEngine {
-  const { host, port, user, password, runInServer, ...bounds } = options;
+  const { host, port, user, password, runInServer, files, ...bounds } = options;
   const server = `${host}:${port}`;
   const connections = makeConnections({ host, port, user, password }, bounds);
 
@@ -58,6 +70,8 @@ export function makeMariadb(options: MariadbOptions): DatabaseEngine {
     dropSite: (site, signal) =>
       connections.use('Dropping a database', signal, async (run) => {
         await eachHost(site.user, run, (from) => sql.renderDropAccount(site.user, from));
+        // Of a load that was killed.
+        await run(sql.renderDropAccount(sql.loaderOf(site.name), 'localhost'));
         // An open transaction of the site would hold the drop back.
         await run(sql.renderKill(site.user));
         await run(sql.renderDropDatabase(site.name));
@@ -116,6 +130,39 @@ export function makeMariadb(options: MariadbOptions): DatabaseEngine {
 
     async removeDump(path, signal) {
       await runTool('Removing a dump', path, renderRemoveDump(path), signal);
+    },
+
+    async readDump(path, signal) {
+      try {
+        return await files.read(path, { signal, timeoutMs: toolMs });
+      } catch (thrown) {
+        const isAbsent = thrown instanceof Problem && thrown.code === 'incus.not-found';
+        throw isAbsent ? mariadbProblems.make('bad-dump', { server, path }, thrown) : thrown;
+      }
+    },
+
+    async writeDump(path, pieces, signal) {
+      const hash = createHash('sha256');
+      let bytes = 0;
+      async function* counted() {
+        for await (const piece of pieces) {
+          hash.update(piece);
+          bytes += piece.length;
+          yield piece;
+        }
+      }
+      await files.write(path, counted(), { signal, timeoutMs: toolMs });
+      return { path, bytes, sha256: hash.digest('hex') };
+    },
+
+    async load(name, dump, signal) {
+      const argv = renderLoad(name, sql.loaderOf(name), dump);
+      const { code, stderr } = await runInServer(argv, { signal, timeoutMs: toolMs });
+      if (code === 3) throw mariadbProblems.make('bad-dump', { server, path: dump.path });
+      if (code === 0) return;
+      const { kind, why } = parseToolError(code, stderr);
+      if (kind === 'away') throw mariadbProblems.make('away', { server, why });
+      throw mariadbProblems.make('dump-refused', { server, why });
     },
 
     close: () => connections.close(),

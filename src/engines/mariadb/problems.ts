@@ -54,6 +54,14 @@ export const mariadbProblems = makeCatalogue('mariadb', {
       `The file ${a.path} on the database server at ${a.server} is missing or its checksum differs. Nothing was changed.`,
     todo: () => 'Restore from another dump.',
   },
+  'dump-refused': {
+    status: 409,
+    title: 'The dump cannot be loaded',
+    detail: (a: Where & { why: string }) =>
+      `A statement of the dump was refused by the server at ${a.server}: ${a.why}.`,
+    todo: () =>
+      'Make the dump of this one database, without `--all-databases` and without accounts (`mysqldump --single-transaction NAME`), and try again. Exit code 127: the database server is older than this controller.',
+  },
   failed: {
     status: 502,
     title: 'The database server could not do it',

@@ -65,6 +65,9 @@ export function renderDropAccount(user: string, host: string): string {
   return `DROP USER IF EXISTS ${quoteAccount(user, host)}`;
 }
 
+/** The account that loads dumps into one database, and lives as long as that takes. */
+export const loaderOf = (name: string): string => `load-${name}`;
+
 export function renderSetLimits(user: string, host: string, limits: DatabaseLimits): string {
   return `ALTER USER IF EXISTS ${quoteAccount(user, host)} WITH ${renderLimits(limits)}`;
 }

@@ -5,8 +5,18 @@ import type { DatabaseDump } from '../database-engine.ts';
 /** Runs a command in the database server's container, as `Fleet.exec` does. */
 export type RunInServer = (
   argv: readonly string[],
-  options: { signal?: AbortSignal | undefined; timeoutMs: number },
+  options: ToolOptions,
 ) => Promise<{ code: number; stdout: string; stderr: string }>;
+
+/** Reads and writes files in that container, as `Fleet.files` does. */
+export interface ServerFiles {
+  read(path: string, options: ToolOptions): Promise<AsyncIterable<Uint8Array>>;
+  write(path: string, pieces: AsyncIterable<Uint8Array>, options: ToolOptions): Promise<void>;
+}
+interface ToolOptions {
+  signal?: AbortSignal | undefined;
+  timeoutMs: number;
+}
 
 export function renderDump(name: string, path: string): string[] {
   return ['/usr/lib/espalier/database-dump', name, path];
@@ -14,6 +24,10 @@ export function renderDump(name: string, path: string): string[] {
 
 export function renderRestore(name: string, dump: { path: string; sha256: string }): string[] {
   return ['/usr/lib/espalier/database-restore', name, dump.path, dump.sha256];
+}
+
+export function renderLoad(name: string, account: string, dump: { path: string; sha256: string }): string[] {
+  return ['/usr/lib/espalier/database-load', name, account, dump.path, dump.sha256];
 }
 
 export function renderRemoveDump(path: string): string[] {

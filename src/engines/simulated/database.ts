@@ -141,6 +141,34 @@ export function makeSimulatedDatabase(options: { server?: string; clock?: Clock 
         dumps.delete(path);
       }),
 
+    readDump: (path, signal) =>
+      run('readDump', signal, () => {
+        const content = dumps.get(path);
+        if (content === undefined) throw mariadbProblems.make('bad-dump', { server, path });
+        return (async function* () {
+          yield Buffer.from(content);
+        })();
+      }),
+
+    async writeDump(path, pieces, signal) {
+      const all: Uint8Array[] = [];
+      for await (const piece of pieces) all.push(piece);
+      return await run('writeDump', signal, () => {
+        const content = Buffer.concat(all).toString();
+        dumps.set(path, content);
+        return { path, bytes: content.length, sha256: digest(content) };
+      });
+    },
+
+    load: (name, dump, signal) =>
+      run('load', signal, () => {
+        const content = dumps.get(dump.path);
+        if (content === undefined || digest(content) !== dump.sha256) {
+          throw mariadbProblems.make('bad-dump', { server, path: dump.path });
+        }
+        databases.set(name, JSON.parse(content) as string[]);
+      }),
+
     close: async () => {},
     dumps: () => [...dumps.keys()],
 

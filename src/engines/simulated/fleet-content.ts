@@ -8,6 +8,7 @@ import { incusProblems } from '../incus/problems.ts';
 import { readTree } from '../incus/tree.ts';
 import { readSimulatedInstance, type SimulatedContext } from './fleet-instances.ts';
 import type { SimulatedFile, SimulatedFiles, SimulatedImage, SimulatedVolume } from './fleet-world.ts';
+import { volumeAt } from './volume-commands.ts';
 
 /** Files in simulated containers. */
 export function makeSimulatedFiles(context: SimulatedContext): Files {
@@ -36,6 +37,24 @@ export function makeSimulatedFiles(context: SimulatedContext): Files {
       const what = whatIs(name, path);
       if (isFolder(files, path)) throw incusProblems.make('refused', { what, why: 'it is a folder' });
       throw incusProblems.make('not-found', { what });
+    },
+
+    async readPieces(name, path, options) {
+      const { files } = volumeAt(context, name, path) ?? {};
+      const content = files === undefined ? await api.read(name, path, options) : files[path];
+      if (content === undefined) throw incusProblems.make('not-found', { what: whatIs(name, path) });
+      return (async function* () {
+        yield Buffer.from(content);
+      })();
+    },
+
+    async writePieces(name, path, pieces, options) {
+      const all: Uint8Array[] = [];
+      for await (const piece of pieces) all.push(piece);
+      const content = Buffer.concat(all);
+      const volume = volumeAt(context, name, path);
+      if (volume === undefined) await api.write(name, path, content, options);
+      else volume.files = { ...volume.files, [path]: content.toString() };
     },
 
     async writeTree(name, tree, to, _options) {

@@ -2,10 +2,20 @@
 // as the rooms say. Apart from the other commands, which change nothing that anybody looks at later.
 import { createHash } from 'node:crypto';
 import type { ExecOptions } from '../fleet.ts';
+import { readSimulatedInstance, type SimulatedContext } from './fleet-instances.ts';
 import type { SimulatedInstance, SimulatedVolume } from './fleet-world.ts';
 
 type Answer = { code?: number; stdout?: string; stderr?: string };
 type Files = Record<string, string>;
+
+/** The volume that a container mounts where this path is; undefined when the path is its own. */
+export function volumeAt(context: SimulatedContext, name: string, path: string): SimulatedVolume | undefined {
+  const { volumes } = context.project();
+  for (const device of Object.values(readSimulatedInstance(context, name).devices)) {
+    if (device.kind === 'volume' && path.startsWith(`${device.path}/`)) return volumes[device.volume];
+  }
+  return undefined;
+}
 
 /** The answer of a command about a mounted volume; undefined for any other. */
 export function runInVolumes(
@@ -55,6 +65,12 @@ function run(files: Files, argv: readonly string[], _options: ExecOptions): Answ
       const bytes = below(from).reduce((sum, path) => sum + (files[path]?.length ?? 0), 0);
       return { stdout: `${bytes}\t${from}\n` };
     }
+    case 'stat':
+      return { stdout: `${(files[from] ?? '').length}\n` };
+    case 'find':
+      return {};
+    case 'tar':
+      return runTar(files, words);
     case 'sha256sum':
       return {
         stdout: `${createHash('sha256')
@@ -64,4 +80,26 @@ function run(files: Files, argv: readonly string[], _options: ExecOptions): Answ
     default:
       return undefined;
   }
+}
+
+/** An archive is its files as JSON, by their paths in it. */
+function runTar(files: Files, words: readonly string[]): Answer | undefined {
+  const readOption = (option: string) =>
+    words.find((word) => word.startsWith(`--${option}=`))?.slice(option.length + 3);
+  const [file, folder] = [readOption('file'), readOption('directory')];
+  if (file === undefined || folder === undefined) return undefined;
+  if (words.includes('--create')) {
+    const inside = Object.entries(files)
+      .filter(([path]) => path.startsWith(`${folder}/`))
+      .map(([path, content]) => [path.slice(folder.length + 1), content])
+      .sort();
+    // What is not kept is another command's business.
+    if (!words.includes('.')) return undefined;
+    files[file] = JSON.stringify(Object.fromEntries(inside));
+    return {};
+  }
+  const archive = files[file];
+  if (archive === undefined) return { code: 2, stderr: `tar: ${file}: Cannot open: No such file or directory` };
+  for (const [path, content] of Object.entries(JSON.parse(archive) as Files)) files[`${folder}/${path}`] = content;
+  return {};
 }

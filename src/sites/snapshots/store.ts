@@ -21,11 +21,16 @@ export interface SnapshotRow {
   title: string;
   settings: SiteRow['settings'];
   imageNumber: number;
+  /** Of an export: its files packed into one. */
+  packed: { bytes: number; sha256: string } | null;
+  /** When it goes by itself; null: never. */
+  expiresAt: string | null;
   createdAt: string;
 }
 
 const SNAPSHOT = `site, number, state, operation, reason, made_by AS "madeBy", pool, database_server AS "databaseServer", dump,
-  files_bytes AS "filesBytes", hosts, title, settings, image_number AS "imageNumber", created_at AS "createdAt"`;
+  files_bytes AS "filesBytes", hosts, title, settings, image_number AS "imageNumber", packed, expires_at AS "expiresAt",
+  created_at AS "createdAt"`;
 
 /** Newest first. */
 export function listSnapshots(sql: Sql, site: string): Promise<SnapshotRow[]> {
@@ -100,6 +105,26 @@ export async function storeSnapshotReady(
   await sql.query(
     `UPDATE site_snapshot SET state = 'ready', dump = $3::jsonb, files_bytes = $4, created_at = now() WHERE site = $1 AND number = $2`,
     [site, number, toJsonValue(parts.dump), parts.filesBytes],
+  );
+}
+
+export async function storeSnapshotPacked(
+  sql: Sql,
+  { site, number }: Pick<SnapshotRow, 'site' | 'number'>,
+  packed: NonNullable<SnapshotRow['packed']>,
+  keptS: number,
+): Promise<void> {
+  await sql.query(
+    'UPDATE site_snapshot SET packed = $3::jsonb, expires_at = now() + make_interval(secs => $4) WHERE site = $1 AND number = $2',
+    [site, number, toJsonValue(packed), keptS],
+  );
+}
+
+/** Those past their time. */
+export function listExpiredSnapshots(sql: Sql): Promise<(Pick<SnapshotRow, 'site' | 'number'> & { name: string })[]> {
+  return sql.query(
+    `SELECT site_snapshot.site, site_snapshot.number, site.name FROM site_snapshot JOIN site ON site.id = site_snapshot.site
+     WHERE expires_at <= now() ORDER BY expires_at`,
   );
 }
 
