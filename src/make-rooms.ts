@@ -85,12 +85,16 @@ import { makeSitePurge, purgeDue } from './sites/purge.ts';
 import { makeSiteRoutes } from './sites/routes.ts';
 import { makeSiteSetHosts } from './sites/set-hosts.ts';
 import { makeSiteSetMail } from './sites/set-mail.ts';
-import { countSitesByPool, countSitesByService, readSite } from './sites/store.ts';
+import { countSitesByPool, countSitesByService, listSites, readSite } from './sites/store.ts';
 import { makeSiteResume, makeSiteSuspend } from './sites/suspend.ts';
 import type { VotesParts } from './votes/parts.ts';
 import { makeVotesRoutes } from './votes/routes.ts';
 import { countWaitingRuns } from './votes/run-queue.ts';
 import { makeVotesLoops, noteSamples } from './votes/votes.ts';
+import { advanceWaves, WAVES_LOOP } from './waves/advance.ts';
+import type { WaveParts } from './waves/parts.ts';
+import { makeWaveRoutes } from './waves/routes.ts';
+import { makeSiteReturn, makeSiteUpgrade } from './waves/upgrade.ts';
 
 export interface Rooms {
   routes: ApiRoutes[];
@@ -102,6 +106,7 @@ export interface Rooms {
     edge: EdgeParts;
     deployment: DeploymentParts;
     votes: VotesParts;
+    waves: WaveParts;
   };
   databases: Databases;
   caches: Caches;
@@ -230,7 +235,10 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       return readTraffic(generationKey(pool, (await readPool(store, pool))?.generation ?? 0), signal);
     },
     countRuns: (sql, node) => countRunsOn(sql, node),
-    countSites: async (sql, pool) => (await countSitesByPool(sql)).get(pool) ?? 0,
+    countSites: async (sql, pool, generation) =>
+      generation === undefined
+        ? ((await countSitesByPool(sql)).get(pool) ?? 0)
+        : (await listSites(sql, { pool, generation })).length,
     async readFingerprint(sql: Sql, app: string, number: number) {
       const image = await readImage(sql, app, number);
       if (image === undefined || image.state !== 'ready')
@@ -283,6 +291,10 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       },
     },
   };
+  const waves: WaveParts = {
+    ...{ store, operations, events, clock, pools, sites },
+    wake: () => loops.wake(WAVES_LOOP),
+  };
   const whole: DeploymentParts = {
     name: deployment,
     ...{ store, operations, fleet, clock, images, databases, caches, edge, pools, sites, onChange },
@@ -314,6 +326,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   operations.register(makeSiteSetHosts(sites));
   operations.register(makeSiteClone(sites));
   operations.register(makeSiteSetMail(sites));
+  operations.register(makeSiteUpgrade(waves));
+  operations.register(makeSiteReturn(waves));
   operations.register(makeSiteDelete(sites));
   operations.register(makeSitePurge(sites));
   operations.register(makeDeploymentUp(whole));
@@ -366,6 +380,16 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       everyMs: 5_000,
       timeoutMs: 30_000,
       runOnce: whenUp(() => purgeDue(sites)),
+    }),
+  );
+  loops.add(
+    makeLoop({
+      name: WAVES_LOOP,
+      wrongWhen:
+        'a site of a wave has its turn and nobody upgrades it, or a pool has nodes of a second image for no site',
+      everyMs: 2_000,
+      timeoutMs: 120_000,
+      runOnce: whenUp((signal) => advanceWaves(waves, signal)),
     }),
   );
   for (const { watch } of [databases, caches])
@@ -434,13 +458,14 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       makeDatabaseRoutes({ store, databases }),
       makeCacheRoutes({ store, caches }),
       makeSiteRoutes(sites),
+      makeWaveRoutes(waves),
       makeTaskRoutes(sequencer),
       makeFleetRoutes(sequencer),
       makeVotesRoutes(votes),
       makeDeploymentRoutes(whole),
     ],
     checks: [...makeDoctorChecks(whole), ...makeTaskChecks(store, channels)],
-    parts: { images, pools, sites, edge, deployment: whole, votes },
+    parts: { images, pools, sites, edge, deployment: whole, votes, waves },
     databases,
     caches,
     sequencer,

@@ -15,6 +15,7 @@ import { addRollVerbs } from './verbs/roll.ts';
 import { addServiceVerbs } from './verbs/service.ts';
 import { addSiteVerbs } from './verbs/site.ts';
 import { addShareVerbs, addTaskVerbs } from './verbs/task.ts';
+import { addWaveVerbs } from './verbs/wave.ts';
 
 /** The program, and the exit code of the command that ran. */
 export interface Program {
@@ -65,6 +66,7 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   addSiteVerbs(group('site'), run);
   addPoolVerbs(group('pool'), group('node'), run);
   addRollVerbs(group('pool'), group('roll'), run);
+  addWaveVerbs(group('wave'), run);
   addImageVerbs(group('image'), run);
   addSeedVerbs(group('seed'), run);
   addServiceVerbs(group('database'), run);
@@ -137,7 +139,7 @@ function addNoun(root: Command, noun: Noun, run: Run): Command {
       (await import('./commands/list-show.ts')).runList(cli, noun, query, { limit, all }),
     ),
   );
-  if (noun.listOnly !== true) {
+  if (noun.listOnly !== true && noun.showsItself !== true) {
     group
       .command('show')
       .description(`show one ${noun.noun}`)

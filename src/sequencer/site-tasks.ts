@@ -12,7 +12,7 @@ export function makeSiteTasks(parts: StopParts, readTasks: ReadTasks): SiteTasks
   return {
     created: (sql, { id, app }) => addRecipeTasks(sql, parts, { id, state: 'creating' }, readTasks(app)),
     opened: (sql, site) => openSite(sql, parts, site),
-    closed: (site, signal) => closeSite(parts, site, signal),
+    closed: (site, signal, patienceMs) => closeSite(parts, site, signal, patienceMs),
   };
 }
 

@@ -43,8 +43,8 @@ export interface SiteTasks {
   created(sql: Sql, site: { id: string; app: string }): Promise<void>;
   /** It is ready. */
   opened(sql: Sql, site: string): Promise<void>;
-  /** It is not ready any more; resolves when nothing of its tasks runs or can start. */
-  closed(site: string, signal: AbortSignal): Promise<void>;
+  /** Nothing of its tasks may run; resolves when nothing runs or can start. What runs has `patienceMs` to end by itself. */
+  closed(site: string, signal: AbortSignal, patienceMs?: number): Promise<void>;
 }
 
 export interface SiteParts {

@@ -4,7 +4,7 @@ import { runChange } from '../cli.ts';
 import type { NewSiteOptions } from '../commands/site.ts';
 import { collect, enc, natural, type Run } from './arguments.ts';
 
-/** create, suspend, resume, set-hosts, login, delete. */
+/** create, suspend, resume, clone, label, set-hosts, login, delete. */
 export function addSiteVerbs(site: Command, run: Run): void {
   const load = () => import('../commands/site.ts');
   site
@@ -62,6 +62,12 @@ export function addSiteVerbs(site: Command, run: Run): void {
         ),
       );
   }
+  site
+    .command('label')
+    .description('give it labels, by which waves choose sites; `key=` takes one away')
+    .argument('<site>')
+    .argument('<key=value...>')
+    .action(run(async (cli, _, [name = '', ...pairs]) => (await load()).runSiteLabel(cli, name, pairs)));
   site
     .command('set-hosts')
     .description('replace the host names, the primary one first')
