@@ -15,9 +15,10 @@ import { sequencer } from './sequencer/sequencer.ts';
 import { siteCreate } from './site-create.ts';
 import { up } from './up.ts';
 import { votes } from './votes.ts';
+import { wave } from './wave/wave.ts';
 
 /** In the order in which `all` runs them: the first leaves the deployment that the others use. */
-const BENCHMARKS: readonly Benchmark[] = [up, siteCreate, edge, heal, roll, sequencer, votes];
+const BENCHMARKS: readonly Benchmark[] = [up, siteCreate, edge, heal, roll, wave, sequencer, votes];
 
 async function runOne(place: Place, benchmark: Benchmark, options: BenchOptions): Promise<Result> {
   const machine = await readMachine();

@@ -44,7 +44,7 @@ export async function readEdgeDocument(store: Store, trustedProxies: readonly st
         host,
         site: site.id,
         pool: generationKey(site.pool, site.generation),
-        state: site.state === 'upgrading' ? 'maintenance' : site.state,
+        state: site.state === 'upgrading' || site.state === 'maintenance' ? 'held' : site.state,
         requestsPerS: site.limits.requestsPerS,
         connections: site.limits.connections,
       })),

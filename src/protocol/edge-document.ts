@@ -24,8 +24,11 @@ export const edgePool = z.strictObject({
   holds: z.boolean().optional(),
 });
 
-/** What the edge does with a site's requests: `ready` sends them to its pool, everything else answers with a page. */
-export const edgeHostState = z.enum(['ready', 'suspended', 'maintenance', 'creating']);
+/**
+ * What the edge does with a site's requests: `ready` sends them to its pool, everything else answers with a page; `held` does
+ * so only after a while, since the site may be back by then.
+ */
+export const edgeHostState = z.enum(['ready', 'suspended', 'maintenance', 'held', 'creating']);
 
 /** One host name (lower case, no port). The limits are the site's: all its hosts share them, and 0 means none. */
 export const edgeHost = z.strictObject({

@@ -29,6 +29,7 @@ global
     stats timeout 1m
     hard-stop-after 10m
     server-state-file /etc/espalier-edge/servers.state
+    lua-load /etc/espalier-edge/hold.lua
 
 defaults
     mode http
@@ -61,10 +62,13 @@ frontend _web
     monitor-uri /.espalier/edge
     option idle-close-on-response
     stick-table type string len 16 size 100k expire 20s store gpc0_rate(10s),conn_cur
-    http-request set-var(txn.route) req.hdr(host),host_only,lower,map_str(/etc/espalier-edge/maps/hosts.map)
+    http-request set-var(txn.host) req.hdr(host),host_only,lower
+    http-request set-var(txn.route) var(txn.host),map_str(/etc/espalier-edge/maps/hosts.map)
+    http-request lua.hold_site if { var(txn.route) -m beg held/ } { fe_conn le 2000 }
+    http-request set-var(txn.route) var(txn.host),map_str(/etc/espalier-edge/maps/hosts.map) if { var(txn.route) -m beg held/ }
     http-request return status 421 errorfile /etc/espalier-edge/errors/unknown.http unless { var(txn.route) -m found }
     http-request return status 503 errorfile /etc/espalier-edge/errors/suspended.http if { var(txn.route) -m beg suspended/ }
-    http-request return status 503 errorfile /etc/espalier-edge/errors/maintenance.http if { var(txn.route) -m beg maintenance/ }
+    http-request return status 503 errorfile /etc/espalier-edge/errors/maintenance.http if { var(txn.route) -m beg maintenance/ held/ }
     http-request return status 503 errorfile /etc/espalier-edge/errors/creating.http if { var(txn.route) -m beg creating/ }
     acl unlimited var(txn.route) -m end /0/0
     http-request track-sc0 var(txn.route),field(2,/) unless unlimited
@@ -140,7 +144,7 @@ void test('servers and hosts do not change the structure; pools, proxies, certif
   assert.notEqual(renderConfig(layout, { ...options, pages: 'p2' }).structure, structure);
 });
 
-void test('a pool that may sleep holds its first requests, and only then is the program loaded that does it', () => {
+void test('a pool that may sleep holds its first requests, and others do not', () => {
   const [wiki] = layout.pools;
   assert.ok(wiki);
   const { text, structure } = renderConfig({ ...layout, pools: [{ ...wiki, holds: true }] }, options);
@@ -151,8 +155,7 @@ backend wiki
     http-request lua.hold wiki if { nbsrv eq 0 } { be_conn le 500 }
 `),
   );
-  assert.match(text, /^ {4}lua-load \/etc\/espalier-edge\/hold\.lua$/m);
   const without = renderConfig({ ...layout, pools: [wiki] }, options);
-  assert.doesNotMatch(without.text, /lua/);
+  assert.doesNotMatch(without.text, /lua\.hold wiki/);
   assert.notEqual(structure, without.structure);
 });

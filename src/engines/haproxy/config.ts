@@ -1,7 +1,7 @@
 // The text of haproxy.cfg. Pure: tests compare it exactly. What needs a reload (everything but servers and hosts) is
 // its structure, whose fingerprint HAProxy repeats in `show info`, so that the running one can be compared.
 import { createHash } from 'node:crypto';
-import { HOLD_MOST } from './hold.ts';
+import { HOLD_BELOW, HOLD_MOST } from './hold.ts';
 import { edgeDir, edgeFiles, type ProxyLayout, type ProxyPool } from './layout.ts';
 import { renderServer } from './servers.ts';
 
@@ -13,7 +13,7 @@ export interface ConfigOptions {
   pages: string;
 }
 
-function renderGlobal(structure: string, certificates: boolean, holds: boolean): string {
+function renderGlobal(structure: string, certificates: boolean): string {
   return `# Written by the Espalier agent; a change made here is lost.
 global
     description ${structure}
@@ -24,7 +24,8 @@ global
     stats timeout 1m
     hard-stop-after 10m
     server-state-file ${edgeDir}/${edgeFiles.serversState}
-${certificates ? '    ssl-default-bind-options ssl-min-ver TLSv1.2\n' : ''}${holds ? `    lua-load ${edgeDir}/${edgeFiles.hold}\n` : ''}`;
+    lua-load ${edgeDir}/${edgeFiles.hold}
+${certificates ? '    ssl-default-bind-options ssl-min-ver TLSv1.2\n' : ''}`;
 }
 
 function renderDefaults(): string {
@@ -103,10 +104,13 @@ frontend _web
 ${tls}    monitor-uri /.espalier/edge
     option idle-close-on-response
     stick-table type string len 16 size 100k expire 20s store gpc0_rate(10s),conn_cur
-    http-request set-var(txn.route) req.hdr(host),host_only,lower,map_str(${edgeDir}/${edgeFiles.hostsMap})
+    http-request set-var(txn.host) req.hdr(host),host_only,lower
+    http-request set-var(txn.route) var(txn.host),map_str(${edgeDir}/${edgeFiles.hostsMap})
+    http-request lua.hold_site if { var(txn.route) -m beg held/ } { fe_conn le ${HOLD_BELOW} }
+    http-request set-var(txn.route) var(txn.host),map_str(${edgeDir}/${edgeFiles.hostsMap}) if { var(txn.route) -m beg held/ }
     http-request return status 421 errorfile ${page('unknown')} unless { var(txn.route) -m found }
     http-request return status 503 errorfile ${page('suspended')} if { var(txn.route) -m beg suspended/ }
-    http-request return status 503 errorfile ${page('maintenance')} if { var(txn.route) -m beg maintenance/ }
+    http-request return status 503 errorfile ${page('maintenance')} if { var(txn.route) -m beg maintenance/ held/ }
     http-request return status 503 errorfile ${page('creating')} if { var(txn.route) -m beg creating/ }
     acl unlimited var(txn.route) -m end /0/0
     http-request track-sc0 var(txn.route),field(2,/) unless unlimited
@@ -137,10 +141,9 @@ export function renderConfig(layout: ProxyLayout, options: ConfigOptions): { tex
   const certificates = options.certificates !== undefined;
   const pools = [...layout.pools].sort((one, other) => (one.name < other.name ? -1 : 1));
   const render = (structure: string, backends: readonly ProxyPool[]) =>
-    [renderGlobal(structure, certificates, holds), renderDefaults(), renderFrontend(layout, certificates)]
+    [renderGlobal(structure, certificates), renderDefaults(), renderFrontend(layout, certificates)]
       .concat(backends.map(renderPool))
       .join('');
-  const holds = pools.some((pool) => pool.holds === true);
   const bare = pools.map((pool) => ({ ...pool, servers: [] }));
   const hash = createHash('sha256').update(
     JSON.stringify([render('', bare), options.certificates ?? '', options.pages]),

@@ -22,7 +22,8 @@ export interface ProxyHost {
   host: string;
   site: string;
   pool: string;
-  state: 'ready' | 'suspended' | 'maintenance' | 'creating';
+  /** held: its requests wait for a moment, then see the page of maintenance. */
+  state: 'ready' | 'suspended' | 'maintenance' | 'held' | 'creating';
   requestsPerS: number;
   connections: number;
 }
