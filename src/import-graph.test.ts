@@ -23,8 +23,9 @@ const LAYERS: Record<string, readonly string[]> = {
   edge: ['sites', 'services'],
   sequencer: ['sites'],
   votes: ['sites'],
-  deployment: ['edge'],
-  api: ['deployment', 'sequencer', 'votes'],
+  waves: ['sites'],
+  deployment: ['edge', 'waves'],
+  api: ['deployment', 'sequencer', 'votes', 'waves'],
   // With a simulated fleet the controller plays the agents too.
   main: ['api', 'agent'],
 };

@@ -93,7 +93,7 @@ import { makeSiteSetMail } from './sites/set-mail.ts';
 import { makeSiteRestore } from './sites/snapshots/restore.ts';
 import { makeSnapshotRoutes } from './sites/snapshots/routes.ts';
 import { makeDeleteSnapshot, makeSiteSnapshot } from './sites/snapshots/snapshot.ts';
-import { countSitesByPool, countSitesByService, readSite } from './sites/store.ts';
+import { countSitesByPool, countSitesByService, listSites, readSite } from './sites/store.ts';
 import { makeSiteResume, makeSiteSuspend } from './sites/suspend.ts';
 import { makeSiteExport, removeExpired } from './sites/transfer/export.ts';
 import { makeSiteImport } from './sites/transfer/import.ts';
@@ -103,6 +103,10 @@ import type { VotesParts } from './votes/parts.ts';
 import { makeVotesRoutes } from './votes/routes.ts';
 import { countWaitingRuns } from './votes/run-queue.ts';
 import { makeVotesLoops, noteSamples } from './votes/votes.ts';
+import { advanceWaves, WAVES_LOOP } from './waves/advance.ts';
+import type { WaveParts } from './waves/parts.ts';
+import { makeWaveRoutes } from './waves/routes.ts';
+import { makeSiteReturn, makeSiteUpgrade } from './waves/upgrade.ts';
 
 export interface Rooms {
   routes: ApiRoutes[];
@@ -114,6 +118,7 @@ export interface Rooms {
     edge: EdgeParts;
     deployment: DeploymentParts;
     votes: VotesParts;
+    waves: WaveParts;
   };
   databases: Databases;
   caches: Caches;
@@ -249,7 +254,10 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       return traffic(generationKey(pool, (await readPool(store, pool))?.generation ?? 0), signal);
     },
     countRuns: (sql, node) => countRunsOn(sql, node),
-    countSites: async (sql, pool) => (await countSitesByPool(sql)).get(pool) ?? 0,
+    countSites: async (sql, pool, generation) =>
+      generation === undefined
+        ? ((await countSitesByPool(sql)).get(pool) ?? 0)
+        : (await listSites(sql, { pool, generation })).length,
     async readFingerprint(sql: Sql, app: string, number: number) {
       const image = await readImage(sql, app, number);
       if (image === undefined || image.state !== 'ready')
@@ -304,6 +312,10 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       },
     },
   };
+  const waves: WaveParts = {
+    ...{ store, operations, events, clock, pools, sites },
+    wake: () => loops.wake(WAVES_LOOP),
+  };
   const whole: DeploymentParts = {
     name: deployment,
     ...{ store, operations, fleet, clock, images, databases, caches, edge, pools, sites, onChange },
@@ -343,6 +355,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   operations.register(makeSiteRestore(sites));
   operations.register(makeSiteExport(sites));
   operations.register(makeSiteImport(sites));
+  operations.register(makeSiteUpgrade(waves));
+  operations.register(makeSiteReturn(waves));
   operations.register(makeSiteDelete(sites));
   operations.register(makeSitePurge(sites));
   operations.register(makeDeploymentUp(whole));
@@ -407,6 +421,16 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
         ...(await removeExpired(sites)),
         uploads: (await removeOldUploads(sites.uploadsDir, clock)).removed,
       })),
+    }),
+  );
+  loops.add(
+    makeLoop({
+      name: WAVES_LOOP,
+      wrongWhen:
+        'a site of a wave has its turn and nobody upgrades it, or a pool has nodes of a second image for no site',
+      everyMs: 2_000,
+      timeoutMs: 120_000,
+      runOnce: whenUp((signal) => advanceWaves(waves, signal)),
     }),
   );
   for (const { watch } of [databases, caches])
@@ -479,13 +503,14 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       makeSnapshotRoutes(sites),
       makeSiteMoveRoutes(sites),
       makeTransferRoutes(sites),
+      makeWaveRoutes(waves),
       makeTaskRoutes(sequencer),
       makeFleetRoutes(sequencer),
       makeVotesRoutes(votes),
       makeDeploymentRoutes(whole),
     ],
     checks: [...makeDoctorChecks(whole), ...makeTaskChecks(store, channels)],
-    parts: { images, pools, sites, edge, deployment: whole, votes },
+    parts: { images, pools, sites, edge, deployment: whole, votes, waves },
     databases,
     caches,
     sequencer,

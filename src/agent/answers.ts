@@ -6,10 +6,12 @@ import type { Answers } from '../protocol/peer.ts';
 import type { EdgeFollower } from './follow-edges.ts';
 import type { PoolFollower } from './follow-pools.ts';
 import type { ServerFollower } from './follow-server.ts';
-import { probe } from './probe.ts';
+import { get, probe } from './probe.ts';
 import type { Runs } from './runs/runs.ts';
 
 const PROBE_TIMEOUT_MS = 10_000;
+/** Of a page so much is compared. */
+const PAGE_BYTES = 256 * 1024;
 /** What a site's command may say, of each stream. */
 const OUTPUT_KEPT_BYTES = 64 * 1024;
 /** A call's own deadline aborts its signal; this only bounds the engine when that were ever longer. */
@@ -47,6 +49,10 @@ export function makeAgentAnswers(parts: {
       const begunMs = performance.now();
       const answer = await probe(target, PROBE_TIMEOUT_MS, signal);
       return { ...answer, durationMs: performance.now() - begunMs };
+    },
+    'node.read-page': async (target, signal) => {
+      const { status, location, body, detail } = await get(target, PROBE_TIMEOUT_MS, signal);
+      return { status, location, body: body.subarray(0, PAGE_BYTES).toString('utf8'), detail };
     },
     'site.exec': async ({ node, site, argv, stdin }, signal) => {
       assertSite(site);

@@ -20,10 +20,21 @@ export interface ProbeResult {
 
 const MAX_BODY_BYTES = 512 * 1024;
 
-/** One GET, not following redirects. `ok`: status 2xx or 3xx and, where asked for, the text found in the body. */
-export function probe(target: ProbeTarget, timeoutMs: number, signal?: AbortSignal): Promise<ProbeResult> {
+/** What a node said; `detail` when it did not. */
+export interface Got {
+  /** 0 when there was no answer. */
+  status: number;
+  /** Where a redirect leads to. */
+  location: string;
+  /** Its first 512 KiB. */
+  body: Buffer;
+  detail: string;
+}
+
+/** One GET, not following redirects. */
+export function get(target: Omit<ProbeTarget, 'contains'>, timeoutMs: number, signal?: AbortSignal): Promise<Got> {
   return new Promise((resolve) => {
-    const silent = (why: string) => resolve({ status: 0, ok: false, detail: why });
+    const silent = (detail: string) => resolve({ status: 0, location: '', body: Buffer.alloc(0), detail });
     const bound = AbortSignal.timeout(timeoutMs);
     const bounds = [bound, ...(signal === undefined ? [] : [signal])];
     const outgoing = request(
@@ -43,13 +54,14 @@ export function probe(target: ProbeTarget, timeoutMs: number, signal?: AbortSign
           size += chunk.length;
         });
         incoming.on('error', (error) => silent(error.message));
-        incoming.on('end', () => {
-          const good = status >= 200 && status < 400;
-          const found =
-            target.contains === undefined || Buffer.concat(chunks).toString('utf8').includes(target.contains);
-          const missing = found ? '' : `, but the page does not contain "${target.contains}"`;
-          resolve({ status, ok: good && found, detail: `answered ${status}${missing}` });
-        });
+        incoming.on('end', () =>
+          resolve({
+            status,
+            location: incoming.headers.location ?? '',
+            body: Buffer.concat(chunks),
+            detail: `answered ${status}`,
+          }),
+        );
       },
     );
     outgoing.on('error', (error) =>
@@ -57,4 +69,13 @@ export function probe(target: ProbeTarget, timeoutMs: number, signal?: AbortSign
     );
     outgoing.end();
   });
+}
+
+/** `ok`: status 2xx or 3xx and, where asked for, the text found in the body. */
+export async function probe(target: ProbeTarget, timeoutMs: number, signal?: AbortSignal): Promise<ProbeResult> {
+  const { status, body, detail } = await get(target, timeoutMs, signal);
+  if (status === 0) return { status, ok: false, detail };
+  const found = target.contains === undefined || body.toString('utf8').includes(target.contains);
+  const missing = found ? '' : `, but the page does not contain "${target.contains}"`;
+  return { status, ok: status >= 200 && status < 400 && found, detail: `${detail}${missing}` };
 }

@@ -25,7 +25,7 @@ const CACHE_READ_S = 5;
  */
 const HELD: [string, string][] = [['sendmail_path', '/usr/lib/espalier/hold-mail']];
 
-/** Everything in `sites/<site>`. A suspended site has no PHP: neither settings nor a socket. */
+/** Everything in `sites/<site>`. One that is suspended or in maintenance has no PHP: neither settings nor a socket. */
 export function renderSiteVersion(document: SiteDocument): RenderedEntry[] {
   const { site, uid } = document;
   const secret = { mode: 0o440, uid: 0, gid: uid };
@@ -34,7 +34,7 @@ export function renderSiteVersion(document: SiteDocument): RenderedEntry[] {
     { path: 'environment', content: renderEnvironment(document), ...secret },
     { path: 'content', linkTo: `/srv/content/${site}` },
   ];
-  if (document.state === 'suspended') return entries;
+  if (document.state === 'suspended' || document.state === 'maintenance') return entries;
   return [
     ...entries,
     { path: 'php-fpm.conf', content: renderPhpFpm(document), ...secret },

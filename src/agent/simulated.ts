@@ -37,6 +37,10 @@ export interface AgentMemory {
   readonly load: Map<string, Omit<NodeSample, 'node' | 'ageMs'>>;
   /** How nodes of an image (its number) serve where it is not well: status and time of their pages, share of errors. */
   readonly ill: Map<string, { status: number; durationMs: number; errorShare: number }>;
+  /** What commands in sites answer. */
+  respond: (argv: readonly string[], site: string) => { code: number; stdout: string; stderr: string };
+  /** What a page of a site is on a node of an image (its number). */
+  readPage: (site: SiteDocument, path: string, image: string) => { status: number; body: string };
   /** Requests that an edge sent to a node. */
   readonly requests: Map<string, number>;
 }
@@ -51,6 +55,8 @@ export function makeAgentMemory(): AgentMemory {
     edge: undefined,
     load: new Map(),
     ill: new Map(),
+    respond: () => ({ code: 0, stdout: '', stderr: '' }),
+    readPage: ({ title }, path) => ({ status: 200, body: `<title>${title}</title><p>The page ${path} of ${title}.` }),
     requests: new Map(),
   };
 }
@@ -67,7 +73,7 @@ export interface SimulatedAgents extends AgentPort {
   /** Cuts a server's agent off, or brings it back. */
   setConnected(server: string, connected: boolean): void;
   /** What commands in sites answer from now on. */
-  setExec(respond: (argv: readonly string[]) => { code: number; stdout: string; stderr: string }): void;
+  setExec(respond: (argv: readonly string[], site: string) => { code: number; stdout: string; stderr: string }): void;
 }
 
 /** All generations of a pool share its volume. */
@@ -90,7 +96,6 @@ export function makeSimulatedAgents(parts: {
   const documents = new Map<string, ServerDocument>();
   const turns = new Map<string, Promise<unknown>>();
   const healthySince = new Map<string, number>();
-  let respond: Parameters<SimulatedAgents['setExec']>[0] = () => ({ code: 0, stdout: '', stderr: '' });
 
   const runs = new Map<string, SimulatedRuns>();
   function runsOn(server: string): SimulatedRuns {
@@ -189,7 +194,19 @@ export function makeSimulatedAgents(parts: {
       const { status, durationMs } = ill ?? { status: 200, durationMs: WELL_MS };
       return { status, ok: status < 400, detail: `answered ${status}`, durationMs };
     },
-    'site.exec': async ({ argv }) => respond(argv),
+    'node.read-page': async ({ address, host, path }) => {
+      const all = await fleet.instances.list();
+      const found = all.find((one) =>
+        Object.values(one.devices).some((device) => device.kind === 'nic' && device.ipv4Address === address),
+      );
+      const bare = host.replace(/:\d+$/, '');
+      const site = (memory.applied.get(found?.name ?? '') ?? []).find(({ hosts }) => hosts.includes(bare));
+      if (found?.status !== 'running') return { status: 0, location: '', body: '', detail: 'no answer' };
+      if (site === undefined) return { status: 421, location: '', body: '', detail: 'answered 421' };
+      const { status, body } = memory.readPage(site, path, found.labels.image ?? '');
+      return { status, location: '', body, detail: `answered ${status}` };
+    },
+    'site.exec': async ({ site, argv }) => memory.respond(argv, site),
     'site.remove-content': async ({ node, site }) => {
       const pool = documents.get(server)?.nodes.find((one) => one.name === node)?.pool;
       memory.content.delete(`${volumeOf(pool ?? '')}/${site}`);
@@ -279,7 +296,7 @@ export function makeSimulatedAgents(parts: {
       }
     },
     setExec(next) {
-      respond = next;
+      memory.respond = next;
     },
     connected: () => [...servers],
     async call<M extends keyof AgentContract & string>(

@@ -19,6 +19,8 @@ export interface Noun {
   queries?: Readonly<Record<string, string>>;
   /** Kinds of rows that `list` shows only with `--all`, or when `--kind` asks for them. */
   detailKinds?: readonly string[];
+  /** True for nouns whose `show` is a verb of its own. */
+  showsItself?: boolean;
   /** True for nouns that can only be listed. */
   listOnly?: boolean;
 }
@@ -70,7 +72,7 @@ export const nouns: readonly Noun[] = [
     key: 'name',
     columns: (nowMs) => [
       ...[field('name'), field('state'), field('app'), field('role'), field('image', 'imageNumber')],
-      ...[field('wanted'), field('ready'), field('sites'), age(nowMs)],
+      ...[field('beside', 'otherImage'), field('wanted'), field('ready'), field('sites'), age(nowMs)],
     ],
   },
   {
@@ -82,6 +84,18 @@ export const nouns: readonly Noun[] = [
     columns: (nowMs) => [
       ...[field('id'), field('pool'), field('state'), field('from', 'fromImage'), field('to', 'toImage')],
       ...[field('strategy'), age(nowMs, 'startedAt'), field('paused by', 'pausedBy'), field('reason')],
+    ],
+  },
+  {
+    noun: 'wave',
+    summary: 'Waves: the sites of a pool brought to another image with their databases',
+    path: '/v1/waves',
+    key: 'id',
+    queries: { pool: 'of this pool' },
+    showsItself: true,
+    columns: (nowMs) => [
+      ...[field('id'), field('pool'), field('state'), field('from', 'fromImage'), field('to', 'toImage')],
+      ...[field('sites'), field('upgraded'), field('failed'), age(nowMs, 'startedAt'), field('reason')],
     ],
   },
   {

@@ -17,6 +17,7 @@ import { addSiteVerbs } from './verbs/site.ts';
 import { addSnapshotVerbs } from './verbs/site-snapshot.ts';
 import { addTransferVerbs } from './verbs/site-transfer.ts';
 import { addShareVerbs, addTaskVerbs } from './verbs/task.ts';
+import { addWaveVerbs } from './verbs/wave.ts';
 
 /** The program, and the exit code of the command that ran. */
 export interface Program {
@@ -69,6 +70,7 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   addTransferVerbs(group('site'), run);
   addPoolVerbs(group('pool'), group('node'), run);
   addRollVerbs(group('pool'), group('roll'), run);
+  addWaveVerbs(group('wave'), run);
   addImageVerbs(group('image'), run);
   addSeedVerbs(group('seed'), run);
   addServiceVerbs(group('database'), run);
@@ -141,7 +143,7 @@ function addNoun(root: Command, noun: Noun, run: Run): Command {
       (await import('./commands/list-show.ts')).runList(cli, noun, query, { limit, all }),
     ),
   );
-  if (noun.listOnly !== true) {
+  if (noun.listOnly !== true && noun.showsItself !== true) {
     group
       .command('show')
       .description(`show one ${noun.noun}`)

@@ -11,6 +11,7 @@ import { deleteAllPools } from '../pools/store.ts';
 import { releaseAllAddresses } from '../servers/addresses.ts';
 import { deleteAllServices } from '../services/store.ts';
 import { deleteAllSites } from '../sites/store.ts';
+import { deleteAllWaves } from '../waves/store.ts';
 import { stopContainers } from './containers.ts';
 import { DEPLOYMENT_LOCK, type DeploymentParts } from './parts.ts';
 import { resetDeployment, storeWanted } from './store.ts';
@@ -89,6 +90,7 @@ export function makeDeploymentDestroy(parts: DeploymentParts): OperationKind<Par
             await deleteAllSites(sql);
             await deleteAllPools(sql);
             await deleteAllRolls(sql);
+            await deleteAllWaves(sql);
             await deleteAllEdges(sql);
             await deleteAllServices(sql, 'database');
             await deleteAllServices(sql, 'cache');

@@ -22,19 +22,22 @@ export async function readEdgeDocument(store: Store, trustedProxies: readonly st
       .filter(({ worksFor }) => worksFor === null)
       // Each generation by itself: a site's requests go to nodes that know it, and to no others.
       .flatMap((pool) =>
-        listGenerations(pool).map(({ generation }) => ({
-          name: generationKey(pool.name, generation),
-          ...(pool.holds ? { holds: true } : {}),
-          servers: nodes
-            .filter((node) => node.pool === pool.name && node.generation === generation)
-            .filter((node) => node.atEdge && node.address !== null)
-            .map((node) => ({
-              name: node.name,
-              address: node.address,
-              port: NODE_PORT,
-              drain: node.state === 'draining',
-            })),
-        })),
+        listGenerations(pool)
+          .map(({ generation }) => generation)
+          .sort((one, other) => one - other)
+          .map((generation) => ({
+            name: generationKey(pool.name, generation),
+            ...(pool.holds ? { holds: true } : {}),
+            servers: nodes
+              .filter((node) => node.pool === pool.name && node.generation === generation)
+              .filter((node) => node.atEdge && node.address !== null)
+              .map((node) => ({
+                name: node.name,
+                address: node.address,
+                port: NODE_PORT,
+                drain: node.state === 'draining',
+              })),
+          })),
       ),
     hosts: sites.filter(standsOnNodes).flatMap((site) =>
       site.hosts.map((host) => ({
@@ -49,8 +52,8 @@ export async function readEdgeDocument(store: Store, trustedProxies: readonly st
   });
 }
 
-/** What visitors meet: a site on its last seconds of a move lets them wait, one that is upgraded says so. */
+/** What visitors meet: a site that is upgraded, or on its last seconds of a move, lets them wait. */
 function stateAtEdge({ state, held }: Pick<SiteRow, 'state' | 'held'>): SiteRow['state'] | 'held' {
-  if (state === 'upgrading') return 'maintenance';
+  if (state === 'upgrading' || state === 'maintenance') return 'held';
   return held !== null && state === 'ready' ? 'held' : state;
 }

@@ -19,9 +19,8 @@ import {
   listPools,
   type PoolRow,
   readPool,
-  storeOtherWanted,
+  storeGenerationWanted,
   storePoolState,
-  storePoolWanted,
 } from './store.ts';
 import { waitUntilServing } from './wait.ts';
 
@@ -178,8 +177,9 @@ export function makePoolCreate(parts: PoolParts): OperationKind<Params> {
 export async function removeAllNodes(parts: PoolParts, pool: string, who: Asker, signal: AbortSignal): Promise<void> {
   const { store, operations } = parts;
   await store.transaction(async (sql) => {
-    await storePoolWanted(sql, pool, 0);
-    await storeOtherWanted(sql, pool, 0);
+    const row = await readPool(sql, pool);
+    for (const { generation } of row === undefined ? [] : listGenerations(row))
+      await storeGenerationWanted(sql, pool, generation, 0);
   });
   for (const node of await listNodes(store, { pool })) {
     const busy = await listAll(operations, { lock: nodeLock(node.name), states: UNDER_WAY });

@@ -58,8 +58,8 @@ export interface PoolParts {
   wakeHeal(): void;
   /** How many runs of tasks a node has. */
   countRuns(sql: Sql, node: string): Promise<number>;
-  /** How many sites live on a pool. */
-  countSites(sql: Sql, pool: string): Promise<number>;
+  /** How many sites live on a pool, or on one of its generations. */
+  countSites(sql: Sql, pool: string, generation?: number): Promise<number>;
 }
 
 /** The operation's lock on a pool. */

@@ -148,6 +148,12 @@ export const poolProblems = makeCatalogue('pool', {
     detail: (a: { pool: string; image: string; why: string }) => `${a.pool} is on its way to ${a.image}: ${a.why}.`,
     todo: (a) => `Wait for it, or end it: \`espalier roll abort ${a.pool}\`.`,
   },
+  'two-images': {
+    status: 409,
+    title: 'The sites of the pool are on two images',
+    detail: (a: { pool: string; other: string }) => `Some sites of ${a.pool} are on ${a.other}: a wave is not over.`,
+    todo: (a) => `See \`espalier wave list --pool ${a.pool}\`; resume or abort it, then roll.`,
+  },
   'not-rolling': {
     status: 409,
     title: 'The pool is not being rolled',

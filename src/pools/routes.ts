@@ -33,7 +33,13 @@ const poolSchema = z
     role: z.enum(['serving', 'worker']),
     worksFor: z.string().nullable().describe('Of workers: the pool whose tasks they run'),
     imageNumber: z.number(),
-    wanted: z.number(),
+    otherImage: z
+      .number()
+      .nullable()
+      .describe('While waves bring its sites to another image: the image beside its own'),
+    otherSites: z.number().describe('How many of its sites are on that one'),
+    wanted: z.number().describe('Nodes of its own image'),
+    otherWanted: z.number().nullable(),
     ready: z.number(),
     sites: z.number(),
     maxSites: z.number(),
@@ -69,6 +75,7 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
         role: pool.worksFor === null ? ('serving' as const) : ('worker' as const),
         ready: nodes.filter((node) => node.pool === pool.name && node.state === 'ready').length,
         sites: await parts.countSites(store, pool.name),
+        otherSites: pool.otherGeneration === null ? 0 : await parts.countSites(store, pool.name, pool.otherGeneration),
       })),
     );
   }

@@ -134,8 +134,13 @@ export async function storeOtherGeneration(sql: Sql, name: string, other: Genera
   ]);
 }
 
-export async function storeOtherWanted(sql: Sql, name: string, wanted: number): Promise<void> {
-  await sql.query('UPDATE pool SET other_wanted = $2 WHERE name = $1 AND other_wanted IS NOT NULL', [name, wanted]);
+/** How many nodes one generation of a pool wants, without touching the other's. */
+export async function storeGenerationWanted(sql: Sql, name: string, generation: number, wanted: number): Promise<void> {
+  await sql.query(
+    `UPDATE pool SET wanted = CASE WHEN generation = $2 THEN $3::int ELSE wanted END,
+       other_wanted = CASE WHEN other_generation = $2 THEN $3::int ELSE other_wanted END WHERE name = $1`,
+    [name, generation, wanted],
+  );
 }
 
 /** The other generation becomes the pool's own, as large as that one was, and its own the other one, of another size. */

@@ -185,6 +185,11 @@ export const agentContract = {
     params: z.object({ address: z.string(), host: z.string(), path: z.string(), contains: z.string().optional() }),
     result: z.object({ status: z.number(), ok: z.boolean(), detail: z.string(), durationMs: z.number() }),
   },
+  /** A page of a node as a visitor would get it, its first 256 KiB; to be compared with itself later. Status 0: no answer. */
+  'node.read-page': {
+    params: z.object({ address: z.string(), host: z.string(), path: z.string() }),
+    result: z.object({ status: z.number(), location: z.string(), body: z.string(), detail: z.string() }),
+  },
   /** Runs a command in a node as a site's user; output is bounded to the last 64 KiB of each stream. */
   'site.exec': {
     params: z.object({

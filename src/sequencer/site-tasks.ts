@@ -17,7 +17,7 @@ export function makeSiteTasks(parts: StopParts, readTasks: ReadTasks): SiteTasks
     store: (sql, site, tasks) => storeCarriedTasks(sql, parts, site, tasks),
     opened: (sql, site) => openSite(sql, parts, site),
     paused: (site, signal) => drainSite(parts, site, signal),
-    closed: (site, signal) => closeSite(parts, site, signal),
+    closed: (site, signal, patienceMs) => closeSite(parts, site, signal, patienceMs),
   };
 }
 

@@ -64,6 +64,21 @@ async function awaitGone(
   }
 }
 
+/** Gives live runs time to end by themselves. */
+async function awaitOwnEnds(
+  { store, clock }: StopParts,
+  tasks: readonly string[],
+  patienceMs: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  const untilMs = clock.monotonicMs() + patienceMs;
+  while (clock.monotonicMs() < untilMs) {
+    const live = await store.query('SELECT id FROM run WHERE task = ANY($1) LIMIT 1', [[...tasks]]);
+    if (live.length === 0) return;
+    await clock.wait(LOOK_EVERY_MS, signal);
+  }
+}
+
 /** Marks the live runs of tasks as cancelled and asks their agents to kill them. */
 async function cancelLive(parts: StopParts, tasks: readonly string[], by: string): Promise<number> {
   const rows = await parts.store.query<LiveRun>(
@@ -135,8 +150,11 @@ export async function removeTask(parts: StopParts, task: TaskRow, who: Asker, si
   });
 }
 
-/** A site closes: nothing of its tasks starts any more, and what runs is killed. Resolves when all has ended. */
-export async function closeSite(parts: StopParts, site: string, signal?: AbortSignal): Promise<void> {
+/**
+ * A site closes: nothing of its tasks starts any more, and what still runs after `patienceMs` is killed. Resolves when all
+ * has ended.
+ */
+export async function closeSite(parts: StopParts, site: string, signal?: AbortSignal, patienceMs = 0): Promise<void> {
   const tasks = await parts.store.transaction(async (sql) => {
     const rows = await sql.query<{ id: string }>('SELECT id FROM task WHERE site = $1 ORDER BY id FOR UPDATE', [site]);
     const ids = rows.map((row) => row.id);
@@ -144,6 +162,7 @@ export async function closeSite(parts: StopParts, site: string, signal?: AbortSi
     await dropQueued(sql, parts, ids, 'its site was closed');
     return ids;
   }, 'read committed');
+  await awaitOwnEnds(parts, tasks, patienceMs, signal);
   await cancelLive(parts, tasks, 'the closing of its site');
   await awaitGone(parts, tasks, ['leased', 'running'], signal);
 }

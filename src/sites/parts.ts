@@ -58,8 +58,8 @@ export interface SiteTasks {
   opened(sql: Sql, site: string): Promise<void>;
   /** It is about to move: nothing of its tasks is due any more; resolves when what waits or runs has ended by itself. */
   paused(site: string, signal: AbortSignal): Promise<void>;
-  /** It is not ready any more; resolves when nothing of its tasks runs or can start. */
-  closed(site: string, signal: AbortSignal): Promise<void>;
+  /** Nothing of its tasks may run; resolves when nothing runs or can start. What runs has `patienceMs` to end by itself. */
+  closed(site: string, signal: AbortSignal, patienceMs?: number): Promise<void>;
 }
 
 export interface SiteParts {

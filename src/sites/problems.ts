@@ -112,6 +112,19 @@ export const siteProblems = makeCatalogue('site', {
     todo: () =>
       'Everything was taken back. Read the output above; the data may be damaged or too old for this version.',
   },
+  'too-many-labels': {
+    status: 409,
+    title: 'The site has too many labels',
+    detail: (a: { site: string; most: number }) => `The site ${a.site} may have ${a.most} labels at most.`,
+    todo: (a) => `Take some away: \`espalier site label ${a.site} key=\`. Nothing was changed.`,
+  },
+  'late-upgrade-failed': {
+    status: 500,
+    title: "The app's upgrade failed",
+    detail: (a: { site: string; code: number; output: string }) =>
+      `A wave passed while ${a.site} was closed. Its own upgrade ended with exit code ${a.code} now: ${a.output}`,
+    todo: () => 'It stays closed. Mend what the output above says, then try again.',
+  },
   'check-failed': {
     status: 503,
     title: 'The site does not serve its first page yet',

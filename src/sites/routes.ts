@@ -27,6 +27,7 @@ import { beginSiteCreate, newSiteSchema } from './admit.ts';
 import { beginSiteClone, newCloneSchema, planClone } from './clone.ts';
 import { DEFAULT_GRACE_S, startSiteDelete } from './delete.ts';
 import { readHostConfig } from './document.ts';
+import { labelsSchema, setLabels } from './label.ts';
 import { type SiteParts, secretsOf, urlOf } from './parts.ts';
 import { siteProblems } from './problems.ts';
 import { siteHostsSchema, startSetHosts } from './set-hosts.ts';
@@ -192,6 +193,21 @@ export function makeSiteRoutes(parts: SiteParts): ApiRoutes {
       if (c.req.valid('query').dryRun)
         return c.json(await planClone(parts, name, wish, whoOf(c), c.req.raw.signal), 200);
       return answerAccepted(c, await beginSiteClone(parts, name, wish, whoOf(c)));
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'patch',
+      path: '/v1/sites/{name}/labels',
+      operationId: 'labelSite',
+      tags: ['sites'],
+      summary: 'Give a site labels, or take some away: null',
+      request: { params: nameParam, body: jsonBody(labelsSchema) },
+      responses: { 200: json(siteSchema, 'The site') },
+    }),
+    async (c) => {
+      const { name } = c.req.valid('param');
+      return c.json(toView(await setLabels(parts, name, c.req.valid('json'), whoOf(c))), 200);
     },
   );
   routes.openapi(

@@ -9,10 +9,10 @@ import {
   type StepContext,
 } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
-import { checkOnNodes, enterState } from './nodes.ts';
+import { checkOnNodes, enterState, execInSite } from './nodes.ts';
 import { type SiteParts, siteLock } from './parts.ts';
 import { siteProblems } from './problems.ts';
-import { readSite, type SiteRow, type SiteState } from './store.ts';
+import { readSite, type SiteRow, type SiteState, storeUpgradeOwed } from './store.ts';
 
 const paramsSchema = z.object({
   site: z.string(),
@@ -21,6 +21,10 @@ const paramsSchema = z.object({
   why: z.string(),
 });
 type Params = z.infer<typeof paramsSchema>;
+
+/** Longest time that an app takes for its tables. */
+const UPGRADE_MS = 900_000;
+const OUTPUT_SHOWN = 1_500;
 
 type Verb = 'suspend' | 'resume';
 const ALLOWED: Record<Verb, readonly SiteState[]> = { suspend: ['ready'], resume: ['suspended', 'archived'] };
@@ -94,6 +98,18 @@ export function makeSiteSuspend(parts: SiteParts): OperationKind<Params> {
   });
 }
 
+/** A wave passed while the site was closed: its tables follow its code now, before anybody sees it. */
+async function payUpgrade(parts: SiteParts, site: SiteRow, signal: AbortSignal): Promise<void> {
+  const argv = parts.readRecipe(site.app)?.site?.upgrade;
+  if (!site.upgradeOwed || argv === undefined) return;
+  // An archived one stands on no node yet.
+  await enterState(parts, site, { state: 'maintenance', reason: 'its tables are upgraded', first: 'edges' }, signal);
+  const { code, stdout, stderr } = await execInSite(parts, site, { argv, timeoutMs: UPGRADE_MS }, signal);
+  const output = `${stdout}\n${stderr}`.trim().slice(-OUTPUT_SHOWN);
+  if (code !== 0) throw siteProblems.make('late-upgrade-failed', { site: site.name, code, output });
+  await storeUpgradeOwed(parts.store, site.id, false);
+}
+
 /** The operation `site.resume`: from suspension, or from the archive while its grace time lasts. */
 export function makeSiteResume(parts: SiteParts): OperationKind<Params> {
   return makeOperation<Params>({
@@ -105,7 +121,15 @@ export function makeSiteResume(parts: SiteParts): OperationKind<Params> {
       const { read, close, open, lock, unlock, note } = makeSteps(parts, params);
       return [
         { name: 'unlock-database', timeoutMs: 60_000, do: unlock, undo: lock },
-        { name: 'open', timeoutMs: 120_000, do: open(params.why), undo: close('it could not be brought back') },
+        {
+          name: 'open',
+          timeoutMs: UPGRADE_MS,
+          async do(ctx) {
+            await payUpgrade(parts, await read(), ctx.signal);
+            await open(params.why)(ctx);
+          },
+          undo: close('it could not be brought back'),
+        },
         {
           name: 'check',
           timeoutMs: 60_000,

@@ -64,7 +64,10 @@ export async function assertConsistent(world: World): Promise<void> {
   assert.deepEqual(ownerless, [], 'secrets of nothing');
 
   for (const site of sites) {
-    assert.ok(site.state !== 'creating' && site.state !== 'maintenance', `the site ${site.name} is ${site.state}`);
+    assert.ok(
+      site.state !== 'creating' && site.state !== 'maintenance' && site.state !== 'upgrading',
+      `the site ${site.name} is ${site.state}`,
+    );
     // Its purge failed half way, and is begun again by a loop.
     if (site.state === 'failed') assert.ok(site.purgeAt !== null, `the site ${site.name} has failed`);
     if (site.state === 'failed') continue;

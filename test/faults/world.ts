@@ -22,6 +22,7 @@ import type { Operation, Operations, OperationView } from '../../src/platform/op
 import type { FaultPoint } from '../../src/platform/operations/run-operation.ts';
 import type { Sql, Store } from '../../src/platform/store.ts';
 import { openPglite } from '../../src/platform/test-store.ts';
+import { generationKey, listGenerations } from '../../src/pools/generations.ts';
 import { listPools } from '../../src/pools/store.ts';
 import { type Mortal, makeMortal } from './mortal.ts';
 
@@ -251,7 +252,10 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
       const options = { timeoutMs: WAIT_MS };
       for (const server of agents.connected()) {
         await agents.call(server, 'server.sync', {}, options);
-        for (const { name: pool } of await listPools(store)) await agents.call(server, 'pool.sync', { pool }, options);
+        for (const pool of await listPools(store)) {
+          for (const { generation } of listGenerations(pool))
+            await agents.call(server, 'pool.sync', { pool: generationKey(pool.name, generation) }, options);
+        }
         await agents.call(server, 'edge.sync', {}, options);
       }
     },

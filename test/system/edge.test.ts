@@ -206,6 +206,28 @@ void describe('the edge', () => {
     await apply(documentOf(['n1', 'n2', 'n3']));
   });
 
+  void it('holds the requests of a site for a moment, whatever they are, and sends each once when it is back', async () => {
+    const held = documentOf(['n1'], [host('acme.test', { state: 'held' }), host('other.test')]);
+    await apply(held);
+    const count = async () => (await place.applier.readStats(AbortSignal.timeout(5_000))).connections;
+    const before = await count();
+    const early = Promise.all([ask(), ask({ method: 'POST' })]);
+    while ((await count()) < before + 2) await wait(20);
+    assert.equal((await ask({ host: 'other.test' })).status, 200);
+    const applied = await apply(documentOf(['n1', 'n2', 'n3']));
+    assert.equal(applied.reloaded, false);
+    assert.deepEqual(
+      (await early).map(({ status }) => status),
+      [200, 200],
+    );
+    await apply(held);
+    const startedMs = performance.now();
+    const late = await ask({ method: 'POST' });
+    assert.deepEqual([late.status, late.headers['retry-after']], [503, '60']);
+    assert.ok(performance.now() - startedMs > 19_000);
+    await apply(documentOf(['n1', 'n2', 'n3']));
+  });
+
   void it("holds a site to its limits on all its hosts, and leaves the others' requests alone", async () => {
     const site = 's0limited0';
     const limited = [

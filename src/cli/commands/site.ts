@@ -74,6 +74,16 @@ export function runSiteVerb(cli: Cli, name: string, verb: 'suspend' | 'resume'):
   return runChange(cli, { method: 'POST', path: `${pathOf(name)}/${verb}` });
 }
 
+/** `key=value` gives a label, `key=` takes it away. */
+export function runSiteLabel(cli: Cli, name: string, pairs: readonly string[]): Promise<ExitCode> {
+  const labels = pairs.map((pair): [string, string | null] => {
+    const at = pair.indexOf('=');
+    if (at < 1) throw cliProblems.make('usage', { why: `a label is key=value, not "${pair}"` });
+    return [pair.slice(0, at), pair.slice(at + 1) || null];
+  });
+  return runChange(cli, { method: 'PATCH', path: `${pathOf(name)}/labels`, body: Object.fromEntries(labels) });
+}
+
 /** Replaces the host names; the first is the primary one. */
 export function runSiteSetHosts(cli: Cli, name: string, hosts: string[]): Promise<ExitCode> {
   return runChange(cli, { method: 'PUT', path: `${pathOf(name)}/hosts`, body: { hosts } });

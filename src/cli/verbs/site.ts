@@ -5,7 +5,7 @@ import type { NewSiteOptions } from '../commands/site.ts';
 import { collect, enc, natural, type Run } from './arguments.ts';
 import { addMoveVerbs } from './site-move.ts';
 
-/** create, clone, move, code, suspend, resume, set-hosts, login, delete. */
+/** create, clone, move, code, label, suspend, resume, set-hosts, login, delete. */
 export function addSiteVerbs(site: Command, run: Run): void {
   const load = () => import('../commands/site.ts');
   site
@@ -65,6 +65,12 @@ export function addSiteVerbs(site: Command, run: Run): void {
       );
   }
   addMoveVerbs(site, run);
+  site
+    .command('label')
+    .description('give it labels, by which waves choose sites; `key=` takes one away')
+    .argument('<site>')
+    .argument('<key=value...>')
+    .action(run(async (cli, _, [name = '', ...pairs]) => (await load()).runSiteLabel(cli, name, pairs)));
   site
     .command('set-hosts')
     .description('replace the host names, the primary one first')

@@ -18,6 +18,8 @@ export interface SimulatedSession {
 
 export interface SimulatedDatabase extends DatabaseEngine {
   readonly faults: EngineFaults<DatabaseCall>;
+  /** Changes a database as a command of its site would; nothing happens where it is not. */
+  alter(name: string, change: (notes: readonly string[]) => readonly string[]): void;
   /** Logs in as a site; throws when the account is unknown or locked, the password wrong, or the limit reached. */
   login(user: string, password: string, database: string): SimulatedSession;
   /** Paths of the dumps that lie on it. */
@@ -171,6 +173,11 @@ export function makeSimulatedDatabase(options: { server?: string; clock?: Clock 
 
     close: async () => {},
     dumps: () => [...dumps.keys()],
+
+    alter(name, change) {
+      const notes = databases.get(name);
+      if (notes !== undefined) databases.set(name, [...change(notes)]);
+    },
 
     login(user, password, database) {
       const account = accountOf(user);

@@ -5,7 +5,7 @@ import type { Asker, Operation } from '../../platform/operations/operation.ts';
 import type { Sql } from '../../platform/store.ts';
 import { assertMemory } from '../../servers/room.ts';
 import { listServers } from '../../servers/store.ts';
-import { type PoolParts, poolLock } from '../parts.ts';
+import { nameOfImage, type PoolParts, poolLock } from '../parts.ts';
 import { poolProblems } from '../problems.ts';
 import { listNodes, listPools, readPool } from '../store.ts';
 import type { RollParams } from './roll.ts';
@@ -44,6 +44,8 @@ export async function planRoll(parts: PoolParts, sql: Sql, name: string, wish: N
   );
   if (draining !== undefined)
     throw poolProblems.make('draining', { pool: name, what: `the server ${draining.name} is being drained` });
+  if (pool.otherImage !== null)
+    throw poolProblems.make('two-images', { pool: name, other: nameOfImage(pool.app, pool.otherImage) });
   const leaving = nodes.find((node) => node.state === 'draining');
   if (leaving !== undefined)
     throw poolProblems.make('draining', { pool: name, what: `the node ${leaving.name} is leaving: ${leaving.reason}` });
