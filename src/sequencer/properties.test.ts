@@ -101,6 +101,15 @@ withStores((test, engine) => {
     const right = { server: server ?? '', runs: [{ id, epoch: epoch ?? 0 }] };
     assert.deepEqual(await renew(stage.controller.parts, [right]), [{ lost: [], cancelled: [] }]);
     assert.notDeepEqual(await readLease(), before);
+    assert.deepEqual(
+      await renew(stage.controller.parts, [{ ...right, server: other }, right, { ...right, server: other }]),
+      [
+        { lost: [id], cancelled: [] },
+        { lost: [], cancelled: [] },
+        { lost: [id], cancelled: [] },
+      ],
+      'in one batch only the server that has it keeps it',
+    );
   });
 
   test('3: every due tick gives one run or one recorded skip, also when no controller was there', async ({ store }) => {
