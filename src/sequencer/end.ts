@@ -189,7 +189,7 @@ interface GoneRun extends Schedule {
   leasedAt: string;
   startedAt: string | null;
   cancelledBy: string | null;
-  placement: string;
+  placement: string | null;
   usedS: number;
   costS: number;
   nowAt: string;
