@@ -22,6 +22,23 @@ const names = async (sql: Sql) =>
   (await sql.query<{ name: string }>('select name from secret order by name')).map(({ name }) => name);
 
 withStores((test) => {
+  test('a statement whose plan is kept gives the same again, in transactions too and after its table has changed', async ({
+    store,
+  }) => {
+    const text = 'select name from secret where name = any($1::text[]) order by name';
+    const find = (sql: Sql, ...asked: string[]) => sql.query(text, [asked], { keepPlan: true });
+    await put(store, 'a');
+    assert.deepEqual(await find(store, 'a', 'b'), [{ name: 'a' }]);
+    await store.script('alter table secret add column extra int; alter table secret drop column extra');
+    await store.transaction(async (sql) => {
+      await put(sql, 'b');
+      assert.deepEqual(await find(sql, 'a', 'b'), [{ name: 'a' }, { name: 'b' }]);
+    });
+    const wrong = store.query('select nothing from secret', [], { keepPlan: true });
+    await assert.rejects(wrong);
+    for (let turn = 0; turn < 8; turn += 1) assert.equal((await find(store, 'b')).length, 1);
+  });
+
   test('every kind of value goes in and comes out the same', async ({ store }) => {
     const [row] = await store.query(
       `select $1::text as t, $2::int as i, $3::bigint as b, $4::bool as f, $5::float8 as d, $6::numeric as n,

@@ -4,6 +4,15 @@
 /** What a jsonb column holds. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
+/** How a statement is run. */
+export interface QueryOptions {
+  /**
+   * The session keeps its plan for the next time, made without a look at the values: for the few statements that run by the hundred a
+   * second and whose plan is known beforehand. Its text must be one of few. PGlite makes nothing of it.
+   */
+  keepPlan?: boolean;
+}
+
 /**
  * Something that runs SQL with `$1` placeholders: the store itself or a transaction of it.
  *
@@ -16,7 +25,7 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
  */
 export interface Sql {
   /** Runs one statement. Throws a retryable problem when the database is away, else the database's own error. */
-  query<Row extends object>(text: string, values?: readonly unknown[]): Promise<Row[]>;
+  query<Row extends object>(text: string, values?: readonly unknown[], options?: QueryOptions): Promise<Row[]>;
   /** Runs a text of several statements without values (a migration), in one transaction when it is not in one. */
   script(text: string): Promise<void>;
   /** Runs `work` as the transaction's last act before its commit (at once outside a transaction), in the order of the calls. */

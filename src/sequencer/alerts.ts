@@ -18,7 +18,7 @@ export interface AlertChannel {
   tell(alerts: readonly Alert[], signal: AbortSignal): Promise<void>;
 }
 
-/** A run that has waited for so long beyond its interval is overdue. */
+/** A tick that is older is overdue unless its task says otherwise; of a run that waits, its interval comes on top. */
 const OVERDUE_S = 600;
 /** Longer than a channel may take. */
 const TELLING_S = 60;
@@ -32,10 +32,12 @@ const HOLDING = `
   SELECT 'overdue:' || task.id, site.name || '/' || task.name,
     site.name || '/' || task.name || ' is overdue: it was due at ' || to_char(run.due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC and still waits'
   FROM run JOIN task ON task.id = run.task JOIN site ON site.id = task.site
-  WHERE run.state = 'queued' AND run.attempt = 1 AND run.due_at < ${NOW} - make_interval(secs => $2 + coalesce(task.every_s, 0))
+  WHERE run.state = 'queued' AND run.attempt = 1 AND run.due_at < ${NOW} - make_interval(secs => coalesce(task.overdue_after_s, $2 + coalesce(task.every_s, 0)))
   UNION ALL
   SELECT 'overdue:' || task.id, site.name || '/' || task.name, site.name || '/' || task.name || ' is overdue: its ticks are not made'
-  FROM task JOIN site ON site.id = task.site WHERE task.next_at < ${NOW} - make_interval(secs => $2) AND task.missed <> 'all'
+  FROM task JOIN site ON site.id = task.site WHERE task.next_at < ${NOW} - make_interval(secs => coalesce(task.overdue_after_s, $2))
+    -- What makes up for every missed tick is late by intention; whoever names a bound wants to hear of it all the same.
+    AND (task.missed <> 'all' OR task.overdue_after_s IS NOT NULL)
   UNION ALL
   SELECT 'brownout', 'fleet', 'intervals of tasks are stretched: ' || brownout_reason FROM fleet_state WHERE brownout > 0`;
 

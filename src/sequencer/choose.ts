@@ -232,7 +232,7 @@ interface Placed {
   run: OpenRun;
   server: string;
   node: string;
-  why: string;
+  placement: string;
 }
 
 /** Gives each run a server and a node while there is room; takes the slots from `servers`. */
@@ -261,12 +261,15 @@ function place(
     const node = names[Math.floor(by.random() * names.length)];
     if (node === undefined) continue;
     choice.server.free -= 1;
-    placed.push({ run, server, node, why: choice.why });
+    placed.push({ run, server, node, placement: choice.placement });
   }
   return placed;
 }
 
-const GIVEN_LEASES = renderGiven(['$3::bigint[]', '$4::text[]', '$5::text[]', '$6::text[]'], 'id, server, node, why');
+const GIVEN_LEASES = renderGiven(
+  ['$3::bigint[]', '$4::text[]', '$5::text[]', '$6::text[]'],
+  'id, server, node, placement',
+);
 
 async function lease(
   sql: Sql,
@@ -276,7 +279,7 @@ async function lease(
 ): Promise<Lease[]> {
   if (placed.length === 0) return [];
   const leases = await sql.query<Omit<Lease, 'beat' | 'server' | 'node'>>(
-    `UPDATE run SET state = 'leased', epoch = nextval('run_epoch'), server = new.server, node = new.node, why = new.why,
+    `UPDATE run SET state = 'leased', epoch = nextval('run_epoch'), server = new.server, node = new.node, placement = new.placement,
        leased_at = ${LATE}, lease_until = ${LATE} + make_interval(secs => $2), started_at = NULL
      FROM ${GIVEN_LEASES} AS new, task
      WHERE run.id = new.id AND run.state = new.waiting AND run.open = (new.id IS NOT NULL) AND task.id = run.task
@@ -284,7 +287,7 @@ async function lease(
        task.cpu_percent AS "cpuPercent", task.memory_mb AS "memoryMb", run.overlap_key AS "overlapKey"`,
     [
       ...[time.at(), settings.leaseMs / 1000, placed.map(({ run }) => run.id)],
-      ...[placed.map(({ server }) => server), placed.map(({ node }) => node), placed.map(({ why }) => why)],
+      ...[placed.map(({ server }) => server), placed.map(({ node }) => node), placed.map(({ placement }) => placement)],
     ],
   );
   const places = new Map(placed.map((one) => [one.run.id, one]));

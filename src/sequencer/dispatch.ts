@@ -65,7 +65,7 @@ async function putBack(
     const back = await sql.query<{ id: number; site: string; costS: number }>(
       `UPDATE run SET state = 'queued', open = false, refusals = refusals + 1,
          not_before = ${NOW} + make_interval(secs => least($3, 0.1 * 2 ^ refusals)),
-         why = $5 || ' refused it: ' || refused.why
+         placement = NULL, why = $5 || ' refused it: ' || refused.why
        FROM jsonb_to_recordset($2::jsonb) AS refused (id bigint, epoch bigint, why text)
        WHERE run.id = refused.id AND run.epoch = refused.epoch AND run.state = 'leased'
          AND run.cancelled_by IS NULL AND run.refusals + 1 < $4

@@ -6,7 +6,7 @@ import type { RunResult } from '../protocol/contract.ts';
 import { admit, lockShares, renderWaitS } from './admit.ts';
 import { stretchOf } from './brownout.ts';
 import { renderGiven, transactByIndex } from './by-index.ts';
-import { breakS, type EndCause, judge, type Verdict, WHY_SEPARATOR } from './judge.ts';
+import { breakS, type EndCause, judge, type Verdict } from './judge.ts';
 import { type SequencerParts, taskSubject } from './parts.ts';
 import { countDue, readNext, type Schedule } from './schedule.ts';
 import type { TaskClass } from './settings.ts';
@@ -116,7 +116,7 @@ const COST_STEP = 0.2;
 /** What a run used of a worker: what its server measured, but no more than passed since it was leased. */
 const USED_S = `greatest(0, least(given.took, extract(epoch FROM ${LATE} - leased_at)::float8))`;
 const COLUMNS = `id, task, site, kind, due_at, state, attempt, epoch, server, node, enqueued_at, leased_at, started_at,
-  ended_at, why, cause, code, signal, cpu_s, peak_memory_bytes, tail`;
+  ended_at, placement, why, cause, code, signal, cpu_s, peak_memory_bytes, tail`;
 
 const GIVEN_SUCCESSES = renderGiven(
   ['$2::bigint[]', '$3::bigint[]', '$4::float8[]', '$5::float8[]', '$6::text[]', '$7::float8[]'],
@@ -141,17 +141,16 @@ async function recordSuccesses(
     `WITH gone AS (
        DELETE FROM run USING ${GIVEN_SUCCESSES} AS given
        WHERE run.id = given.id AND run.epoch = given.epoch AND run.state <> given.waiting
-       RETURNING run.*, given.cpu, given.peak, given.tail, ${USED_S} AS used
+       RETURNING run.id, task, site, kind, due_at, attempt, run.epoch, server, node, enqueued_at, leased_at, started_at, placement, cost_s,
+         given.cpu, given.peak, given.tail, ${USED_S} AS used
      ), kept AS (
        INSERT INTO run_history (${COLUMNS})
        SELECT id, task, site, kind, due_at, 'succeeded', attempt, epoch, server, node, enqueued_at, leased_at,
-         coalesce(started_at, leased_at), ${NOW}, why, 'exit', 0, NULL, cpu, peak, tail FROM gone
+         coalesce(started_at, leased_at), ${NOW}, placement, '', 'exit', 0, NULL, cpu, peak, tail FROM gone
      ), telling AS (
        -- What says something new about its task: it took otherwise than it was thought to, or the task was in trouble.
        SELECT task, used FROM gone WHERE abs(used - cost_s) > greatest(${LEAST_CHARGE_S}, ${COST_STEP} * cost_s)
-       UNION
-       SELECT task, used FROM gone JOIN task ON task.id = gone.task
-       WHERE task.failures > 0 OR task.trips > 0 OR task.attention IS NOT NULL
+         OR task IN (SELECT id FROM task WHERE failures > 0 OR trips > 0 OR attention IS NOT NULL)
      ), learnt AS (
        UPDATE task SET failures = 0, trips = 0, broken_until = NULL, attention = NULL,
          cost_s = greatest(0.01, task.cost_s + ${COST_STEP} * (telling.used - task.cost_s))
@@ -191,7 +190,7 @@ interface GoneRun extends Schedule {
   leasedAt: string;
   startedAt: string | null;
   cancelledBy: string | null;
-  chosen: string;
+  placement: string | null;
   usedS: number;
   costS: number;
   nowAt: string;
@@ -225,7 +224,7 @@ async function takeGone(sql: Sql, { time }: SequencerParts, ends: readonly RunEn
      )
      SELECT gone.id, gone.task, gone.site, gone.kind, gone.due_at AS "dueAt", gone.attempt, gone.epoch, gone.server, gone.node,
        gone.enqueued_at AS "enqueuedAt", gone.leased_at AS "leasedAt", gone.started_at AS "startedAt",
-       gone.cancelled_by AS "cancelledBy", gone.why AS chosen, gone.used AS "usedS", gone.cost_s AS "costS", ${NOW} AS "nowAt",
+       gone.cancelled_by AS "cancelledBy", gone.placement, gone.used AS "usedS", gone.cost_s AS "costS", ${NOW} AS "nowAt",
        task.timeout_s AS "timeoutS", task.class, task.memory_mb AS "memoryMb", task.retry_limit AS "retryLimit",
        task.retry_first_s AS "retryFirstS", task.retry_most_s AS "retryMostS", task.when_lost AS "whenLost",
        CASE WHEN task.site_closed THEN 'its site is closed' WHEN task.paused_by IS NOT NULL THEN 'the task is paused'
@@ -272,7 +271,7 @@ async function insertHistory(sql: Sql, { time }: SequencerParts, judged: readonl
   const rows = judged.map(({ run, result, verdict }) => ({
     ...run,
     state: verdict.state,
-    why: `${run.chosen}${WHY_SEPARATOR}${verdict.why}`,
+    why: verdict.why,
     ...{
       cause: result.cause,
       code: result.code,
@@ -285,10 +284,10 @@ async function insertHistory(sql: Sql, { time }: SequencerParts, judged: readonl
   await sql.query(
     `INSERT INTO run_history (${COLUMNS})
      SELECT id, task, site, kind, "dueAt", state, attempt, epoch, server, node, "enqueuedAt", "leasedAt", "startedAt",
-       ${NOW}, why, cause, code, signal, cpu, peak, tail
+       ${NOW}, placement, why, cause, code, signal, cpu, peak, tail
      FROM jsonb_to_recordset($2::jsonb) AS new (id bigint, task text, site text, kind text, "dueAt" timestamptz, state text,
        attempt int, epoch bigint, server text, node text, "enqueuedAt" timestamptz, "leasedAt" timestamptz,
-       "startedAt" timestamptz, why text, cause text, code int, signal text, cpu float8, peak float8, tail text)`,
+       "startedAt" timestamptz, placement text, why text, cause text, code int, signal text, cpu float8, peak float8, tail text)`,
     [time.at(), toJsonValue(rows)],
   );
 }

@@ -3,9 +3,6 @@
 import type { RunResult } from '../protocol/contract.ts';
 import type { SequencerSettings } from './settings.ts';
 
-/** Between the two halves of a sentence in the history: why it ran there, and what came of it. */
-export const WHY_SEPARATOR = ' — ';
-
 export type EndState = 'succeeded' | 'failed' | 'timed out' | 'lost' | 'cancelled';
 /** As the agent reports it; `reclaimed`: nobody renewed the lease, and its grace is over. */
 export type EndCause = RunResult['cause'] | 'reclaimed';

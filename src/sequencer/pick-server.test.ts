@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { listAble, pickServer, type RunServer, refuse } from './pick-server.ts';
+import { renderPlacement } from './placement.ts';
 import { DEFAULT_SETTINGS } from './settings.ts';
 
 const server = (name: string, over: Partial<RunServer> = {}): RunServer => ({
@@ -24,7 +25,10 @@ void describe('the server for a run', () => {
     for (let turn = 0; turn < 20; turn += 1) {
       const choice = pick([server('a', { cpuPressure: 70 }), server('b')]);
       assert.equal(choice?.server.server, 'b');
-      assert.equal(choice?.why, 'b: better than a, two of 2 by chance; 10 % pressure, 4 of 8 slots free');
+      assert.equal(
+        renderPlacement('b', choice?.placement ?? ''),
+        'b: better than a, two of 2 by chance; 10 % pressure, 4 of 8 slots free',
+      );
     }
     assert.equal(pick([server('a', { free: 1 }), server('b')])?.server.server, 'b');
   });
@@ -60,7 +64,7 @@ void describe('the server for a run', () => {
     assert.equal(refuse(pressed, 'normal', DEFAULT_SETTINGS), undefined);
     assert.equal(pick([pressed], 'bulk'), undefined);
     assert.equal(
-      pick([pressed], 'urgent')?.why,
+      renderPlacement('a', pick([pressed], 'urgent')?.placement ?? ''),
       'a: the only one of its pool with room; 90 % pressure, 4 of 8 slots free',
     );
   });

@@ -1,5 +1,6 @@
 // Which server takes a run: among those with a ready node of its pool and a free slot, two by chance and the better of the
 // two. A pure decision with its reason, apart from the store.
+import { toPlacement } from './placement.ts';
 import type { SequencerSettings, TaskClass } from './settings.ts';
 
 export interface RunServer {
@@ -62,16 +63,21 @@ function draw(able: RunServer[], apart: number, random: () => number): RunServer
   }
 }
 
+const stateOf = (server: RunServer) => ({
+  pressure: pressureOf(server),
+  free: server.free,
+  slots: server.slots,
+});
+
 /** Chooses of `able` (see `listAble`) and says why; undefined when none has room. What it finds full it takes from the list. */
-export function pickServer(able: RunServer[], random: () => number): { server: RunServer; why: string } | undefined {
+export function pickServer(
+  able: RunServer[],
+  random: () => number,
+): { server: RunServer; placement: string } | undefined {
   const first = draw(able, 0, random);
   if (first === undefined) return undefined;
   const second = draw(able, 1, random);
-  const server = second === undefined || isBetter(first, second) ? first : second;
-  const how =
-    second === undefined
-      ? 'the only one of its pool with room'
-      : `better than ${(server === first ? second : first).server}, two of ${able.length} by chance`;
-  const free = `${server.free} of ${server.slots} slots free`;
-  return { server, why: `${server.server}: ${how}; ${pressureOf(server).toFixed(0)} % pressure, ${free}` };
+  if (second === undefined) return { server: first, placement: toPlacement(stateOf(first)) };
+  const [server, other] = isBetter(first, second) ? [first, second] : [second, first];
+  return { server, placement: toPlacement(stateOf(server), { server: other.server, of: able.length }) };
 }

@@ -10,7 +10,7 @@ import { withStores } from '../platform/test-store.ts';
 import { recordEnds } from './end.ts';
 import { renew } from './renew.ts';
 import { readNext } from './schedule.ts';
-import { closeSite, pauseTask, removeTask } from './stop.ts';
+import { cancelTask, closeSite, pauseTask, removeTask } from './stop.ts';
 import { readTask, type TaskRow } from './task-store.ts';
 import { tickBatch } from './tick.ts';
 
@@ -101,6 +101,15 @@ withStores((test, engine) => {
     const right = { server: server ?? '', runs: [{ id, epoch: epoch ?? 0 }] };
     assert.deepEqual(await renew(stage.controller.parts, [right]), [{ lost: [], cancelled: [] }]);
     assert.notDeepEqual(await readLease(), before);
+    assert.deepEqual(
+      await renew(stage.controller.parts, [{ ...right, server: other }, right, { ...right, server: other }]),
+      [
+        { lost: [id], cancelled: [] },
+        { lost: [], cancelled: [] },
+        { lost: [id], cancelled: [] },
+      ],
+      'in one batch only the server that has it keeps it',
+    );
   });
 
   test('3: every due tick gives one run or one recorded skip, also when no controller was there', async ({ store }) => {
@@ -351,6 +360,42 @@ withStores((test, engine) => {
       stage.fleet.diary.some((entry) => entry.beganMs > closedMs),
       'others go on',
     );
+  });
+
+  test('11: a cancel that meets the claim ends what waits and what lives, and nothing of it starts once it is acknowledged', async ({
+    store,
+  }) => {
+    const stage = await makeStage(store, { delayMs: 1_800, work: () => ({ takesMs: 5_000, code: 0 }) });
+    // Each once, so that whatever begins is what was cancelled; more than there are slots, so that some still wait.
+    const rows = Array.from({ length: 12 }, (_, index) =>
+      makeTaskRow(index, index % 2, stage.at(250 * index), { everyS: 86_400, retryLimit: 3, whenLost: 'retry' }),
+    );
+    await addTasks(store, rows);
+    const acknowledged = new Map<string, number>();
+    // All are made by then, ahead of their times.
+    await stage.run(1_000);
+    for (const index of [0, 11, 4, 8, 2, 6]) {
+      await stage.run(500);
+      const task = await readOne(store, index);
+      await stage.until(cancelTask(stage.controller.parts, task, who));
+      acknowledged.set(task.id, stage.now());
+    }
+    await stage.run(60_000);
+    for (const [task, atMs] of acknowledged) {
+      const own = stage.fleet.diary.filter((entry) => entry.task === task);
+      assert.ok(
+        own.every((entry) => entry.beganMs <= atMs && entry.lastMs <= atMs),
+        `${task} is dead when it is said to be`,
+      );
+    }
+    const states = Map.groupBy(await readHistory(store), (one) => one.task);
+    for (const row of rows) {
+      const ends = states.get(row.id)?.map((one) => one.state);
+      if (!acknowledged.has(row.id)) assert.deepEqual(ends, ['succeeded'], `${row.id} goes on`);
+      else if (ends !== undefined)
+        assert.ok(ends.length === 1 && ends[0] !== 'skipped', `${row.id} ended once: ${ends}`);
+    }
+    assert.ok([...acknowledged.keys()].some((task) => states.get(task)?.[0]?.state === 'cancelled'));
   });
 
   test('12: a database that breaks off loses no end that was acknowledged, and records none twice', async ({

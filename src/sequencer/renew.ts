@@ -24,20 +24,26 @@ export async function renew(parts: SequencerParts, renewals: readonly Renewal[])
   if (held.length === 0) return renewals.map(() => ({ lost: [], cancelled: [] }));
   const { store, time, settings } = parts;
   const rows = await transactByIndex(store, (sql) =>
-    sql.query<{ id: number; epoch: number; cancelled: boolean }>(
+    sql.query<{ server: string; id: number; epoch: number; cancelled: boolean }>(
       `UPDATE run SET lease_until = ${LATE} + make_interval(secs => $2), state = 'running', started_at = coalesce(started_at, ${NOW})
      FROM ${renderGiven(['$3::text[]', '$4::bigint[]', '$5::bigint[]'], 'server, id, epoch')} AS held
      WHERE run.id = held.id AND run.epoch = held.epoch AND run.server = held.server AND run.state <> held.waiting
-     RETURNING run.id, run.epoch, run.cancelled_by IS NOT NULL AS cancelled`,
+     RETURNING run.server, run.id, run.epoch, run.cancelled_by IS NOT NULL AS cancelled`,
       [
         ...[time.at(), settings.leaseMs / 1000],
         ...[held.map(({ server }) => server), held.map(({ id }) => id), held.map(({ epoch }) => epoch)],
       ],
     ),
   );
-  const renewed = new Map(rows.map((row) => [`${row.id} ${row.epoch}`, row]));
-  return renewals.map(({ runs }) => ({
-    lost: runs.filter(({ id, epoch }) => !renewed.has(`${id} ${epoch}`)).map(({ id }) => id),
-    cancelled: runs.filter(({ id, epoch }) => renewed.get(`${id} ${epoch}`)?.cancelled === true).map(({ id }) => id),
-  }));
+  const renewed = new Map(rows.map((row) => [keyOf(row.server, row), row]));
+  return renewals.map(({ server, runs }) => {
+    const found = runs.map((run) => ({ id: run.id, row: renewed.get(keyOf(server, run)) }));
+    return {
+      lost: found.filter(({ row }) => row === undefined).map(({ id }) => id),
+      cancelled: found.filter(({ row }) => row?.cancelled === true).map(({ id }) => id),
+    };
+  });
 }
+
+/** Two servers may name the same lease, of which only one has it. */
+const keyOf = (server: string, { id, epoch }: HeldRun): string => `${id} ${epoch} ${server}`;

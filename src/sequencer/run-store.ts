@@ -19,7 +19,10 @@ export interface RunView {
   enqueuedAt: string | null;
   startedAt: string | null;
   endedAt: string | null;
+  /** Empty when there is nothing to say beyond its state. */
   reason: string;
+  /** See placement.ts. */
+  placement: string | null;
   cause: string | null;
   code: number | null;
   signal: string | null;
@@ -30,10 +33,10 @@ export interface RunView {
 const NAMES = `coalesce(site.name, h.site) AS site, coalesce(task.name, h.task) AS "taskName"`;
 const JOINS = 'LEFT JOIN task ON task.id = h.task LEFT JOIN site ON site.id = h.site';
 const PRESENT = `h.id, h.task, ${NAMES}, h.kind, h.state, h.due_at AS "dueAt", 1 AS ticks, h.attempt, h.epoch, h.server, h.node,
-  h.enqueued_at AS "enqueuedAt", h.started_at AS "startedAt", NULL::timestamptz AS "endedAt", h.why AS reason,
+  h.enqueued_at AS "enqueuedAt", h.started_at AS "startedAt", NULL::timestamptz AS "endedAt", h.why AS reason, h.placement,
   NULL AS cause, NULL::int AS code, NULL AS signal, NULL::float8 AS "cpuS", NULL::float8 AS "peakMemoryBytes"`;
 const PAST = `h.id, h.task, ${NAMES}, h.kind, h.state, h.due_at AS "dueAt", h.ticks, h.attempt, h.epoch, h.server, h.node,
-  h.enqueued_at AS "enqueuedAt", h.started_at AS "startedAt", h.ended_at AS "endedAt", h.why AS reason,
+  h.enqueued_at AS "enqueuedAt", h.started_at AS "startedAt", h.ended_at AS "endedAt", h.why AS reason, h.placement,
   h.cause, h.code, h.signal, h.cpu_s AS "cpuS", h.peak_memory_bytes AS "peakMemoryBytes"`;
 
 /** What waits and lives, by id. */

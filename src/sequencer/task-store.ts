@@ -31,6 +31,8 @@ export interface TaskRow extends Schedule {
   retryLimit: number;
   retryFirstS: number;
   retryMostS: number;
+  /** How old its oldest due tick may be before people are told; null: as alerts.ts thinks right. */
+  overdueAfterS: number | null;
   cpuPercent: number | null;
   memoryMb: number | null;
   pausedBy: string | null;
@@ -49,7 +51,7 @@ const TASK = `task.id, task.site, site.name AS "siteName", site.state AS "siteSt
   task.command, task.every_s AS "everyS", task.offset_s AS "offsetS", task.cron, task.zone, task.timeout_s AS "timeoutS",
   task.class, task.overlap_key AS "overlapKey", task.when_due_running AS "whenDueRunning", task.when_lost AS "whenLost",
   task.missed, task.missed_cap AS "missedCap", task.retry_limit AS "retryLimit", task.retry_first_s AS "retryFirstS",
-  task.retry_most_s AS "retryMostS", task.cpu_percent AS "cpuPercent", task.memory_mb AS "memoryMb",
+  task.retry_most_s AS "retryMostS", task.overdue_after_s AS "overdueAfterS", task.cpu_percent AS "cpuPercent", task.memory_mb AS "memoryMb",
   task.paused_by AS "pausedBy", task.paused_reason AS "pausedReason", task.site_closed AS "siteClosed",
   task.next_at AS "nextAt", task.failures, task.trips, task.broken_until AS "brokenUntil", task.attention,
   task.cost_s AS "costS", task.created_at AS "createdAt"`;
@@ -113,6 +115,7 @@ export type NewTaskRow = Pick<
   | 'retryLimit'
   | 'retryFirstS'
   | 'retryMostS'
+  | 'overdueAfterS'
   | 'cpuPercent'
   | 'memoryMb'
   | 'siteClosed'
@@ -123,15 +126,15 @@ export type NewTaskRow = Pick<
 export async function insertTasks(sql: Sql, tasks: readonly NewTaskRow[]): Promise<string[]> {
   const rows = await sql.query<{ id: string }>(
     `INSERT INTO task (id, site, name, origin, command, every_s, offset_s, cron, zone, timeout_s, class, overlap_key,
-       when_due_running, when_lost, missed, missed_cap, retry_limit, retry_first_s, retry_most_s, cpu_percent, memory_mb,
-       site_closed, next_at)
+       when_due_running, when_lost, missed, missed_cap, retry_limit, retry_first_s, retry_most_s, overdue_after_s, cpu_percent,
+       memory_mb, site_closed, next_at)
      SELECT id, site, name, origin, ARRAY(SELECT jsonb_array_elements_text(command)), "everyS", "offsetS", cron, zone,
        "timeoutS", class, "overlapKey", "whenDueRunning", "whenLost", missed, "missedCap", "retryLimit", "retryFirstS",
-       "retryMostS", "cpuPercent", "memoryMb", "siteClosed", "nextAt"
+       "retryMostS", "overdueAfterS", "cpuPercent", "memoryMb", "siteClosed", "nextAt"
      FROM jsonb_to_recordset($1::jsonb) AS new (id text, site text, name text, origin text, command jsonb, "everyS" int,
        "offsetS" int, cron text, zone text, "timeoutS" int, class text, "overlapKey" text, "whenDueRunning" text,
        "whenLost" text, missed text, "missedCap" int, "retryLimit" int, "retryFirstS" int, "retryMostS" int,
-       "cpuPercent" int, "memoryMb" int, "siteClosed" boolean, "nextAt" timestamptz)
+       "overdueAfterS" int, "cpuPercent" int, "memoryMb" int, "siteClosed" boolean, "nextAt" timestamptz)
      ON CONFLICT (site, name) DO NOTHING RETURNING id`,
     [toJsonValue(tasks)],
   );

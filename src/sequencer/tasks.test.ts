@@ -6,13 +6,14 @@ import { addTasks, makeTaskRow, readHistory, readRuns, siteId, taskId } from '..
 import { Problem } from '../lib/errors.ts';
 import type { Store } from '../platform/store.ts';
 import { withStores } from '../platform/test-store.ts';
-import { runAlerts } from './alerts.ts';
+import { listAlerts, runAlerts } from './alerts.ts';
 import { runBrownout } from './brownout.ts';
 import { keepHistory } from './history.ts';
 import { addMissingTasks, makeSiteTasks } from './site-tasks.ts';
 import { cancelTask, pauseTask, resumeTask, runNow } from './stop.ts';
 import { readTask, type TaskRow } from './task-store.ts';
 import { addTask, newTaskSchema } from './tasks.ts';
+import { tickBatch } from './tick.ts';
 import { toTaskView } from './views.ts';
 import { explainTask } from './why.ts';
 
@@ -252,6 +253,34 @@ withStores((test) => {
     await store.query('UPDATE task SET next_at = $2 WHERE id = $1', [taskId(0), stage.at(stage.now() - 700_000)]);
     assert.equal((await look()).told, 1);
     assert.match(told.at(-1) ?? '', /is overdue: its ticks are not made$/);
+  });
+
+  test('a task is overdue by its own bound where it has one, whether its ticks are not made or its run waits', async ({
+    store,
+  }) => {
+    const stage = await makeStage(store);
+    const late = stage.at(stage.now() - 90_000);
+    const hourly = { everyS: 3_600, offsetS: (late.getTime() / 1_000) % 3_600 };
+    await addTasks(store, [
+      makeTaskRow(0, 0, late, { ...hourly, overdueAfterS: 60 }),
+      makeTaskRow(1, 1, late, { ...hourly, overdueAfterS: 120 }),
+      makeTaskRow(2, 0, late, hourly),
+      makeTaskRow(3, 1, late, { ...hourly, overdueAfterS: 60, missed: 'all' }),
+    ]);
+    const look = async () => {
+      await runAlerts(stage.controller.parts, [], AbortSignal.timeout(10_000));
+      const alerts = await listAlerts(store, { before: null, limit: 10, open: true });
+      return alerts.map(({ cause }) => cause).sort();
+    };
+    const [first, second, third] = [0, 1, 3].map((index) => `overdue:${taskId(index)}`);
+    assert.deepEqual(await look(), [first, third]);
+
+    await tickBatch(stage.controller.parts);
+    assert.deepEqual(await look(), [first, third], 'their runs wait now, no sooner');
+    await stage.clock.advance(31_000);
+    assert.deepEqual(await look(), [first, second, third]);
+    await store.query('DELETE FROM run WHERE task = $1', [taskId(0)]);
+    assert.deepEqual(await look(), [second, third]);
   });
 
   test('history has partitions for the days ahead, and drops those that are too old', async ({ store }) => {

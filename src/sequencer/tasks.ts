@@ -56,6 +56,13 @@ export const newTaskSchema = z.strictObject({
   retryLimit: z.int().min(0).max(20).default(2),
   retryFirstS: z.int().min(1).max(DAY_S).default(30),
   retryMostS: z.int().min(1).max(DAY_S).default(600),
+  /** People are told when a due tick is older; null: ten minutes, and the interval too while its run waits. */
+  overdueAfterS: z
+    .int()
+    .min(1)
+    .max(7 * DAY_S)
+    .nullable()
+    .default(null),
   cpuPercent: z.int().min(1).max(6400).nullable().default(null),
   memoryMb: z.int().min(16).max(1_048_576).nullable().default(null),
 });

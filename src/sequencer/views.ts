@@ -1,7 +1,7 @@
 // Tasks and runs as the API shows them. Apart from the routes, because list, one and every change answer with the same.
 import { z } from '@hono/zod-openapi';
 import { stretchOf } from './brownout.ts';
-import { WHY_SEPARATOR } from './judge.ts';
+import { renderPlacement } from './placement.ts';
 import type { RunView } from './run-store.ts';
 import { listNext, renderSchedule } from './schedule.ts';
 import type { TaskRow } from './task-store.ts';
@@ -29,6 +29,7 @@ export const taskSchema = z
     missed: z.enum(['latest', 'none', 'all']),
     missedCap: z.number(),
     retries: z.object({ limit: z.number(), firstS: z.number(), mostS: z.number() }),
+    overdueAfterS: z.number().nullable().describe('People are told when a due tick is older; null: the default'),
     limits: z.object({ cpuPercent: z.number().nullable(), memoryMb: z.number().nullable() }),
     pausedBy: z.string().nullable(),
     pausedReason: z.string().nullable(),
@@ -78,6 +79,7 @@ export function toTaskView(task: TaskRow, brownout: { level: number; reason: str
     missed: task.missed,
     missedCap: task.missedCap,
     retries: { limit: task.retryLimit, firstS: task.retryFirstS, mostS: task.retryMostS },
+    overdueAfterS: task.overdueAfterS,
     limits: { cpuPercent: task.cpuPercent, memoryMb: task.memoryMb },
     pausedBy: task.pausedBy,
     pausedReason: task.pausedReason,
@@ -114,16 +116,19 @@ export const runSchema = z
   })
   .openapi('Run');
 
-/** A run as the API shows it: the history keeps one sentence, of which the first half is the choice of its server. */
-export function toRunView({ site, taskName, ...run }: RunView): z.infer<typeof runSchema> {
-  const [first = '', ...rest] = run.reason.split(WHY_SEPARATOR);
-  const told = { ...run, task: `${site}/${taskName}` };
-  if (run.epoch === null || run.state === 'queued') return { ...told, placement: null };
-  const outcome = rest.join(WHY_SEPARATOR) || OUTCOMES[run.state] || run.state;
-  return { ...told, reason: outcome, placement: first };
+/** A run as the API shows it. */
+export function toRunView({ site, taskName, placement, ...run }: RunView): z.infer<typeof runSchema> {
+  const isPlaced = run.state !== 'queued' && run.server !== null && placement !== null;
+  const live = run.state === 'leased' || run.state === 'running';
+  return {
+    ...run,
+    task: `${site}/${taskName}`,
+    reason: (live ? '' : run.reason) || OUTCOMES[run.state] || run.state,
+    placement: isPlaced ? renderPlacement(run.server ?? '', placement) : null,
+  };
 }
 
-/** Of states whose sentence says no more than why it is there. */
+/** What a state says by itself. */
 const OUTCOMES: Readonly<Record<string, string>> = {
   leased: 'it is being started',
   running: 'it runs',

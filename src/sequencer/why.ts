@@ -2,10 +2,10 @@
 import type { Sql } from '../platform/store.ts';
 import { fromGenerationKey } from '../pools/generations.ts';
 import { listRunNodes } from './choose.ts';
-import { WHY_SEPARATOR } from './judge.ts';
 import type { Ledger } from './ledger.ts';
 import type { SequencerParts } from './parts.ts';
 import { refuse } from './pick-server.ts';
+import { renderPlacement } from './placement.ts';
 import type { TaskClass } from './settings.ts';
 import type { TaskRow } from './task-store.ts';
 import { readTime } from './time.ts';
@@ -24,6 +24,7 @@ interface PresentRun {
   server: string | null;
   since: string;
   why: string;
+  placement: string | null;
 }
 
 const shortTime = (iso: string): string => `${iso.slice(0, 19).replace('T', ' ')} UTC`;
@@ -31,7 +32,7 @@ const shortTime = (iso: string): string => `${iso.slice(0, 19).replace('T', ' ')
 async function readPresent(sql: Sql, where: { task?: string; run?: number }): Promise<PresentRun[]> {
   return sql.query<PresentRun>(
     `SELECT id, state, open, pool, class, site, overlap_key AS "overlapKey", not_before AS "notBefore", server,
-       coalesce(started_at, leased_at, enqueued_at) AS since, why
+       coalesce(started_at, leased_at, enqueued_at) AS since, why, placement
      FROM run WHERE ($1::text IS NULL OR task = $1) AND ($2::bigint IS NULL OR id = $2) ORDER BY id`,
     [where.task ?? null, where.run ?? null],
   );
@@ -39,9 +40,10 @@ async function readPresent(sql: Sql, where: { task?: string; run?: number }): Pr
 
 async function explainPresent(parts: WhyParts, run: PresentRun): Promise<string> {
   const { store, settings, ledger } = parts;
-  if (run.state === 'running') return `run ${run.id} has been running since ${shortTime(run.since)}. ${run.why}`;
+  const placed = renderPlacement(run.server ?? '', run.placement ?? '');
+  if (run.state === 'running') return `run ${run.id} has been running since ${shortTime(run.since)}. ${placed}`;
   if (run.state === 'leased')
-    return `run ${run.id} was given to ${run.server ?? ''} at ${shortTime(run.since)} and is starting. ${run.why}`;
+    return `run ${run.id} was given to ${run.server ?? ''} at ${shortTime(run.since)} and is starting. ${placed}`;
   const now = await readTime(store, parts.time);
   if (new Date(run.notBefore) > now) return `run ${run.id} waits until ${shortTime(run.notBefore)}: ${run.why}`;
   if (!run.open) {
@@ -99,9 +101,7 @@ export async function explainTask(parts: WhyParts, task: TaskRow): Promise<strin
   if (attention !== '') return `${attention}${next}`;
   if (last === undefined)
     return task.nextAt === null ? 'it runs by hand only, and has not yet' : `it has not been due yet; ${next}`;
-  const outcome = last.why.split(WHY_SEPARATOR).slice(1).join(WHY_SEPARATOR);
-  const how = last.state === 'skipped' ? last.why : outcome;
-  const lastly = `last: ${last.state} at ${shortTime(last.endedAt)}${how === '' ? '' : ` (${how})`}`;
+  const lastly = `last: ${last.state} at ${shortTime(last.endedAt)}${last.why === '' ? '' : ` (${last.why})`}`;
   return `${next}; ${lastly}`;
 }
 

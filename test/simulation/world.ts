@@ -74,6 +74,7 @@ export function makeTaskRow(
       retryLimit: 2,
       retryFirstS: 2,
       retryMostS: 10,
+      overdueAfterS: null,
     },
     ...{ cpuPercent: null, memoryMb: null, siteClosed: false, nextAt: nextAt?.toISOString() ?? null },
     ...over,

@@ -13,6 +13,7 @@ interface NewTaskOptions {
   whenLost?: string;
   missed?: string;
   retries?: number;
+  overdueAfter?: number;
   cpu?: number;
   memory?: number;
 }
@@ -37,19 +38,25 @@ export function addTaskVerbs(task: Command, run: Run): void {
       new Option('--missed <what>', 'ticks that nobody made; default: latest').choices(['latest', 'none', 'all']),
     )
     .option('--retries <n>', 'after a failure (default: 2)', natural)
+    .option(
+      '--overdue-after <seconds>',
+      'tell people when a due time is older (default: 600, and its interval)',
+      positive,
+    )
     .option('--cpu <percent>', 'of one core', positive)
     .option('--memory <MiB>', 'it is killed beyond this', positive)
     .action(
       run<NewTaskOptions & { timeLimit?: number }>((cli, options, [name = '', ...command]) => {
         const [site, own] = name.split('/', 2);
-        const { every, cron, zone, timeLimit, overlapKey, whenDueRunning, whenLost, missed, retries, cpu, memory } =
-          options;
+        const { every, cron, zone, timeLimit, overlapKey, whenDueRunning, whenLost, missed } = options;
+        const { retries, overdueAfter, cpu, memory } = options;
         return runChange(cli, {
           method: 'POST',
           path: '/v1/tasks',
           body: {
             ...{ site, name: own, command, every, cron, zone, timeoutS: timeLimit, class: options.class, overlapKey },
-            ...{ whenDueRunning, whenLost, missed, retryLimit: retries, cpuPercent: cpu, memoryMb: memory },
+            ...{ whenDueRunning, whenLost, missed, retryLimit: retries, overdueAfterS: overdueAfter },
+            ...{ cpuPercent: cpu, memoryMb: memory },
           },
         });
       }),

@@ -1,12 +1,12 @@
 // A Store over anything that lends connections: transactions, their retries and what follows a commit. Apart from the
 // two engines so that both keep the same promises.
-import type { Isolation, Sql, Store } from '../store.ts';
+import type { Isolation, QueryOptions, Sql, Store } from '../store.ts';
 import { isAway, isConflict, toStoreFailure } from './failures.ts';
 import { storeProblems } from './problems.ts';
 
 /** One database session. */
 export interface Connection {
-  query(text: string, values: readonly unknown[]): Promise<unknown[]>;
+  query(text: string, values: readonly unknown[], options?: QueryOptions): Promise<unknown[]>;
   script(text: string): Promise<void>;
 }
 
@@ -56,8 +56,8 @@ export function makeStore(lender: Lender): Store {
 
   return {
     engine: lender.engine,
-    query: (text, values = []) =>
-      retryConflicts(() => lendFor((connection) => connection.query(text, values))) as Promise<never[]>,
+    query: (text, values = [], options) =>
+      retryConflicts(() => lendFor((connection) => connection.query(text, values, options))) as Promise<never[]>,
     script: (text) => lendFor((connection) => connection.script(text)),
     beforeCommit: (work) => work(),
     afterCommit: (callback) => callback(),
@@ -88,7 +88,7 @@ async function runTransaction<T>(connection: Connection, work: (sql: Sql) => Pro
     }
   }
   const sql: Sql = {
-    query: (text, values = []) => guard(() => connection.query(text, values)) as Promise<never[]>,
+    query: (text, values = [], options) => guard(() => connection.query(text, values, options)) as Promise<never[]>,
     script: (text) => guard(() => connection.script(text)),
     beforeCommit: async (act) => {
       last.push(act);

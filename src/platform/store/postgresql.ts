@@ -1,5 +1,6 @@
 // The distributed engine: a PostgreSQL server through a pool of sessions. Apart from PGlite because here a session can
 // be lost at any time, and several controllers share the database.
+import { createHash } from 'node:crypto';
 import pg from 'pg';
 import { toStoreFailure } from './failures.ts';
 import type { Lender } from './make-store.ts';
@@ -18,6 +19,9 @@ const parseTextArray = (pg.types.getTypeParser as (oid: number) => (text: string
 const types = { getTypeParser: (oid: number) => parserOf(oid, parseTextArray) };
 
 /** Makes a pool. Connects at the first use, so a database that is away now is a `store.away` then. */
+/** A prepared statement is known by its text. */
+const nameOf = (text: string): string => createHash('sha1').update(text).digest('hex');
+
 export function makePostgresqlLender(options: PostgresqlOptions): Lender {
   const pool = new pg.Pool({
     connectionString: options.url,
@@ -46,8 +50,9 @@ export function makePostgresqlLender(options: PostgresqlOptions): Lender {
       });
       return {
         connection: {
-          async query(text, values) {
-            const result = await client.query(text, values.map(toText));
+          async query(text, values, options) {
+            const name = options?.keepPlan === true ? { name: nameOf(text) } : {};
+            const result = await client.query({ ...name, text, values: values.map(toText) });
             return result.rows as unknown[];
           },
           async script(text) {
