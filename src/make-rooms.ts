@@ -81,6 +81,8 @@ import { makeSiteClone } from './sites/clone.ts';
 import { makeSiteCreate } from './sites/create.ts';
 import { makeSiteDelete } from './sites/delete.ts';
 import { readPoolConfig } from './sites/document.ts';
+import { makeSiteHold } from './sites/hold.ts';
+import { makeSiteHoldRoutes } from './sites/hold-routes.ts';
 import { makeSiteMove } from './sites/move.ts';
 import { makeSiteMoveRoutes } from './sites/move-routes.ts';
 import { listPageChecks } from './sites/page-checks.ts';
@@ -88,7 +90,6 @@ import type { SiteParts } from './sites/parts.ts';
 import { makeSitePurge, purgeDue } from './sites/purge.ts';
 import { makeSiteRoutes } from './sites/routes.ts';
 import { makeSiteSetHosts } from './sites/set-hosts.ts';
-import { makeSiteSetMail } from './sites/set-mail.ts';
 import { countSitesByPool, countSitesByService, readSite } from './sites/store.ts';
 import { makeSiteResume, makeSiteSuspend } from './sites/suspend.ts';
 import type { VotesParts } from './votes/parts.ts';
@@ -323,7 +324,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   operations.register(makeSiteSetHosts(sites));
   operations.register(makeSiteClone(sites));
   operations.register(makeSiteMove(sites));
-  operations.register(makeSiteSetMail(sites));
+  operations.register(makeSiteHold(sites, 'mail'));
+  operations.register(makeSiteHold(sites, 'hooks'));
   operations.register(makeSiteDelete(sites));
   operations.register(makeSitePurge(sites));
   operations.register(makeDeploymentUp(whole));
@@ -444,6 +446,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       makeCacheRoutes({ store, caches }),
       makeSiteRoutes(sites),
       makeSiteMoveRoutes(sites),
+      makeSiteHoldRoutes(sites),
       makeTaskRoutes(sequencer),
       makeFleetRoutes(sequencer),
       makeVotesRoutes(votes),

@@ -19,7 +19,9 @@ import { siteProblems } from './problems.ts';
 import { readSite, type SiteRow } from './store.ts';
 
 /** What a person says of a clone. */
-export const newCloneSchema = newSiteSchema.pick({ name: true, hosts: true, title: true, pool: true });
+export const newCloneSchema = newSiteSchema.pick({ name: true, hosts: true, title: true, pool: true }).extend({
+  holdHooks: z.boolean().optional().describe('It calls nobody over HTTP: payments, hooks, feeds'),
+});
 export type NewClone = z.infer<typeof newCloneSchema>;
 
 const paramsSchema = z.object({ site: z.string(), name: z.string(), source: z.string(), sourceName: z.string() });
@@ -82,6 +84,7 @@ export async function startSiteClone(
     // Beside its source, where files share blocks; from a pool of its own to the emptiest shared one.
     pool: wish.pool ?? (own ? undefined : source.pool),
     mailHeld: true,
+    hooksHeld: wish.holdHooks === true,
     clonedFrom: source.id,
   });
   const params = { site: id, name: wish.name, source: source.id, sourceName: source.name };

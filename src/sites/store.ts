@@ -38,6 +38,8 @@ export interface SiteRow {
   createdAt: string;
   /** What it would send by mail is put aside. */
   mailHeld: boolean;
+  /** Its PHP calls nobody but itself. */
+  hooksHeld: boolean;
   /** The id of the site that it was cloned from. */
   clonedFrom: string | null;
   /** The pool that it is moving to, whose nodes have its configuration already. */
@@ -52,7 +54,7 @@ const SITE = `id, name, app, pool, database_server AS "databaseServer", database
   cache_server AS "cacheServer", cache_host AS "cacheHost", uid, state, reason, placement, title,
   admin_user AS "adminUser", admin_email AS "adminEmail", config_version AS "configVersion", settings, limits, backup,
   archived_at AS "archivedAt", purge_at AS "purgeAt", created_at AS "createdAt",
-  mail_held AS "mailHeld", cloned_from AS "clonedFrom", moving_to AS "movingTo", held,
+  mail_held AS "mailHeld", hooks_held AS "hooksHeld", cloned_from AS "clonedFrom", moving_to AS "movingTo", held,
   coalesce((SELECT array_agg(host ORDER BY position) FROM hostname WHERE hostname.site = site.id), '{}') AS hosts`;
 
 /** By id or by name. */
@@ -128,14 +130,15 @@ export type NewSiteRow = Pick<
   | 'limits'
   | 'placement'
   | 'mailHeld'
+  | 'hooksHeld'
   | 'clonedFrom'
 >;
 
 export async function insertSite(sql: Sql, site: NewSiteRow, hosts: readonly string[]): Promise<void> {
   await sql.query(
     `INSERT INTO site (id, name, app, pool, uid, state, reason, placement, title, admin_user, admin_email, config_version, settings, limits,
-       mail_held, cloned_from)
-     VALUES ($1, $2, $3, $4, $5, 'creating', 'it is being created', $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb, $13, $14)`,
+       mail_held, cloned_from, hooks_held)
+     VALUES ($1, $2, $3, $4, $5, 'creating', 'it is being created', $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb, $13, $14, $15)`,
     [
       site.id,
       site.name,
@@ -151,6 +154,7 @@ export async function insertSite(sql: Sql, site: NewSiteRow, hosts: readonly str
       toJsonValue(site.limits),
       site.mailHeld,
       site.clonedFrom,
+      site.hooksHeld,
     ],
   );
   await replaceHosts(sql, site.id, hosts);
@@ -219,8 +223,17 @@ export async function storeSiteState(
   ]);
 }
 
-export async function storeMailHeld(sql: Sql, id: string, held: boolean, version: number): Promise<void> {
-  await sql.query('UPDATE site SET mail_held = $2, config_version = $3 WHERE id = $1', [id, held, version]);
+/** What of a site can be held back. */
+export type Holdable = 'mail' | 'hooks';
+
+export async function storeHoldable(
+  sql: Sql,
+  id: string,
+  what: Holdable,
+  held: boolean,
+  version: number,
+): Promise<void> {
+  await sql.query(`UPDATE site SET ${what}_held = $2, config_version = $3 WHERE id = $1`, [id, held, version]);
 }
 
 /** On its way to a pool, or no more (null); never held. */

@@ -59,12 +59,12 @@ export function runSiteClone(
   cli: Cli,
   source: string,
   name: string,
-  { host, title, pool }: { host: string[]; title?: string; pool?: string },
+  { host, title, pool, holdHooks }: { host: string[]; title?: string; pool?: string; holdHooks?: true },
 ): Promise<ExitCode> {
   return runChange(cli, {
     method: 'POST',
     path: `${pathOf(source)}/clone`,
-    body: { name, hosts: host, title, pool },
+    body: { name, hosts: host, title, pool, holdHooks },
     done: async () => renderLogins([await readLogin(cli, await readSite(cli, name))]),
   });
 }
