@@ -82,6 +82,8 @@ import { makeSiteClone } from './sites/clone.ts';
 import { makeSiteCreate } from './sites/create.ts';
 import { makeSiteDelete } from './sites/delete.ts';
 import { readPoolConfig } from './sites/document.ts';
+import { makeSiteHold } from './sites/hold.ts';
+import { makeSiteHoldRoutes } from './sites/hold-routes.ts';
 import { makeSiteMove } from './sites/move.ts';
 import { makeSiteMoveRoutes } from './sites/move-routes.ts';
 import { listPageChecks } from './sites/page-checks.ts';
@@ -89,7 +91,6 @@ import type { SiteParts } from './sites/parts.ts';
 import { makeSitePurge, purgeDue } from './sites/purge.ts';
 import { makeSiteRoutes } from './sites/routes.ts';
 import { makeSiteSetHosts } from './sites/set-hosts.ts';
-import { makeSiteSetMail } from './sites/set-mail.ts';
 import { makeSiteRestore } from './sites/snapshots/restore.ts';
 import { makeSnapshotRoutes } from './sites/snapshots/routes.ts';
 import { makeDeleteSnapshot, makeSiteSnapshot } from './sites/snapshots/snapshot.ts';
@@ -349,7 +350,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   operations.register(makeSiteSetHosts(sites));
   operations.register(makeSiteClone(sites));
   operations.register(makeSiteMove(sites));
-  operations.register(makeSiteSetMail(sites));
+  operations.register(makeSiteHold(sites, 'mail'));
+  operations.register(makeSiteHold(sites, 'hooks'));
   operations.register(makeSiteSnapshot(sites));
   operations.register(makeDeleteSnapshot(sites));
   operations.register(makeSiteRestore(sites));
@@ -502,6 +504,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       makeSiteRoutes(sites),
       makeSnapshotRoutes(sites),
       makeSiteMoveRoutes(sites),
+      makeSiteHoldRoutes(sites),
       makeTransferRoutes(sites),
       makeWaveRoutes(waves),
       makeTaskRoutes(sequencer),

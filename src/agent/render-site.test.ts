@@ -72,6 +72,16 @@ void test('A site whose mail is held back has no way to a mail server, neither i
   assert.equal(textOf({ ...document, mailHeld: false }, 'php-fpm.conf'), textOf(document, 'php-fpm.conf'));
 });
 
+void test('a site whose hooks are held is told of a proxy that is not there, and its own hosts need none', () => {
+  const held = { ...document, mailHeld: true, hooksHeld: true };
+  const environment = textOf(held, 'environment');
+  assert.match(environment, /^PHP_INI_SCAN_DIR=:\/usr\/lib\/espalier\/held:\/usr\/lib\/espalier\/held-hooks$/m);
+  assert.match(environment, /^https_proxy=http:\/\/127\.0\.0\.1:9$/m);
+  assert.match(environment, new RegExp(`^no_proxy=${document.hosts.join(',')}$`, 'm'));
+  assert.match(textOf(held, 'php-fpm.conf'), /^env\[https_proxy\] = "http:\/\/127\.0\.0\.1:9"$/m);
+  assert.doesNotMatch(textOf(document, 'environment'), /proxy/);
+});
+
 void test('PHP settings bound workers, memory and time, and point sessions at Valkey with locks that end', () => {
   assert.equal(
     textOf(document, 'php-fpm.conf'),

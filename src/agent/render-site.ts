@@ -68,13 +68,25 @@ function renderEnvironment(document: SiteDocument): string {
     .join('');
 }
 
+/** curl, in PHP and by itself, takes these for granted. Nobody listens there, so what goes out fails at once. */
+const NOWHERE = 'http://127.0.0.1:9';
+const renderNoWayOut = ({ hosts }: SiteDocument): [name: string, value: string][] => [
+  ...['http_proxy', 'https_proxy', 'all_proxy'].map((name): [string, string] => [name, NOWHERE]),
+  ['no_proxy', hosts.join(',')],
+];
+
 function variables(document: SiteDocument): [name: string, value: string][] {
+  const folders = [
+    ...(document.mailHeld === true ? ['/usr/lib/espalier/held'] : []),
+    ...(document.hooksHeld === true ? ['/usr/lib/espalier/held-hooks'] : []),
+  ];
   return [
     ['ESPALIER_SITE', document.site],
     ['ESPALIER_SITE_FILE', `/etc/espalier/sites/${document.site}/site.json`],
     ['HTTP_HOST', new URL(document.url).host],
     // PHP's own folders first, then ours.
-    ...(document.mailHeld === true ? ([['PHP_INI_SCAN_DIR', ':/usr/lib/espalier/held']] as [string, string][]) : []),
+    ...(folders.length === 0 ? [] : [['PHP_INI_SCAN_DIR', `:${folders.join(':')}`] as [string, string]]),
+    ...(document.hooksHeld === true ? renderNoWayOut(document) : []),
   ];
 }
 

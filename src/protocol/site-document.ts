@@ -79,5 +79,7 @@ export const siteDocument = z.strictObject({
   limits: siteLimits,
   /** What it would send by mail is put aside, and its PHP reaches no mail server. */
   mailHeld: z.boolean().optional(),
+  /** Its PHP opens no address but its own hosts'. */
+  hooksHeld: z.boolean().optional(),
 });
 export type SiteDocument = z.infer<typeof siteDocument>;

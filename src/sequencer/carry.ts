@@ -45,11 +45,11 @@ export async function storeCarriedTasks(
 
 function toWish(task: TaskRow): NonNullable<CarriedTask['wish']> {
   const { name, command, everyS, cron, zone, timeoutS, whenDueRunning, whenLost, missed, missedCap } = task;
-  const { retryLimit, retryFirstS, retryMostS, cpuPercent, memoryMb } = task;
+  const { retryLimit, retryFirstS, retryMostS, overdueAfterS, cpuPercent, memoryMb } = task;
   const key = task.overlapKey.slice(task.site.length + 1);
   return {
     ...{ name, command, zone, timeoutS, class: task.class, whenDueRunning, whenLost, missed, missedCap },
-    ...{ retryLimit, retryFirstS, retryMostS, cpuPercent, memoryMb },
+    ...{ retryLimit, retryFirstS, retryMostS, overdueAfterS, cpuPercent, memoryMb },
     ...(everyS === null ? {} : { every: `${everyS}s` }),
     ...(cron === null ? {} : { cron }),
     // Its own id is the default, and another one there.

@@ -116,7 +116,7 @@ export async function startSiteCreate(parts: SiteParts, sql: Sql, wish: NewSite,
   const id = await admitSite(parts, sql, recipe, {
     ...{ name: wish.name, hosts: wish.hosts, pool: wish.pool, title: wish.title ?? wish.name },
     ...{ adminEmail: wish.adminEmail, settings: { ...recipe.site.settings, ...wish.settings } },
-    ...{ limits: recipe.site.limits, mailHeld: false, clonedFrom: null },
+    ...{ limits: recipe.site.limits, mailHeld: false, hooksHeld: false, clonedFrom: null },
   });
   return parts.operations.start(sql, 'site.create', { site: id, name: wish.name }, who);
 }
@@ -138,7 +138,10 @@ export async function admitSite(
   parts: SiteParts,
   sql: Sql,
   recipe: SiteRecipe,
-  wish: Pick<NewSiteRow, 'name' | 'title' | 'adminEmail' | 'settings' | 'limits' | 'mailHeld' | 'clonedFrom'> & {
+  wish: Pick<
+    NewSiteRow,
+    'name' | 'title' | 'adminEmail' | 'settings' | 'limits' | 'mailHeld' | 'hooksHeld' | 'clonedFrom'
+  > & {
     hosts: readonly string[];
     pool: string | undefined;
   },

@@ -22,9 +22,10 @@ import { keptFilesOf } from './snapshots/take.ts';
 import { readSite, type SiteRow } from './store.ts';
 
 /** What a person says of a clone. */
-export const newCloneSchema = newSiteSchema
-  .pick({ name: true, hosts: true, title: true, pool: true })
-  .extend({ snapshot: z.int().min(1).optional().describe("Of what it held then, by the snapshot's number") });
+export const newCloneSchema = newSiteSchema.pick({ name: true, hosts: true, title: true, pool: true }).extend({
+  snapshot: z.int().min(1).optional().describe("Of what it held then, by the snapshot's number"),
+  holdHooks: z.boolean().optional().describe('It calls nobody over HTTP: payments, hooks, feeds'),
+});
 export type NewClone = z.infer<typeof newCloneSchema>;
 
 const paramsSchema = z.object({
@@ -90,6 +91,7 @@ export async function startSiteClone(
     // Beside its source, where files share blocks; from a pool of its own to the emptiest shared one.
     pool: wish.pool ?? (home?.kind === 'dedicated' ? undefined : source.pool),
     mailHeld: true,
+    hooksHeld: wish.holdHooks === true,
     clonedFrom: source.id,
   });
   await carrySecrets(parts, sql, source, id);

@@ -62,6 +62,7 @@ export async function toSiteDocument(
     settings: site.settings,
     limits: site.limits,
     mailHeld: site.mailHeld,
+    hooksHeld: site.hooksHeld,
   } satisfies Record<keyof SiteDocument, unknown>);
 }
 

@@ -1,5 +1,5 @@
 // What a site would have sent by mail and was put aside. Apart because it is only looked at: letting mail go is a change of
-// the site (set-mail.ts), and what was put aside is never sent.
+// the site (hold.ts), and what was put aside is never sent.
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { execInSite } from './nodes.ts';

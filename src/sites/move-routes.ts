@@ -1,4 +1,4 @@
-// Where a site lives, what code it has and what mail of it is held, over HTTP.
+// Where a site lives and what code it has, over HTTP.
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { newCodeSchema, planCode, startCodeBake } from '../images/code-bake.ts';
@@ -12,14 +12,12 @@ import {
   jsonBody,
   makeRoutes,
   needsScope,
-  pageOf,
   planSchema,
   whoOf,
 } from '../platform/http.ts';
 import { rehearse } from '../platform/rehearse.ts';
 import type { Sql } from '../platform/store.ts';
 import { assertDisk } from '../servers/room.ts';
-import { heldMailSchema, listHeldMail, readHeldMail } from './held-mail.ts';
 import { startSiteMove } from './move.ts';
 import type { SiteParts } from './parts.ts';
 import { newMoveSchema, planMove } from './plan-move.ts';
@@ -29,7 +27,7 @@ const nameParam = z.object({ name: z.string() });
 /** A container from the app's image, and the image made of it. */
 const BAKE_DISK_MB = 2048;
 
-/** /v1/sites/{name}/move, …/code and …/held-mail. */
+/** /v1/sites/{name}/move and …/code. */
 export function makeSiteMoveRoutes(parts: SiteParts): ApiRoutes {
   const { store, images } = parts;
   const routes = makeRoutes();
@@ -74,35 +72,6 @@ export function makeSiteMoveRoutes(parts: SiteParts): ApiRoutes {
       if (site === undefined) throw commonProblems.make('not-found', { noun: 'site', name });
       const params = await planCode(images, store, site, c.req.valid('json'));
       return answerAccepted(c, await store.transaction((sql) => startCodeBake(images, sql, params, whoOf(c))));
-    },
-  );
-  routes.openapi(
-    createRoute({
-      method: 'get',
-      path: '/v1/sites/{name}/held-mail',
-      operationId: 'listHeldMail',
-      tags: ['sites'],
-      summary: 'What a site would have sent by mail and was put aside, newest first',
-      middleware: [needsScope('operate')],
-      request: { params: nameParam },
-      responses: { 200: json(pageOf(heldMailSchema.openapi('HeldMail')), 'The last hundred') },
-    }),
-    async (c) => c.json({ items: await listHeldMail(parts, c.req.valid('param').name, c.req.raw.signal) }, 200),
-  );
-  routes.openapi(
-    createRoute({
-      method: 'get',
-      path: '/v1/sites/{name}/held-mail/{message}',
-      operationId: 'readHeldMail',
-      tags: ['sites'],
-      summary: 'One message as it would have been sent',
-      middleware: [needsScope('operate')],
-      request: { params: nameParam.extend({ message: z.string() }) },
-      responses: { 200: json(z.object({ text: z.string() }), 'Its first 60 kB') },
-    }),
-    async (c) => {
-      const { name, message } = c.req.valid('param');
-      return c.json({ text: await readHeldMail(parts, name, message, c.req.raw.signal) }, 200);
     },
   );
   return routes;

@@ -33,7 +33,7 @@ export type MoveParams = z.infer<typeof moveParamsSchema>;
 
 /** Holding, closing PHP and switching, measured on two busy cores; and how many files a pass looks at in a second. */
 const SWITCH_S = 0.8;
-const FILES_A_SECOND = 40_000;
+const FILES_A_SECOND = 25_000;
 const MEASURE_MS = 60_000;
 const MB = 2 ** 20;
 /** Beside the files themselves. */

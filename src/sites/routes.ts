@@ -31,7 +31,6 @@ import { labelsSchema, setLabels } from './label.ts';
 import { type SiteParts, secretsOf, urlOf } from './parts.ts';
 import { siteProblems } from './problems.ts';
 import { siteHostsSchema, startSetHosts } from './set-hosts.ts';
-import { startSetMail } from './set-mail.ts';
 import { listSitePage, readSite, type SiteRow } from './store.ts';
 import { startSiteChange } from './suspend.ts';
 
@@ -59,6 +58,8 @@ const siteSchema = z
     settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
     limits: siteLimits,
     mailHeld: z.boolean(),
+    hooksHeld: z.boolean(),
+    movingTo: z.string().nullable().describe('The pool that it is on its way to'),
     clonedFrom: z.string().nullable().describe('The id of the site that it was cloned from'),
     configVersion: z.number(),
     purgeAt: z.string().nullable(),
@@ -75,7 +76,7 @@ export function makeSiteRoutes(parts: SiteParts): ApiRoutes {
   const routes = makeRoutes();
 
   const toView = (site: SiteRow): z.infer<typeof siteSchema> => {
-    const { uid: _uid, databaseHost: _d, cacheHost: _c, backup: _b, archivedAt: _a, ...rest } = site;
+    const { uid: _uid, databaseHost: _d, cacheHost: _c, backup: _b, archivedAt: _a, held: _h, ...rest } = site;
     const purgeAt = site.state === 'archived' ? site.purgeAt : null;
     return { ...rest, purgeAt, url: urlOf(parts.publicAddress, site.hosts[0] ?? '') };
   };
@@ -208,22 +209,6 @@ export function makeSiteRoutes(parts: SiteParts): ApiRoutes {
     async (c) => {
       const { name } = c.req.valid('param');
       return c.json(toView(await setLabels(parts, name, c.req.valid('json'), whoOf(c))), 200);
-    },
-  );
-  routes.openapi(
-    createRoute({
-      method: 'put',
-      path: '/v1/sites/{name}/mail',
-      operationId: 'setSiteMail',
-      tags: ['sites'],
-      summary: "Hold a site's mail back, or let it go",
-      request: { params: nameParam, body: jsonBody(z.object({ held: z.boolean() })) },
-      responses: { 202: accepted },
-    }),
-    async (c) => {
-      const { name } = c.req.valid('param');
-      const { held } = c.req.valid('json');
-      return answerAccepted(c, await store.transaction((sql) => startSetMail(parts, sql, name, held, whoOf(c))));
     },
   );
   routes.openapi(

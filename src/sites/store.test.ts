@@ -24,7 +24,7 @@ async function makePool(store: Store): Promise<void> {
 
 const row = (id: string, uid: number): NewSiteRow => ({
   ...{ id, uid, name: `name-${id}`, app: 'tiny', pool: 'p', title: 'T', adminUser: 'admin', adminEmail: 'a@b.example' },
-  ...{ configVersion: 0, settings: {}, placement: 'test', mailHeld: false, clonedFrom: null },
+  ...{ configVersion: 0, settings: {}, placement: 'test', mailHeld: false, hooksHeld: false, clonedFrom: null },
   limits: {
     ...{ phpWorkers: 1, phpMemoryMb: 64, requestTimeoutS: 30, uploadMb: 8, requestsPerS: 1 },
     ...{ connections: 1, databaseConnections: 1, statementTimeS: 1 },

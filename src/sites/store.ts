@@ -44,6 +44,8 @@ export interface SiteRow {
   createdAt: string;
   /** What it would send by mail is put aside. */
   mailHeld: boolean;
+  /** Its PHP calls nobody but itself. */
+  hooksHeld: boolean;
   /** The id of the site that it was cloned from. */
   clonedFrom: string | null;
   /** The pool that it is moving to, whose nodes have its configuration already. */
@@ -62,7 +64,8 @@ const SITE = `id, name, app, pool, generation, database_server AS "databaseServe
   cache_server AS "cacheServer", cache_host AS "cacheHost", uid, state, reason, placement, title,
   admin_user AS "adminUser", admin_email AS "adminEmail", config_version AS "configVersion", settings, limits, backup,
   archived_at AS "archivedAt", purge_at AS "purgeAt", created_at AS "createdAt",
-  mail_held AS "mailHeld", cloned_from AS "clonedFrom", moving_to AS "movingTo", held, upgrade_owed AS "upgradeOwed", labels,
+  mail_held AS "mailHeld", hooks_held AS "hooksHeld", cloned_from AS "clonedFrom", moving_to AS "movingTo", held,
+  upgrade_owed AS "upgradeOwed", labels,
   coalesce((SELECT array_agg(host ORDER BY position) FROM hostname WHERE hostname.site = site.id), '{}') AS hosts`;
 
 /** By id or by name. */
@@ -139,6 +142,7 @@ export type NewSiteRow = Pick<
   | 'limits'
   | 'placement'
   | 'mailHeld'
+  | 'hooksHeld'
   | 'clonedFrom'
 >;
 
@@ -146,9 +150,9 @@ export async function insertSite(sql: Sql, site: NewSiteRow, hosts: readonly str
   await sql.query(
     // A copy is of the generation of its source, whose tables it has.
     `INSERT INTO site (generation, id, name, app, pool, uid, state, reason, placement, title, admin_user, admin_email, config_version, settings, limits,
-       mail_held, cloned_from)
+       mail_held, cloned_from, hooks_held)
      VALUES (coalesce((SELECT generation FROM site WHERE id = $14 AND pool = $4), (SELECT generation FROM pool WHERE name = $4)),
-       $1, $2, $3, $4, $5, 'creating', 'it is being created', $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb, $13, $14)`,
+       $1, $2, $3, $4, $5, 'creating', 'it is being created', $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb, $13, $14, $15)`,
     [
       site.id,
       site.name,
@@ -164,6 +168,7 @@ export async function insertSite(sql: Sql, site: NewSiteRow, hosts: readonly str
       toJsonValue(site.limits),
       site.mailHeld,
       site.clonedFrom,
+      site.hooksHeld,
     ],
   );
   await replaceHosts(sql, site.id, hosts);
@@ -273,8 +278,17 @@ export async function storeLabels(
   ]);
 }
 
-export async function storeMailHeld(sql: Sql, id: string, held: boolean, version: number): Promise<void> {
-  await sql.query('UPDATE site SET mail_held = $2, config_version = $3 WHERE id = $1', [id, held, version]);
+/** What of a site can be held back. */
+export type Holdable = 'mail' | 'hooks';
+
+export async function storeHoldable(
+  sql: Sql,
+  id: string,
+  what: Holdable,
+  held: boolean,
+  version: number,
+): Promise<void> {
+  await sql.query(`UPDATE site SET ${what}_held = $2, config_version = $3 WHERE id = $1`, [id, held, version]);
 }
 
 /** On its way to a pool, or no more (null); never held. */

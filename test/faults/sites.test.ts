@@ -2,8 +2,8 @@
 import { newSiteSchema, startSiteCreate } from '../../src/sites/admit.ts';
 import { startSiteClone } from '../../src/sites/clone.ts';
 import { startSiteDelete } from '../../src/sites/delete.ts';
+import { startHold } from '../../src/sites/hold.ts';
 import { startSetHosts } from '../../src/sites/set-hosts.ts';
-import { startSetMail } from '../../src/sites/set-mail.ts';
 import { readSite } from '../../src/sites/store.ts';
 import { startSiteChange } from '../../src/sites/suspend.ts';
 import { describeTrials } from './trials.ts';
@@ -66,7 +66,15 @@ describeTrials('sites under faults', {
     async prepare(world) {
       await bring(world, SITE, 'ready');
       const held = (await readSite(world.store, SITE))?.mailHeld !== true;
-      return (sql, { rooms }) => startSetMail(rooms.parts.sites, sql, SITE, held, tester);
+      return (sql, { rooms }) => startHold(rooms.parts.sites, sql, SITE, { what: 'mail', held }, tester);
+    },
+  },
+  'holding hooks back': {
+    kind: 'site.set-hooks',
+    async prepare(world) {
+      await bring(world, SITE, 'ready');
+      const held = (await readSite(world.store, SITE))?.hooksHeld !== true;
+      return (sql, { rooms }) => startHold(rooms.parts.sites, sql, SITE, { what: 'hooks', held }, tester);
     },
   },
   'a clone': {

@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { until } from './live-http.ts';
 import { afterEach, type KillPlace, openKillPlace, VISITED_POOL } from './live-kills.ts';
 
 const SITE = 'wordpress';
@@ -35,7 +36,11 @@ after(async () => {
 
 const away = { to: OWN };
 const back = { to: VISITED_POOL };
-const begin = (body: object) => () => place.api.begin('POST', `/v1/sites/${SITE}/move`, body);
+/** A node that was silent while the machine was busy is healed first. */
+const begin = (body: { to: string }) => async () => {
+  await until(`a node of ${body.to}`, 60_000, async () => (await place.api.readNodes(body.to))[0]);
+  return place.api.begin('POST', `/v1/sites/${SITE}/move`, body);
+};
 const readPage = async () => (await place.api.visit(`${SITE}.localhost`, '/')).body.toString();
 
 /** A checksum over the names, owners, modes, times and contents of its uploads, on the pool where it lives. */

@@ -59,12 +59,18 @@ export function runSiteClone(
   cli: Cli,
   source: string,
   name: string,
-  { host, title, pool, snapshot }: { host: string[]; title?: string; pool?: string; snapshot?: number },
+  {
+    host,
+    title,
+    pool,
+    snapshot,
+    holdHooks,
+  }: { host: string[]; title?: string; pool?: string; snapshot?: number; holdHooks?: true },
 ): Promise<ExitCode> {
   return runChange(cli, {
     method: 'POST',
     path: `${pathOf(source)}/clone`,
-    body: { name, hosts: host, title, pool, snapshot },
+    body: { name, hosts: host, title, pool, snapshot, holdHooks },
     done: async () => renderLogins([await readLogin(cli, await readSite(cli, name))]),
   });
 }

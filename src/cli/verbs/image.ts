@@ -55,7 +55,7 @@ export function addImageVerbs(image: Command, run: Run): void {
     );
 }
 
-/** Seeds: create, enter, diff, bake, delete. */
+/** Seeds: create, rebuild, enter, diff, bake, delete. */
 export function addSeedVerbs(seed: Command, run: Run): void {
   const load = () => import('../commands/image.ts');
   seed
@@ -68,6 +68,16 @@ export function addSeedVerbs(seed: Command, run: Run): void {
     .action(
       run<{ app: string; image?: number; for?: string }>((cli, { app, image, for: site }, [name]) =>
         runChange(cli, { method: 'POST', path: '/v1/seeds', body: { name, app, image, site } }),
+      ),
+    );
+  seed
+    .command('rebuild')
+    .description('bake an app anew from its recipe alone, and say what differs from its image before')
+    .argument('<app>')
+    .option('--check', 'fail when anything differs')
+    .action(
+      run<{ check?: true }>(async (cli, { check }, [app = '']) =>
+        (await import('../commands/rebuild.ts')).runRebuild(cli, app, check === true),
       ),
     );
   seed

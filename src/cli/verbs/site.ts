@@ -45,14 +45,17 @@ export function addSiteVerbs(site: Command, run: Run): void {
     )
     .option('--title <title>', "its title (default: the source's)")
     .option('--pool <pool>', 'on this pool (default: beside its source; from a dedicated pool the emptiest shared one)')
+    .option('--hold-hooks', 'it calls nobody over HTTP either: payments, hooks, feeds')
     .action(
-      run<{ host: string[]; title?: string; pool?: string }>(async (cli, options, [source = '', name = '']) =>
-        (await load()).runSiteClone(cli, source, name, options),
+      run<{ host: string[]; title?: string; pool?: string; holdHooks?: true }>(
+        async (cli, options, [source = '', name = '']) => (await load()).runSiteClone(cli, source, name, options),
       ),
     );
-  for (const [verb, description] of [
-    ['hold-mail', 'put aside what it would send by mail'],
-    ['release-mail', 'let it send mail again'],
+  for (const [verb, what, description] of [
+    ['hold-mail', 'mail', 'put aside what it would send by mail'],
+    ['release-mail', 'mail', 'let it send mail again'],
+    ['hold-hooks', 'hooks', 'let it call nobody over HTTP: payments, hooks, feeds'],
+    ['release-hooks', 'hooks', 'let it call others again'],
   ] as const) {
     site
       .command(verb)
@@ -60,7 +63,11 @@ export function addSiteVerbs(site: Command, run: Run): void {
       .argument('<site>')
       .action(
         run((cli, _, [name = '']) =>
-          runChange(cli, { method: 'PUT', path: `/v1/sites/${enc(name)}/mail`, body: { held: verb === 'hold-mail' } }),
+          runChange(cli, {
+            method: 'PUT',
+            path: `/v1/sites/${enc(name)}/${what}`,
+            body: { held: verb.startsWith('hold') },
+          }),
         ),
       );
   }

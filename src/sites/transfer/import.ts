@@ -102,7 +102,7 @@ async function admitImport(parts: SiteParts, sql: Sql, wish: NewImport, { site: 
   const id = await admitSite(parts, sql, recipe, {
     ...{ name: wish.name, hosts: wish.hosts, pool: wish.pool, title: wish.title ?? carried.title },
     ...{ adminEmail: carried.adminEmail, settings: { ...recipe.site.settings, ...settings }, limits: carried.limits },
-    ...{ mailHeld: true, clonedFrom: null },
+    ...{ mailHeld: true, hooksHeld: false, clonedFrom: null },
   });
   for (const [name, value] of Object.entries(carried.secrets)) {
     if (recipe.site.secrets[name] !== undefined) await parts.secrets.put(sql, `${secretsOf(id)}app-${name}`, value);
