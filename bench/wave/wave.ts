@@ -63,13 +63,15 @@ export const wave: Benchmark = {
       () => undefined,
     );
     const startedMs = place.clock.monotonicMs();
-    const ended = await runWave(place, {
+    const running = runWave(place, {
       ...{ pool: POOL, image, atOnce: AT_ONCE, checkPages: ['/', '/wp-login.php'] },
       // With few sites three are more than the usual share.
       ...{ canaries: sites.slice(0, 1).map(({ name }) => name), stopAtPercent: quick ? 30 : 5, percents: [25, 100] },
-    }).finally(() => load.stop());
+    });
+    await Promise.allSettled([running]);
     const seconds = (place.clock.monotonicMs() - startedMs) / 1000;
     const visits = await load.stop();
+    const ended = await running;
 
     const now = new Map((await listSites(place, POOL)).map((site) => [site.name, site]));
     const after = await readDigests(place, [...now.values()]);

@@ -58,7 +58,11 @@ async function fetchTo(cli: Cli, path: string, to: string): Promise<void> {
     await file.close();
     await rename(part, to);
     const folder = await open(dirname(to), 'r');
-    await folder.sync().finally(() => folder.close());
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
   } catch (thrown) {
     await file.close().catch(() => undefined);
     await rm(part, { force: true });

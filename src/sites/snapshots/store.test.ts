@@ -24,7 +24,14 @@ withStores((test) => {
       store,
       {
         ...{ id: SITE, uid: 20_000, name: 'a', app: 'tiny', pool: 'p', title: 'A', adminUser: 'admin' },
-        ...{ adminEmail: 'a@b.example', configVersion: 0, settings: {}, placement: 'test', mailHeld: false },
+        ...{
+          adminEmail: 'a@b.example',
+          configVersion: 0,
+          settings: {},
+          placement: 'test',
+          mailHeld: false,
+          hooksHeld: false,
+        },
         ...{ clonedFrom: null, limits },
       },
       ['a.example'],
