@@ -215,6 +215,12 @@ export async function storeSiteState(
   ]);
 }
 
+export async function storeSetting(sql: Sql, id: string, name: string, value: string): Promise<void> {
+  await sql.query('UPDATE site SET settings = settings || jsonb_build_object($2::text, $3::text) WHERE id = $1', [
+    ...[id, name, value],
+  ]);
+}
+
 export async function storeMailHeld(sql: Sql, id: string, held: boolean, version: number): Promise<void> {
   await sql.query('UPDATE site SET mail_held = $2, config_version = $3 WHERE id = $1', [id, held, version]);
 }
