@@ -96,6 +96,7 @@ import { makeSnapshotRoutes } from './sites/snapshots/routes.ts';
 import { makeDeleteSnapshot, makeSiteSnapshot } from './sites/snapshots/snapshot.ts';
 import { countSitesByPool, countSitesByService, listSites, readSite } from './sites/store.ts';
 import { makeSiteResume, makeSiteSuspend } from './sites/suspend.ts';
+import { makeSiteAdopt } from './sites/transfer/adopt.ts';
 import { makeSiteExport, removeExpired } from './sites/transfer/export.ts';
 import { makeSiteImport } from './sites/transfer/import.ts';
 import { makeTransferRoutes } from './sites/transfer/routes.ts';
@@ -357,6 +358,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   operations.register(makeSiteRestore(sites));
   operations.register(makeSiteExport(sites));
   operations.register(makeSiteImport(sites));
+  operations.register(makeSiteAdopt(sites));
   operations.register(makeSiteUpgrade(waves));
   operations.register(makeSiteReturn(waves));
   operations.register(makeSiteDelete(sites));

@@ -42,6 +42,9 @@ const schedule = z
     'must be a number with s, m, h or d ("5m"), or the five fields of cron ("30 3 * * *")',
   );
 
+const folder = z.string().regex(/^[\w-]+(\/[\w-]+)*$/, 'must be a relative folder');
+const folderFile = z.string().regex(/^[\w.-]+(\/[\w.-]+)*$/, 'must be a relative file');
+
 const task = z.strictObject({
   name,
   /** Run as the site's user by `site-exec`, on one of the pool's nodes. */
@@ -62,6 +65,26 @@ const site = z.strictObject({
    * to repeat. Without it nothing in the data names the site's address.
    */
   rewrite: argv.optional(),
+  /** How an installation from elsewhere is taken in; without it none is. */
+  import: z
+    .strictObject({
+      /** Ends of names of tables that every installation has: what stands before them is the tables' prefix. */
+      tables: z.array(z.string().regex(/^\w+$/)).min(1),
+      /** The setting that holds the prefix. */
+      prefix: z.string(),
+      /** Folders of an installation that become folders of the site's content. */
+      files: z.array(z.strictObject({ from: folder, to: folder })).min(1),
+      /** Files of an installation whose text `read` is given; nothing of them is run. */
+      texts: z.array(folderFile).default([]),
+      /** Secrets that are found in those texts: a regular expression whose first group is the value. */
+      secrets: z.record(z.string(), z.string()).default({}),
+      /**
+       * Looks at the loaded data; gets `{texts: {path: text}}` as JSON on standard input, and prints as JSON `{links: [host or
+       * host:port or host/path …], version, isNewer, missing: [what the image lacks …], refuse?: why}`. Changes nothing.
+       */
+      read: argv,
+    })
+    .optional(),
   /** A visit that shows that the site works. */
   check: z.strictObject({ path: urlPath, status: z.int().min(100).max(599), contains: z.string().min(1).optional() }),
   /** Where a site's own code is laid: a tree over `root`, without the paths in it that are Espalier's. */
@@ -84,7 +107,7 @@ const site = z.strictObject({
   /** Defaults; see the site document for their meaning. */
   limits: siteLimits,
   /** Folders of user content under /srv/content/<site>. */
-  content: z.array(z.string().regex(/^[\w-]+(\/[\w-]+)*$/, 'must be a relative folder')).default([]),
+  content: z.array(folder).default([]),
 });
 export type RecipeSite = z.infer<typeof site>;
 

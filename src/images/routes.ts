@@ -57,6 +57,9 @@ const appSchema = z
     appVersion: z.string().nullable(),
     settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
     tasks: recipeSchema.shape.tasks,
+    importPaths: z
+      .array(z.string())
+      .describe('What is taken of an installation from elsewhere; none: it is not taken in'),
   })
   .openapi('App');
 
@@ -112,6 +115,10 @@ export function makeImageRoutes(parts: ImageParts): ApiRoutes {
             appVersion: newest?.appVersion ?? null,
             settings: value.site?.settings ?? {},
             tasks: value.tasks,
+            importPaths: [
+              ...(value.site?.import?.files.map(({ from }) => from) ?? []),
+              ...(value.site?.import?.texts ?? []),
+            ],
           };
         }),
     );

@@ -2,6 +2,7 @@
 // can, and a folder put in the place of another. Apart because clones, snapshots and imports all do it. What customers may
 // write is only read here, or replaced whole by a folder that lay where nobody but root could reach it.
 
+import { dirname } from 'node:path/posix';
 import { readServingNodes } from './nodes.ts';
 import type { SiteParts } from './parts.ts';
 
@@ -22,6 +23,8 @@ export const inVolume = (path: string): string => path.slice(CONTENT_PATH.length
 export interface RootCommand {
   argv: string[];
   mayVanish?: boolean;
+  /** That tar does not find a member is no failure. */
+  mayMiss?: boolean;
 }
 
 /** Copies a folder to one that appears whole or not at all. The copy lies where only root comes. */
@@ -100,6 +103,41 @@ export function renderUnpack(site: { id: string; uid: number }): RootCommand[] {
   ];
 }
 
+/** Where a folder of an installation from elsewhere is unpacked, before it is found in there and moved. */
+export const stageOf = (site: string): string => `${SNAPSHOTS_PATH}/${site}.stage`;
+
+/** Unpacks every member of what was sent that is called so, however deep it lies, with what is in it. */
+export function renderUnpackNamed(site: string, names: readonly string[]): RootCommand[] {
+  const stage = stageOf(site);
+  const options = ['--no-same-owner', '--no-same-permissions', '--delay-directory-restore', '--no-anchored'];
+  return [
+    { argv: ['rm', '--recursive', '--force', stage, freshOf(site)] },
+    { argv: ['install', '--directory', '--mode=0700', stage, freshOf(site)] },
+    ...names.map((name) => ({
+      argv: ['tar', '--extract', `--file=${sentFileOf(site)}`, `--directory=${stage}`, ...options, name],
+      mayMiss: true,
+    })),
+  ];
+}
+
+/** Lists what is called so among it, each on a line after its depth. */
+export const renderFindNamed = (site: string, name: string): RootCommand => ({
+  argv: ['find', stageOf(site), '-path', `*/${name}`, '-printf', '%d %y %p\\n'],
+});
+
+/** Moves a folder of it to its place among the site's files, and gives it to the site with what it may and no more. */
+export const renderTakeFolder = (site: string, found: string, to: string): RootCommand[] => [
+  { argv: ['install', '--directory', dirname(`${freshOf(site)}/${to}`)] },
+  { argv: ['mv', '--no-target-directory', found, `${freshOf(site)}/${to}`] },
+];
+
+/** Rights as the app itself would give them: the site writes, the web server reads. */
+export const renderTidyRights = (site: string): RootCommand[] => [
+  { argv: ['chmod', '--recursive', 'u+rwX,g+rX,o-rwx', freshOf(site)] },
+  { argv: ['find', freshOf(site), '-type', 'd', '-exec', 'chmod', 'g+s', '{}', '+'] },
+  { argv: ['find', freshOf(site), '-type', 'f', '-exec', 'chmod', 'a-x,u-s,g-s', '{}', '+'] },
+];
+
 /** The end of renderUnpack: what lies in the fresh folder becomes the site's. */
 export function renderTakeOver(site: { id: string; uid: number }): RootCommand[] {
   const fresh = freshOf(site.id);
@@ -113,7 +151,7 @@ export function renderTakeOver(site: { id: string; uid: number }): RootCommand[]
 }
 
 export const renderRemoveSent = (site: string): RootCommand[] => [
-  { argv: ['rm', '--recursive', '--force', sentFileOf(site), freshOf(site)] },
+  { argv: ['rm', '--recursive', '--force', sentFileOf(site), freshOf(site), stageOf(site)] },
 ];
 
 /** Copies files into a new site's folder and gives them its owners. */
@@ -165,11 +203,12 @@ export async function runIn(
   signal: AbortSignal,
 ): Promise<string> {
   let output = '';
-  for (const { argv, mayVanish = false } of commands) {
+  for (const { argv, mayVanish = false, mayMiss = false } of commands) {
     const options = { signal, timeoutMs: COPY_MS, env: { LC_ALL: 'C' } };
     const { code, stdout, stderr } = await parts.pools.fleet.exec(instance, argv, options);
     output = stdout;
     if (code === 0 || (mayVanish && onlyVanished(code, stderr))) continue;
+    if (mayMiss && /: Not found in archive$/m.test(stderr)) continue;
     throw toProblem(stderr.trim().slice(-OUTPUT_SHOWN) || `${argv[0]} ended with exit code ${code}`);
   }
   return output;

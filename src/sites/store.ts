@@ -312,6 +312,12 @@ export async function storeMoved(sql: Sql, id: string, placement: string, versio
   );
 }
 
+export async function storeSetting(sql: Sql, id: string, name: string, value: string): Promise<void> {
+  await sql.query('UPDATE site SET settings = settings || jsonb_build_object($2::text, $3::text) WHERE id = $1', [
+    ...[id, name, value],
+  ]);
+}
+
 export async function storeSiteVersion(sql: Sql, id: string, version: number): Promise<void> {
   await sql.query('UPDATE site SET config_version = $2 WHERE id = $1', [id, version]);
 }

@@ -4,11 +4,13 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { pauseTask } from '../../src/sequencer/stop.ts';
 import { readTask } from '../../src/sequencer/task-store.ts';
 import { addTask, newTaskSchema } from '../../src/sequencer/tasks.ts';
 import { secretsOf } from '../../src/sites/parts.ts';
 import { listSites, readSite } from '../../src/sites/store.ts';
+import { beginAdoption, newAdoptionSchema, startAdoption } from '../../src/sites/transfer/adopt.ts';
 import { readArchive } from '../../src/sites/transfer/archive.ts';
 import { beginExport, openExport } from '../../src/sites/transfer/export.ts';
 import { beginImport, planImport, startImport } from '../../src/sites/transfer/import.ts';
@@ -156,6 +158,67 @@ async function secretsNamed(world: World, name: string, secret: string): Promise
   return all[`${secretsOf(id)}${secret}`];
 }
 
+const FOREIGN = ['options', 'postmeta', 'usermeta'].map((name) => `CREATE TABLE \`x7_${name}\` (\n);\n`).join('');
+const FOUND = { links: ['old.example'], version: 'database 1', isNewer: false, missing: ['plugin woocommerce'] };
+
+/** What the app's commands of an imported site answer. */
+function answerRead(world: World, found: object = FOUND): string[] {
+  const commands: string[] = [];
+  world.controller.rooms.simulatedAgents?.setExec((argv) => {
+    commands.push(argv.join(' '));
+    const isRead = argv[0]?.endsWith('/read-imported') === true;
+    return { code: 0, stdout: isRead ? JSON.stringify(found) : '', stderr: '' };
+  });
+  return commands;
+}
+
+async function adopt(world: World, dump: string | Buffer, app = 'wordpress') {
+  number += 1;
+  const name = `adopted-${number}`;
+  const wish = newAdoptionSchema.parse({
+    ...{ name, app, hosts: [`${name}.example`], dump: await upload(world, Buffer.from(dump)) },
+  });
+  return { name, view: await world.ended((await beginAdoption(partsOf(world), wish, tester)).id) };
+}
+
+void test('an installation from elsewhere becomes a site: its prefix is found, its tables upgraded, its links rewritten', () =>
+  withDeployedWorld(async (world) => {
+    const commands = answerRead(world);
+    const { name, view } = await adopt(world, gzipSync(FOREIGN));
+    assert.equal(view.state, 'succeeded', view.problem?.detail);
+    const site = await readSite(world.store, name);
+    assert.deepEqual([site?.settings.tablePrefix, site?.mailHeld, site?.state], ['x7_', true, 'ready']);
+    const own = commands.filter((command) => command.startsWith('/usr/lib/espalier/'));
+    assert.deepEqual(
+      own.slice(0, 3).map((command) => command.split(/[ /]/).slice(4, 6).join('/')),
+      ['app/read-imported', 'app/upgrade', 'rewrite-links/--skip=posts.guid'],
+    );
+    const tidy = view.steps.find((step) => step.name === 'tidy')?.output;
+    assert.deepEqual(tidy, { missing: ['plugin woocommerce'] });
+    await assertConsistent(world);
+  }));
+
+void test('a dump of another app, of several databases, of newer data or packed strangely is refused and taken back', () =>
+  withDeployedWorld(async (world) => {
+    const before = (await listSites(world.store)).length;
+    const refused = async (dump: string | Buffer, code: string) => {
+      const { view } = await adopt(world, dump);
+      assert.equal(view.problem?.code, code);
+      assert.equal((await listSites(world.store)).length, before);
+    };
+    answerRead(world);
+    await refused('CREATE TABLE `page` (\n);\n', 'transfer.wrong-dump');
+    await refused(`USE \`a\`;\n${FOREIGN}USE \`b\`;\n`, 'transfer.wrong-dump');
+    await refused(Buffer.from('425a6839', 'hex'), 'transfer.wrong-file');
+    answerRead(world, { ...FOUND, isNewer: true });
+    await refused(FOREIGN, 'transfer.newer-app');
+    answerRead(world, { ...FOUND, refuse: 'a network of sites' });
+    await refused(FOREIGN, 'transfer.wrong-dump');
+    answerRead(world, { nonsense: 1 });
+    await refused(FOREIGN, 'transfer.read-failed');
+    await assertConsistent(world);
+  }));
+
 let exported: Promise<Buffer> | undefined;
 describeTrials('transfers under faults', {
   'an export': {
@@ -167,7 +230,25 @@ describeTrials('transfers under faults', {
         platform.operations.start(sql, 'site.export', { site: id, name: SITE, by: 'test' }, tester);
     },
   },
-  // The last one: it leaves many sites, which would slow the others.
+  // The last ones: they leave many sites, which would slow the others.
+  'the import of an installation from elsewhere': {
+    kind: 'site.adopt',
+    async prepare(world) {
+      const answer = (argv: readonly string[]) => ({
+        ...{ code: 0, stderr: '' },
+        stdout: argv[0]?.endsWith('/read-imported') === true ? JSON.stringify(FOUND) : '',
+      });
+      world.answer = answer;
+      world.controller.rooms.simulatedAgents?.setExec(answer);
+      number += 1;
+      const name = `adopted-${number}`;
+      const dump = await upload(world, Buffer.from(FOREIGN));
+      const files = await upload(world, Buffer.from(JSON.stringify({ 'wp-content/uploads/a.png': 'picture' })));
+      const hosts = [`${name}.example`];
+      const wish = newAdoptionSchema.parse({ name, app: 'wordpress', hosts, dump, files });
+      return (sql, { rooms }) => startAdoption(rooms.parts.sites, sql, wish, tester);
+    },
+  },
   'an import': {
     kind: 'site.import',
     async prepare(world) {

@@ -3,7 +3,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type AgentMemory, makeAgentMemory } from '../../src/agent/simulated.ts';
+import { type AgentMemory, makeAgentMemory, type SimulatedAgents } from '../../src/agent/simulated.ts';
 import { listRecipes, readBase, readLayer } from '../../src/apps/read-recipe.ts';
 import { startUp } from '../../src/deployment/up.ts';
 import { makeSimulatedCache, type SimulatedCache } from '../../src/engines/simulated/cache.ts';
@@ -54,6 +54,8 @@ export interface World {
   /** Called at each point of each operation, and at each call that leaves the controller. */
   onPoint: (point: FaultPoint) => void | Promise<void>;
   onCall: (call: string) => void;
+  /** What commands in sites answer, in this life of the controller and the next ones. */
+  answer: Parameters<SimulatedAgents['setExec']>[0] | undefined;
   /** Changes every kind of operation that the next controller registers. */
   dress: (operations: Operations) => Operations;
   /** Starts a controller over what is there; agents connect and report once. */
@@ -206,11 +208,13 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     },
     onPoint: () => undefined,
     onCall: () => undefined,
+    answer: undefined,
     dress: (operations) => operations,
 
     async start() {
       const mortal = makeMortal((call) => world.onCall(call));
       const controller = await bear(mortal, store);
+      if (world.answer !== undefined) controller.rooms.simulatedAgents?.setExec(world.answer);
       life = { mortal, controllers: [controller] };
       // An engine that is away keeps no controller from starting.
       await world.beat().catch(() => undefined);

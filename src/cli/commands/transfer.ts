@@ -78,8 +78,12 @@ export interface ImportOptions {
 }
 
 /** Imports the file of an exported site; prints the new site's address and first login. */
-export async function runSiteImport(cli: Cli, from: string, options: ImportOptions): Promise<ExitCode> {
+export async function runSiteImport(cli: Cli, from: string | undefined, options: ImportOptions): Promise<ExitCode> {
   const { name, host: hosts, pool, title } = options;
+  if (from === undefined)
+    throw cliProblems.make('usage', {
+      why: 'Name the file to import, or give --app and --dump for one from elsewhere',
+    });
   const upload = await sendFile(cli, from);
   return await runWithUploads(cli, [upload], () =>
     runChange(cli, {
@@ -109,6 +113,37 @@ export async function runWithUploads(
     if (!cli.signal.aborted && thrown instanceof Error && 'document' in thrown) await forget();
     throw thrown;
   }
+}
+
+/** Sends what comes, of which the size is known only about; gives the upload's id. */
+export async function sendStream(
+  cli: Cli,
+  what: string,
+  aboutBytes: number,
+  pieces: AsyncIterable<Uint8Array>,
+): Promise<string> {
+  const { client, signal } = cli;
+  const { body } = await client.request<{ id: string }>('POST', '/v1/uploads', {
+    body: { bytes: Math.max(1, aboutBytes) },
+    signal,
+  });
+  const progress = makeProgress(cli, `Sent of ${what}`, aboutBytes);
+  let at = 0;
+  let held = Buffer.alloc(0);
+  const send = async (piece: Uint8Array) => {
+    await client.request('PUT', `/v1/uploads/${body.id}`, { query: { offset: at }, piece, signal });
+    at += piece.length;
+    progress(Math.min(at, aboutBytes - 1));
+  };
+  for await (const piece of pieces) {
+    held = Buffer.concat([held, piece]);
+    while (held.length >= PIECE_BYTES) {
+      await send(held.subarray(0, PIECE_BYTES));
+      held = held.subarray(PIECE_BYTES);
+    }
+  }
+  if (held.length > 0) await send(held);
+  return body.id;
 }
 
 /** Sends a file; gives the upload's id. */

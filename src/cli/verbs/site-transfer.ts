@@ -1,5 +1,6 @@
 // The verbs by which a site leaves as a file and comes from one: their arguments and options.
 import { type Command, Option } from 'commander';
+import type { AdoptionOptions } from '../commands/adopt.ts';
 import type { ImportOptions } from '../commands/transfer.ts';
 import { collect, type Run } from './arguments.ts';
 
@@ -24,5 +25,16 @@ export function addTransferVerbs(site: Command, run: Run): void {
     )
     .option('--pool <pool>', 'on this pool (default: the emptiest one of the app)')
     .option('--title <title>', 'its title (default: as it was)')
-    .action(run<ImportOptions>(async (cli, options, [file = '']) => (await load()).runSiteImport(cli, file, options)));
+    .option('--app <app>', 'from elsewhere: which app it is')
+    .option('--dump <file>', 'from elsewhere: a dump of its database, plain or packed by gzip or zstd')
+    .option('--files <path>', 'from elsewhere: its folder, or a tar archive of it (plain, gzip, zstd)')
+    .option('--old-url <url>', 'from elsewhere: an address of it that its data do not tell; may be repeated', collect)
+    .option('--email <address>', "from elsewhere: the administrator's mail address")
+    .action(
+      run<ImportOptions & AdoptionOptions>(async (cli, options, [file]) =>
+        options.app === undefined && options.dump === undefined && options.files === undefined
+          ? (await load()).runSiteImport(cli, file, options)
+          : (await import('../commands/adopt.ts')).runSiteAdopt(cli, file, options),
+      ),
+    );
 }

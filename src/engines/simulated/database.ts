@@ -36,6 +36,15 @@ interface Account {
 
 const megabyte = 1024 * 1024;
 
+/** What a dump of the twin holds; one that came from elsewhere is a note by itself. */
+function toNotes(content: string): string[] {
+  try {
+    return JSON.parse(content) as string[];
+  } catch {
+    return [content];
+  }
+}
+
 export function makeSimulatedDatabase(options: { server?: string; clock?: Clock } = {}): SimulatedDatabase {
   const clock = options.clock ?? makeSystemClock();
   const server = options.server ?? 'simulated:3306';
@@ -168,7 +177,7 @@ export function makeSimulatedDatabase(options: { server?: string; clock?: Clock 
         if (content === undefined || digest(content) !== dump.sha256) {
           throw mariadbProblems.make('bad-dump', { server, path: dump.path });
         }
-        databases.set(name, JSON.parse(content) as string[]);
+        databases.set(name, toNotes(content));
       }),
 
     close: async () => {},

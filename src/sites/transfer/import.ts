@@ -23,7 +23,9 @@ import { compareVersions } from '../snapshots/image-order.ts';
 import { readPlacedSite } from '../snapshots/take.ts';
 import { readSite } from '../store.ts';
 import { type ReadArchive, readArchive, readRange, verifyPart } from './archive.ts';
+import type { PartName } from './format.ts';
 import { transferProblems } from './problems.ts';
+import { rehearse } from './rehearse.ts';
 import { makeTakeInSteps, TAKE_IN_MS, uploadLock } from './take-in.ts';
 import { pathOfUpload, readUpload, removeUpload, touchUpload } from './uploads.ts';
 
@@ -62,28 +64,19 @@ export async function startImport(
 export async function planImport(parts: SiteParts, wish: NewImport): Promise<string[]> {
   const archive = await readSent(parts, wish.upload);
   const { site: carried, parts: members, manifest } = archive;
-  const rehearsal = new Error('a rehearsal');
-  let plan: string[] = [];
-  await parts.store
-    .transaction(async (sql) => {
-      const { pool, placement, isOlder } = await admitImport(parts, sql, wish, archive);
-      const to = linksOf(parts, wish.hosts)[0] ?? '';
-      plan = [
-        `${wish.name} is made on ${placement} from ${carried.app}/${carried.name} as it was at ${manifest.createdAt}: ${Math.ceil(members['database.sql.zst'].bytes / MB)} MB of database (compressed), ${Math.ceil(members['files.tar'].bytes / MB)} MB of files, ${carried.tasks.length} tasks of people or paused.`,
-        carried.links[0] === to
-          ? `Its address stays ${to}.`
-          : `Links to ${carried.links.join(', ')} become links to ${to}.`,
-        isOlder
-          ? `Its tables are brought from ${carried.app} ${carried.image.appVersion} to that of the pool ${pool}.`
-          : `The pool ${pool} has its version, ${carried.app} ${carried.image.appVersion}.`,
-        'Its mail is held back; passwords are new; all checksums are compared first.',
-      ];
-      throw rehearsal;
-    }, 'read committed')
-    .catch((thrown: unknown) => {
-      if (thrown !== rehearsal) throw thrown;
-    });
-  return plan;
+  const { pool, placement, isOlder } = await rehearse(parts.store, (sql) => admitImport(parts, sql, wish, archive));
+  const mb = (name: PartName) => Math.ceil(members[name].bytes / MB);
+  const to = linksOf(parts, wish.hosts)[0] ?? '';
+  return [
+    `${wish.name} is made on ${placement}: ${carried.name} (${carried.app}) as it was at ${manifest.createdAt}, ${mb('database.sql.zst')} MB of database (compressed), ${mb('files.tar')} MB of files, ${carried.tasks.length} tasks that the recipe alone does not have.`,
+    carried.links[0] === to
+      ? `Its address stays ${to}.`
+      : `Links to ${carried.links.join(', ')} become links to ${to}.`,
+    isOlder
+      ? `Its tables are brought from ${carried.app} ${carried.image.appVersion} to that of the pool ${pool}.`
+      : `The pool ${pool} has its version, ${carried.app} ${carried.image.appVersion}.`,
+    'Its mail is held back; passwords are new; all checksums are compared first.',
+  ];
 }
 
 async function readSent(parts: SiteParts, upload: string): Promise<ReadArchive> {
@@ -137,7 +130,10 @@ export function makeSiteImport(parts: SiteParts): OperationKind<Params> {
       const takeIn = makeTakeInSteps(parts, id, {
         database: () => part('database.sql.zst'),
         files: () => part('files.tar'),
-        unpack: async (site) => renderUnpack(site),
+        async unpack(site, run) {
+          await run(renderUnpack(site));
+          return undefined;
+        },
       });
       return [
         {

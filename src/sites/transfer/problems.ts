@@ -48,6 +48,12 @@ export const transferProblems = makeCatalogue('transfer', {
     detail: (a: { app: string }) => `The recipe of ${a.app} has no section \`import\`.`,
     todo: () => 'Add one (docs/how-to/add-an-app.md), or import an export of Espalier.',
   },
+  'wrong-file': {
+    status: 400,
+    title: 'The file cannot be read',
+    detail: (a: { why: string }) => `The file cannot be read: ${a.why}. Nothing was changed.`,
+    todo: () => 'Pack it anew by gzip or zstd, or give it as it is.',
+  },
   'wrong-dump': {
     status: 400,
     title: 'The dump is not of that app',

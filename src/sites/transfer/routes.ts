@@ -13,6 +13,7 @@ import {
   whoOf,
 } from '../../platform/http.ts';
 import type { SiteParts } from '../parts.ts';
+import { beginAdoption, newAdoptionSchema, planAdoption } from './adopt.ts';
 import { beginExport, openExport } from './export.ts';
 import { beginImport, newImportSchema, planImport } from './import.ts';
 import { beginUpload, readUpload, removeUpload, writePiece } from './uploads.ts';
@@ -142,6 +143,22 @@ export function makeTransferRoutes(parts: SiteParts): ApiRoutes {
       const wish = c.req.valid('json');
       if (c.req.valid('query').dryRun) return c.json({ plan: await planImport(parts, wish) }, 200);
       return answerAccepted(c, await beginImport(parts, wish, whoOf(c)));
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/sites/adopt',
+      operationId: 'adoptSite',
+      tags: ['sites'],
+      summary: 'Make a site from a dump and the files of an installation from elsewhere; its mail is held back',
+      request: { query: dryRunQuery, body: jsonBody(newAdoptionSchema) },
+      responses: { 200: json(planSchema, 'What would happen, for a dry run'), 202: accepted },
+    }),
+    async (c) => {
+      const wish = c.req.valid('json');
+      if (!c.req.valid('query').dryRun) return answerAccepted(c, await beginAdoption(parts, wish, whoOf(c)));
+      return c.json({ plan: await planAdoption(parts, wish, c.req.raw.signal) }, 200);
     },
   );
   return routes;

@@ -1,6 +1,8 @@
 // The two steps by which data from outside become a new site's: its database and its files. What was sent is loaded by an account
 // that has nothing but this database, and unpacked where only root comes; nothing of it is run as root.
+
 import type { Step } from '../../platform/operations/operation.ts';
+import type { Json } from '../../platform/store.ts';
 import { COPY_MS, type RootCommand, renderBeforeSending, renderRemoveSent, runAsRoot, sentFileOf } from '../files.ts';
 import { readServingNodes } from '../nodes.ts';
 import type { SiteParts } from '../parts.ts';
@@ -17,8 +19,8 @@ export interface TakenIn {
   database(): Promise<AsyncIterable<Uint8Array>>;
   /** A tar archive; undefined when there are no files. */
   files(): Promise<AsyncIterable<Uint8Array> | undefined>;
-  /** The commands that unpack it into the site's folder. */
-  unpack(site: PlacedSite, signal: AbortSignal): Promise<RootCommand[]>;
+  /** Unpacks it into the site's folder, by commands that root runs in a node. */
+  unpack(site: PlacedSite, run: (commands: RootCommand[]) => Promise<string>): Promise<Json | undefined>;
 }
 
 export function makeTakeInSteps(parts: SiteParts, id: string, source: TakenIn) {
@@ -47,13 +49,14 @@ export function makeTakeInSteps(parts: SiteParts, id: string, source: TakenIn) {
       async do({ signal }) {
         const site = await readPlacedSite(parts, id);
         const pieces = await source.files();
-        if (pieces === undefined) return;
+        if (pieces === undefined) return undefined;
         const run = (commands: RootCommand[]) => runAsRoot(parts, site.pool, commands, toProblem(site.name), signal);
         await run(renderBeforeSending());
         const [node] = await readServingNodes(parts, site);
         await parts.pools.fleet.files.writePieces(node.name, sentFileOf(id), pieces, { signal, mode: 0o600 });
-        await run(await source.unpack(site, signal));
+        const found = await source.unpack(site, run);
         await run(renderRemoveSent(id));
+        return found;
       },
       async undo({ signal }) {
         const site = await readPlacedSite(parts, id);

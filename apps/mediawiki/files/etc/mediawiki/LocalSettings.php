@@ -26,6 +26,7 @@ $wgDBserver = $espalier['database']['host'] . ':' . $espalier['database']['port'
 $wgDBname = $espalier['database']['name'];
 $wgDBuser = $espalier['database']['user'];
 $wgDBpassword = $espalier['database']['password'];
+$wgDBprefix = $espalier['settings']['tablePrefix'] ?? '';
 $wgDBTableOptions = 'ENGINE=InnoDB, DEFAULT CHARSET=binary';
 
 // The account of a site may only touch keys with its prefix, and MediaWiki's own keys begin with many words.

@@ -11,6 +11,7 @@ if (is_array($espalier)) {
         'db_port' => $espalier['database']['port'],
         'db_name' => $espalier['database']['name'],
         'db_user' => $espalier['database']['user'],
+        'db_table_prefix' => ($espalier['settings']['tablePrefix'] ?? '') ?: null,
         'db_password' => $espalier['database']['password'],
         'secret_key' => $espalier['secrets']['secretKey'],
         'upload_dir' => "$espalierContent/media/files",

@@ -13,7 +13,7 @@ define('DB_USER', $espalier['database']['user']);
 define('DB_PASSWORD', $espalier['database']['password']);
 define('DB_CHARSET', 'utf8mb4');
 define('DB_COLLATE', '');
-$table_prefix = 'wp_';
+$table_prefix = $espalier['settings']['tablePrefix'] ?? 'wp_';
 
 define('WP_HOME', $espalier['url']);
 define('WP_SITEURL', $espalier['url']);

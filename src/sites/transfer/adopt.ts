@@ -1,0 +1,308 @@
+// Makes a site of an installation from elsewhere: its dump and its folder of uploads. The dump is loaded by an account that has only
+// this database, of the folder only what its recipe names is taken, and no program of it is run by anybody: code is the image's.
+// What the image lacks of what the installation used is told.
+import { buffer } from 'node:stream/consumers';
+import { z } from 'zod';
+import {
+  type Asker,
+  makeOperation,
+  type Operation,
+  type OperationKind,
+  type Step,
+} from '../../platform/operations/operation.ts';
+import type { Sql } from '../../platform/store.ts';
+import { assertDisk } from '../../servers/room.ts';
+import { ADAPT_MS, adaptSite, linksOf } from '../adapt.ts';
+import { admitSite, newSiteSchema, readSiteRecipe, SITE_DISK_MB } from '../admit.ts';
+import { makeNewSiteSteps } from '../create.ts';
+import {
+  type RootCommand,
+  renderFindNamed,
+  renderTakeFolder,
+  renderTakeOver,
+  renderTidyRights,
+  renderUnpackNamed,
+} from '../files.ts';
+import { execInSite, readServingNodes } from '../nodes.ts';
+import { type SiteParts, secretsOf, siteLock } from '../parts.ts';
+import { type PlacedSite, readPlacedSite } from '../snapshots/take.ts';
+import { storeSetting } from '../store.ts';
+import { findPrefix, lookAtDump, readPacked, readUnpacked } from './dump.ts';
+import { readVersionOfPool } from './import.ts';
+import { transferProblems } from './problems.ts';
+import { rehearse } from './rehearse.ts';
+import { makeTakeInSteps, TAKE_IN_MS, uploadLock } from './take-in.ts';
+import { pathOfUpload, readUpload, removeUpload, touchUpload } from './uploads.ts';
+
+/** What a person says of an installation from elsewhere. */
+export const newAdoptionSchema = newSiteSchema
+  .pick({ name: true, hosts: true, pool: true, title: true, adminEmail: true, app: true })
+  .extend({
+    dump: z.string().describe('Upload: plain, gzip or zstd'),
+    files: z
+      .string()
+      .optional()
+      .describe('Upload: a tar archive of the installation, or of its parts that the recipe names'),
+    links: z
+      .array(z.string().regex(/^[\w.-]+(:\d+)?(\/[\w./-]*)?$/, 'must be a host, with a port or path if need be'))
+      .default([])
+      .describe('Its old addresses without scheme, where the data do not tell them'),
+  });
+export type NewAdoption = z.infer<typeof newAdoptionSchema>;
+
+const paramsSchema = z.object({
+  ...{ site: z.string(), name: z.string(), app: z.string(), dump: z.string(), files: z.string().optional() },
+  links: z.array(z.string()),
+});
+type Params = z.infer<typeof paramsSchema>;
+
+/** What a recipe's `read` prints. */
+const readSchema = z.object({
+  links: z.array(z.string()),
+  version: z.string(),
+  isNewer: z.boolean(),
+  missing: z.array(z.string()),
+  refuse: z.string().optional(),
+});
+
+const MB = 2 ** 20;
+const READ_MS = 120_000;
+const OUTPUT_SHOWN = 1_500;
+/** The text of a settings file is some KiB. */
+const TEXT_BYTES = 64 * 1024;
+
+function readImport(parts: SiteParts, app: string) {
+  const recipe = readSiteRecipe(parts, app);
+  const { import: rules } = recipe.site;
+  if (rules === undefined) throw transferProblems.make('not-importable', { app });
+  return { recipe, rules };
+}
+
+/** Begins `site.adopt` when the dump is there, the recipe has rules for it, and everything else is as for a new site. */
+export async function beginAdoption(parts: SiteParts, wish: NewAdoption, who: Asker): Promise<Operation> {
+  await assertSent(parts, wish);
+  return parts.store.transaction((sql) => startAdoption(parts, sql, wish, who), 'read committed');
+}
+
+async function assertSent(parts: SiteParts, wish: NewAdoption): Promise<void> {
+  const uploads = [wish.dump, ...(wish.files === undefined ? [] : [wish.files])];
+  let bytes = 0;
+  for (const id of uploads) {
+    bytes += (await readUpload(parts.uploadsDir, id)).bytes;
+    await touchUpload(parts.uploadsDir, id, parts.pools.clock);
+  }
+  await assertDisk(parts.pools.fleet, SITE_DISK_MB + 3 * Math.ceil(bytes / MB));
+}
+
+/** Stores the new site and begins `site.adopt`. */
+export async function startAdoption(parts: SiteParts, sql: Sql, wish: NewAdoption, who: Asker): Promise<Operation> {
+  const site = await admitAdoption(parts, sql, wish);
+  const { name, app, dump, files, links } = wish;
+  const params = { site, name, app, dump, links, ...(files === undefined ? {} : { files }) };
+  return parts.operations.start(sql, 'site.adopt', params, who);
+}
+
+/** Takes the site in; gives its id. */
+async function admitAdoption(parts: SiteParts, sql: Sql, wish: NewAdoption): Promise<string> {
+  const { recipe } = readImport(parts, wish.app);
+  const { name, hosts, pool, adminEmail } = wish;
+  return await admitSite(parts, sql, recipe, {
+    ...{ name, hosts, pool, title: wish.title ?? name, adminEmail, settings: recipe.site.settings },
+    ...{ limits: recipe.site.limits, mailHeld: true, clonedFrom: null },
+  });
+}
+
+/** What an import would do, in sentences; nothing is kept of the look. */
+export async function planAdoption(parts: SiteParts, wish: NewAdoption, signal: AbortSignal): Promise<string[]> {
+  await assertSent(parts, wish);
+  const { recipe, rules } = readImport(parts, wish.app);
+  const seen = await lookAtDump(await readUnpacked(pathOfUpload(parts.uploadsDir, wish.dump), signal));
+  const prefix = findPrefix(wish.app, rules.tables, seen);
+  await rehearse(parts.store, (sql) => admitAdoption(parts, sql, wish));
+  const folders = rules.files.map(({ from }) => from).join(', ');
+  return [
+    `The dump holds a ${recipe.title} with ${seen.tables.size} tables, ${Math.ceil(seen.bytes / MB)} MB as text, prefix "${prefix}".`,
+    wish.files === undefined ? 'No files come with it.' : `Of the files ${folders} are taken, and nothing else.`,
+    `Its links become links to ${linksOf(parts, wish.hosts)[0] ?? ''}; its tables are brought to the version of the pool's image, or it is refused when they are newer.`,
+    'Its mail is held back; the administrator gets a new password; plugins and themes that the image lacks are named at the end.',
+  ];
+}
+
+/** The operation `site.adopt`. */
+export function makeSiteAdopt(parts: SiteParts): OperationKind<Params> {
+  return makeOperation<Params>({
+    kind: 'site.adopt',
+    params: paramsSchema,
+    locks: ({ site, dump, files }) => [
+      siteLock(site),
+      uploadLock(dump),
+      ...(files === undefined ? [] : [uploadLock(files)]),
+    ],
+    title: ({ name, app }) => `Import an installation of ${app} as the site ${name}`,
+    steps: ({ site: id, app, dump, files, links }): Step[] => {
+      const { store, uploadsDir } = parts;
+      const steps = makeNewSiteSteps(parts, id);
+      const { rules } = readImport(parts, app);
+      const dumpPath = pathOfUpload(uploadsDir, dump);
+      const never = new AbortController().signal;
+      const takeIn = makeTakeInSteps(parts, id, {
+        database: () => readPacked(dumpPath, never),
+        files: async () => (files === undefined ? undefined : readUnpacked(pathOfUpload(uploadsDir, files), never)),
+        unpack: (site, run) => unpack(parts, site, rules, run),
+      });
+      return [
+        {
+          name: 'look',
+          timeoutMs: TAKE_IN_MS,
+          async do({ signal }) {
+            const seen = await lookAtDump(await readUnpacked(dumpPath, signal));
+            const prefix = findPrefix(app, rules.tables, seen);
+            // Its nodes hear of it with the rest of its configuration.
+            await storeSetting(store, id, rules.prefix, prefix);
+            return { prefix, tables: seen.tables.size, bytes: seen.bytes };
+          },
+          // The site has its row from the beginning.
+          undo: steps.place.undo,
+        },
+        steps.place,
+        steps.accounts,
+        steps.configure,
+        takeIn.database,
+        takeIn.files,
+        {
+          name: 'read',
+          timeoutMs: READ_MS,
+          async do({ signal, outputs }) {
+            const { texts = {} } = (outputs.files ?? {}) as { texts?: Record<string, string> };
+            const site = await readPlacedSite(parts, id);
+            return readAdopted(parts, site, rules.read, texts, signal);
+          },
+        },
+        {
+          name: 'adapt',
+          timeoutMs: 2 * ADAPT_MS,
+          async do({ signal, outputs }) {
+            const found = outputs.read as z.infer<typeof readSchema>;
+            const from = [...new Set([...links, ...found.links])];
+            return adaptSite(parts, await readPlacedSite(parts, id), { from, isOlder: true }, signal);
+          },
+        },
+        // The installer finds a site and gives its administrator the new password.
+        { ...steps.install, name: 'password' },
+        steps.check,
+        steps.open,
+        {
+          name: 'tidy',
+          timeoutMs: 10_000,
+          async do({ outputs }) {
+            for (const upload of files === undefined ? [dump] : [dump, files]) await removeUpload(uploadsDir, upload);
+            const { missing, version } = outputs.read as z.infer<typeof readSchema>;
+            const about = { subject: siteLock(id), by: 'operation', data: { app, version, missing } };
+            await parts.events.append(store, { kind: 'site.adopted', ...about });
+            return { missing };
+          },
+        },
+      ];
+    },
+  });
+}
+
+type Rules = ReturnType<typeof readImport>['rules'];
+
+/** Takes the recipe's folders out of what was sent, and reads its texts. */
+async function unpack(
+  parts: SiteParts,
+  site: PlacedSite,
+  rules: Rules,
+  run: (commands: RootCommand[]) => Promise<string>,
+) {
+  const names = [...rules.files.map(({ from }) => from), ...rules.texts];
+  await run(renderUnpackNamed(site.id, names));
+  const find = async (name: string, type: 'd' | 'f') =>
+    findShallowest(await run([renderFindNamed(site.id, name)]), type);
+  const texts: Record<string, string> = {};
+  const [node] = await readServingNodes(parts, site.pool);
+  for (const name of rules.texts) {
+    const path = await find(name, 'f');
+    if (path === undefined) continue;
+    texts[name] = (await buffer(await parts.pools.fleet.files.readPieces(node.name, path))).toString(
+      'utf8',
+      0,
+      TEXT_BYTES,
+    );
+  }
+  const taken: string[] = [];
+  // The deepest first: one may lie in another.
+  for (const { from, to } of rules.files.toSorted((one, other) => other.from.length - one.from.length)) {
+    const path = await find(from, 'd');
+    if (path === undefined) continue;
+    await run(renderTakeFolder(site.id, path, to));
+    taken.push(from);
+  }
+  await run([...renderTidyRights(site.id), ...renderTakeOver(site)]);
+  const secrets = await storeFoundSecrets(parts, site, rules, Object.values(texts).join('\n'));
+  return { taken, secrets, texts: withoutSecrets(texts) };
+}
+
+/** Of lines `DEPTH TYPE PATH`, the path nearest to the top. */
+export function findShallowest(listing: string, type: 'd' | 'f'): string | undefined {
+  return listing
+    .split('\n')
+    .map((line) => /^(\d+) (\w) (.*)$/.exec(line))
+    .flatMap((found) =>
+      found?.[2] === type && found[3] !== undefined ? [{ depth: Number(found[1]), path: found[3] }] : [],
+    )
+    .sort((one, other) => one.depth - other.depth || (one.path < other.path ? -1 : 1))[0]?.path;
+}
+
+/** Secrets that the data cannot be read without, from the installation's own settings. Gives their names. */
+async function storeFoundSecrets(parts: SiteParts, site: PlacedSite, rules: Rules, text: string): Promise<string[]> {
+  const found = Object.entries(rules.secrets).flatMap(([name, pattern]) => {
+    const value = new RegExp(pattern, 'm').exec(text)?.[1];
+    return value === undefined ? [] : [{ name, value }];
+  });
+  if (found.length === 0) return [];
+  await parts.store.transaction(async (sql) => {
+    for (const { name, value } of found) await parts.secrets.put(sql, `${secretsOf(site.id)}app-${name}`, value);
+  });
+  return found.map(({ name }) => name);
+}
+
+/** A step's output is kept and shown: of the texts only lines that say no password. */
+function withoutSecrets(texts: Record<string, string>): Record<string, string> {
+  const isOpen = (line: string) => !/pass|secret|key|token|salt/i.test(line);
+  return Object.fromEntries(
+    Object.entries(texts).map(([name, text]) => [name, text.split('\n').filter(isOpen).join('\n')]),
+  );
+}
+
+async function readAdopted(
+  parts: SiteParts,
+  site: PlacedSite,
+  argv: readonly string[],
+  texts: Record<string, string>,
+  signal: AbortSignal,
+): Promise<z.infer<typeof readSchema>> {
+  const command = { argv, stdin: JSON.stringify({ texts }), timeoutMs: READ_MS };
+  const { code, stdout, stderr } = await execInSite(parts, site, command, signal);
+  const failed = (output: string) =>
+    transferProblems.make('read-failed', { site: site.name, code, output: output.trim().slice(-OUTPUT_SHOWN) });
+  if (code !== 0) throw failed(`${stdout}\n${stderr}`);
+  const parsed = readSchema.safeParse(toJson(stdout));
+  if (!parsed.success) throw failed(`its answer is not understood: ${stdout}`);
+  const { data: found } = parsed;
+  if (found.refuse !== undefined) throw transferProblems.make('wrong-dump', { app: site.app, why: found.refuse });
+  if (found.isNewer) {
+    const has = await readVersionOfPool(parts.store, site);
+    throw transferProblems.make('newer-app', { app: site.app, version: found.version, pool: site.pool, has });
+  }
+  return found;
+}
+
+function toJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
