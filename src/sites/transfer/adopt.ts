@@ -108,7 +108,7 @@ async function admitAdoption(parts: SiteParts, sql: Sql, wish: NewAdoption): Pro
   const { name, hosts, pool, adminEmail } = wish;
   return await admitSite(parts, sql, recipe, {
     ...{ name, hosts, pool, title: wish.title ?? name, adminEmail, settings: recipe.site.settings },
-    ...{ limits: recipe.site.limits, mailHeld: true, clonedFrom: null },
+    ...{ limits: recipe.site.limits, mailHeld: true, hooksHeld: false, clonedFrom: null },
   });
 }
 
@@ -221,7 +221,7 @@ async function unpack(
   const find = async (name: string, type: 'd' | 'f') =>
     findShallowest(await run([renderFindNamed(site.id, name)]), type);
   const texts: Record<string, string> = {};
-  const [node] = await readServingNodes(parts, site.pool);
+  const [node] = await readServingNodes(parts, site);
   for (const name of rules.texts) {
     const path = await find(name, 'f');
     if (path === undefined) continue;
