@@ -19,7 +19,11 @@ const LONGEST_PREFIX = 32;
 export async function readUnpacked(path: string, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
   const file = await open(path, 'r');
   const head = Buffer.alloc(4);
-  await file.read(head, 0, 4, 0).finally(async () => await file.close());
+  try {
+    await file.read(head, 0, 4, 0);
+  } finally {
+    await file.close();
+  }
   const magic = head.toString('hex');
   const known = Object.entries(UNREADABLE).find(([begin]) => magic.startsWith(begin));
   if (known !== undefined)
