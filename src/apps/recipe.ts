@@ -80,7 +80,7 @@ const site = z.strictObject({
       secrets: z.record(z.string(), z.string()).default({}),
       /**
        * Looks at the loaded data; gets `{texts: {path: text}}` as JSON on standard input, and prints as JSON `{links: [host or
-       * host:port or host/path …], version, isNewer, missing: [what the image lacks …], refuse?: why}`. Changes nothing.
+       * host:port or host/path …], version, isNewer, missing: [what the image lacks …], needed?: [what it lacks and no page can be shown without …], refuse?: why}`. Changes nothing.
        */
       read: argv,
     })

@@ -133,6 +133,8 @@ export const renderTakeFolder = (site: string, found: string, to: string): RootC
 
 /** Rights as the app itself would give them: the site writes, the web server reads. */
 export const renderTidyRights = (site: string): RootCommand[] => [
+  // Links lead to where the installation was, or to what is none of its business.
+  { argv: ['find', freshOf(site), '-type', 'l', '-delete'] },
   { argv: ['chmod', '--recursive', 'u+rwX,g+rX,o-rwx', freshOf(site)] },
   { argv: ['find', freshOf(site), '-type', 'd', '-exec', 'chmod', 'g+s', '{}', '+'] },
   { argv: ['find', freshOf(site), '-type', 'f', '-exec', 'chmod', 'a-x,u-s,g-s', '{}', '+'] },

@@ -214,6 +214,8 @@ void test('a dump of another app, of several databases, of newer data or packed 
     await refused(FOREIGN, 'transfer.newer-app');
     answerRead(world, { ...FOUND, refuse: 'a network of sites' });
     await refused(FOREIGN, 'transfer.wrong-dump');
+    answerRead(world, { ...FOUND, needed: ['theme astra'] });
+    await refused(FOREIGN, 'transfer.lacks');
     answerRead(world, { nonsense: 1 });
     await refused(FOREIGN, 'transfer.read-failed');
     await assertConsistent(world);

@@ -13,6 +13,7 @@ export interface AdoptionOptions extends ImportOptions {
   files?: string;
   oldUrl?: string[];
   email?: string;
+  acceptMissing?: true;
 }
 
 /** Sends dump and files and imports them; prints the new site's first login, and what its pool's image lacks. */
@@ -31,7 +32,18 @@ export async function runSiteAdopt(cli: Cli, file: string | undefined, options: 
     return await runChange(cli, {
       method: 'POST',
       path: '/v1/sites/adopt',
-      body: { app, dump, files, name, hosts, pool, title, links, adminEmail: email },
+      body: {
+        app,
+        dump,
+        files,
+        name,
+        hosts,
+        pool,
+        title,
+        links,
+        adminEmail: email,
+        acceptMissing: options.acceptMissing,
+      },
       done: async (operation) => `${renderMissing(cli, operation)}${await renderFirstLogin(cli, name)}`,
     });
   });

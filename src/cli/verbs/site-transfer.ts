@@ -15,8 +15,10 @@ export function addTransferVerbs(site: Command, run: Run): void {
     .action(run<{ to: string }>(async (cli, { to }, [name = '']) => (await load()).runSiteExport(cli, name, to)));
   site
     .command('import')
-    .description('make a site from the file of an exported one; its mail is held back')
-    .argument('<file>')
+    .description(
+      'make a site from the file of an exported one, or (--app, --dump, --files) of an installation from elsewhere; its mail is held back',
+    )
+    .argument('[file]', 'that `site export` wrote')
     .requiredOption('--name <name>', 'of the new site')
     .addOption(
       new Option('--host <host>', 'a host name, the first is the primary one; may be repeated')
@@ -29,6 +31,7 @@ export function addTransferVerbs(site: Command, run: Run): void {
     .option('--dump <file>', 'from elsewhere: a dump of its database, plain or packed by gzip or zstd')
     .option('--files <path>', 'from elsewhere: its folder, or a tar archive of it (plain, gzip, zstd)')
     .option('--old-url <url>', 'from elsewhere: an address of it that its data do not tell; may be repeated', collect)
+    .option('--accept-missing', 'from elsewhere: also when the image lacks its theme, so that its pages are empty')
     .option('--email <address>', "from elsewhere: the administrator's mail address")
     .action(
       run<ImportOptions & AdoptionOptions>(async (cli, options, [file]) =>

@@ -23,7 +23,7 @@ import {
   renderTidyRights,
   renderUnpackNamed,
 } from '../files.ts';
-import { execInSite, readServingNodes } from '../nodes.ts';
+import { checkOnNodes, execInSite, readServingNodes } from '../nodes.ts';
 import { type SiteParts, secretsOf, siteLock } from '../parts.ts';
 import { type PlacedSite, readPlacedSite } from '../snapshots/take.ts';
 import { storeSetting } from '../store.ts';
@@ -47,12 +47,17 @@ export const newAdoptionSchema = newSiteSchema
       .array(z.string().regex(/^[\w.-]+(:\d+)?(\/[\w./-]*)?$/, 'must be a host, with a port or path if need be'))
       .default([])
       .describe('Its old addresses without scheme, where the data do not tell them'),
+    acceptMissing: z
+      .boolean()
+      .default(false)
+      .describe('Take it in although the image lacks what no page of it can be shown without'),
   });
 export type NewAdoption = z.infer<typeof newAdoptionSchema>;
 
 const paramsSchema = z.object({
   ...{ site: z.string(), name: z.string(), app: z.string(), dump: z.string(), files: z.string().optional() },
   links: z.array(z.string()),
+  acceptMissing: z.boolean(),
 });
 type Params = z.infer<typeof paramsSchema>;
 
@@ -62,6 +67,7 @@ const readSchema = z.object({
   version: z.string(),
   isNewer: z.boolean(),
   missing: z.array(z.string()),
+  needed: z.array(z.string()).default([]),
   refuse: z.string().optional(),
 });
 
@@ -97,8 +103,8 @@ async function assertSent(parts: SiteParts, wish: NewAdoption): Promise<void> {
 /** Stores the new site and begins `site.adopt`. */
 export async function startAdoption(parts: SiteParts, sql: Sql, wish: NewAdoption, who: Asker): Promise<Operation> {
   const site = await admitAdoption(parts, sql, wish);
-  const { name, app, dump, files, links } = wish;
-  const params = { site, name, app, dump, links, ...(files === undefined ? {} : { files }) };
+  const { name, app, dump, files, links, acceptMissing } = wish;
+  const params = { site, name, app, dump, links, acceptMissing, ...(files === undefined ? {} : { files }) };
   return parts.operations.start(sql, 'site.adopt', params, who);
 }
 
@@ -139,10 +145,10 @@ export function makeSiteAdopt(parts: SiteParts): OperationKind<Params> {
       ...(files === undefined ? [] : [uploadLock(files)]),
     ],
     title: ({ name, app }) => `Import an installation of ${app} as the site ${name}`,
-    steps: ({ site: id, app, dump, files, links }): Step[] => {
+    steps: ({ site: id, app, dump, files, links, acceptMissing }): Step[] => {
       const { store, uploadsDir } = parts;
       const steps = makeNewSiteSteps(parts, id);
-      const { rules } = readImport(parts, app);
+      const { recipe, rules } = readImport(parts, app);
       const dumpPath = pathOfUpload(uploadsDir, dump);
       const never = new AbortController().signal;
       const takeIn = makeTakeInSteps(parts, id, {
@@ -175,7 +181,10 @@ export function makeSiteAdopt(parts: SiteParts): OperationKind<Params> {
           async do({ signal, outputs }) {
             const { texts = {} } = (outputs.files ?? {}) as { texts?: Record<string, string> };
             const site = await readPlacedSite(parts, id);
-            return readAdopted(parts, site, rules.read, texts, signal);
+            const found = await readAdopted(parts, site, rules.read, texts, signal);
+            if (found.needed.length > 0 && !acceptMissing)
+              throw transferProblems.make('lacks', { app, missing: [...found.needed, ...found.missing].join(', ') });
+            return found;
           },
         },
         {
@@ -189,14 +198,24 @@ export function makeSiteAdopt(parts: SiteParts): OperationKind<Params> {
         },
         // The installer finds a site and gives its administrator the new password.
         { ...steps.install, name: 'password' },
-        steps.check,
+        {
+          ...steps.check,
+          async do(ctx) {
+            const { needed } = ctx.outputs.read as z.infer<typeof readSchema>;
+            if (needed.length === 0) return steps.check.do(ctx);
+            const site = await readPlacedSite(parts, id);
+            // What it shows is known to be empty; that it answers is all that can be asked.
+            return checkOnNodes(parts, site, { path: recipe.site.check.path }, ctx.signal);
+          },
+        },
         steps.open,
         {
           name: 'tidy',
           timeoutMs: 10_000,
           async do({ outputs }) {
             for (const upload of files === undefined ? [dump] : [dump, files]) await removeUpload(uploadsDir, upload);
-            const { missing, version } = outputs.read as z.infer<typeof readSchema>;
+            const { needed, version, ...found } = outputs.read as z.infer<typeof readSchema>;
+            const missing = [...needed, ...found.missing];
             const about = { subject: siteLock(id), by: 'operation', data: { app, version, missing } };
             await parts.events.append(store, { kind: 'site.adopted', ...about });
             return { missing };

@@ -60,6 +60,14 @@ export const transferProblems = makeCatalogue('transfer', {
     detail: (a: { app: string; why: string }) => `The dump holds no ${a.app}: ${a.why}. Everything was taken back.`,
     todo: () => 'Give the right app, or the dump of the right database.',
   },
+  lacks: {
+    status: 409,
+    title: 'The image lacks what the installation needs',
+    detail: (a: { app: string; missing: string }) =>
+      `The installation uses what the pool's image of ${a.app} lacks: ${a.missing}. Without all of it no page can be shown. Everything was taken back.`,
+    todo: (a) =>
+      `Put it into a seed (\`espalier seed create NAME --app ${a.app}\`), bake an image, roll the pool to it, and import again; or import now with --accept-missing and do that afterwards.`,
+  },
   'read-failed': {
     status: 500,
     title: 'The imported data could not be read',

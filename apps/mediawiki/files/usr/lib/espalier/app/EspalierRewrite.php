@@ -1,9 +1,9 @@
 <?php
-// Replaces addresses in the newest text of the pages that link to them, by an edit each, as a bot: what a page was before stays in its
-// history, and its checksums stay right. Pages are found by MediaWiki's own table of external links. Safe to repeat.
+// Replaces addresses in the newest text of the pages that name them, by an edit each, as a bot: what a page was before stays in its
+// history, and its checksums stay right. Safe to repeat.
 
 use MediaWiki\CommentStore\CommentStoreComment;
-use MediaWiki\ExternalLinks\LinkFilter;
+use MediaWiki\Content\TextContent;
 use MediaWiki\Maintenance\Maintenance;
 use MediaWiki\Revision\SlotRecord;
 use MediaWiki\User\User;
@@ -24,7 +24,7 @@ class EspalierRewrite extends Maintenance
         foreach ($this->findPages($wanted['from']) as $id) {
             $page = $services->getWikiPageFactory()->newFromID((int) $id);
             $content = $page?->getContent();
-            if (!$content instanceof TextContent && !$content instanceof MediaWiki\Content\TextContent) continue;
+            if (!$content instanceof TextContent) continue;
             $text = $content->getText();
             $new = preg_replace_callback($pattern, static fn($found) => (($found[1] ?? '') === '' ? '' : "$scheme:") . "//$host", $text);
             if ($new === null || $new === $text) continue;
@@ -38,18 +38,20 @@ class EspalierRewrite extends Maintenance
         return true;
     }
 
-    /** Ids of pages that link to one of the hosts. */
+    /** Ids of pages whose newest text may name one of the hosts: MediaWiki keeps no list of links to itself. */
     private function findPages(array $hosts): array
     {
-        $db = $this->getDB(DB_REPLICA);
-        $indexes = [];
+        $db = $this->getDB(DB_PRIMARY);
+        // Texts that are packed or kept elsewhere cannot be searched where they lie.
+        $maybe = ['old_id IS NULL', 'old_flags' . $db->buildLike($db->anyString(), 'gzip', $db->anyString())];
         foreach ($hosts as $host) {
-            foreach (['http', 'https'] as $scheme) {
-                foreach (LinkFilter::makeIndexes("$scheme://$host/") as [$domain]) $indexes[] = $domain;
-            }
+            $maybe[] = 'old_text' . $db->buildLike($db->anyString(), strtok($host, ':/'), $db->anyString());
         }
-        return array_unique($db->newSelectQueryBuilder()->select('el_from')->from('externallinks')
-            ->where(['el_to_domain_index' => array_unique($indexes)])->caller(__METHOD__)->fetchFieldValues());
+        return $db->newSelectQueryBuilder()->select('page_id')->distinct()->from('page')
+            ->join('slots', null, 'slot_revision_id = page_latest')
+            ->join('content', null, 'content_id = slot_content_id')
+            ->leftJoin('text', null, "content_address = CONCAT('tt:', old_id)")
+            ->where($db->makeList($maybe, LIST_OR))->caller(__METHOD__)->fetchFieldValues();
     }
 }
 
