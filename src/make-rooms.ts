@@ -58,7 +58,7 @@ import { makeRollRoutes } from './pools/roll/routes.ts';
 import { listRunningRolls } from './pools/roll/store.ts';
 import { makePoolRoutes } from './pools/routes.ts';
 import { makePoolScale } from './pools/scale.ts';
-import { listNodeImages, listNodes, listPools } from './pools/store.ts';
+import { listNodeImages, listNodes, listPools, readPool } from './pools/store.ts';
 import type { AgentPort } from './protocol/agent-port.ts';
 import { readAlertChannels } from './sequencer/alert-channels.ts';
 import { makeTaskChecks } from './sequencer/doctor.ts';
@@ -90,8 +90,11 @@ import type { SiteParts } from './sites/parts.ts';
 import { makeSitePurge, purgeDue } from './sites/purge.ts';
 import { makeSiteRoutes } from './sites/routes.ts';
 import { makeSiteSetHosts } from './sites/set-hosts.ts';
-import { countSitesByPool, countSitesByService, readSite } from './sites/store.ts';
+import { makeStaging } from './sites/stage.ts';
+import { makeStagingRoutes } from './sites/stage-routes.ts';
+import { countSitesByPool, countSitesByService, listSites, readSite } from './sites/store.ts';
 import { makeSiteResume, makeSiteSuspend } from './sites/suspend.ts';
+import { makeUnstaging } from './sites/unstage.ts';
 import type { VotesParts } from './votes/parts.ts';
 import { makeVotesRoutes } from './votes/routes.ts';
 import { countWaitingRuns } from './votes/run-queue.ts';
@@ -204,6 +207,10 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     environment: options.environment,
     buildRootfs: engines.buildRootfs,
     findSite: readSite,
+    async readStaged(sql, instance) {
+      if ((await readPool(sql, instance)) === undefined) return undefined;
+      return (await listSites(sql, { pool: instance }))[0]?.name ?? 'a copy that is being made or removed';
+    },
     async listUses(sql) {
       const services = [...(await listServices(sql, 'database')), ...(await listServices(sql, 'cache'))];
       return [
@@ -324,6 +331,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   operations.register(makeSiteSetHosts(sites));
   operations.register(makeSiteClone(sites));
   operations.register(makeSiteMove(sites));
+  operations.register(makeStaging(sites));
+  operations.register(makeUnstaging(sites));
   operations.register(makeSiteHold(sites, 'mail'));
   operations.register(makeSiteHold(sites, 'hooks'));
   operations.register(makeSiteDelete(sites));
@@ -446,6 +455,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       makeCacheRoutes({ store, caches }),
       makeSiteRoutes(sites),
       makeSiteMoveRoutes(sites),
+      makeStagingRoutes(sites),
       makeSiteHoldRoutes(sites),
       makeTaskRoutes(sequencer),
       makeFleetRoutes(sequencer),
