@@ -94,6 +94,8 @@ import { makeSiteSetHosts } from './sites/set-hosts.ts';
 import { makeSiteRestore } from './sites/snapshots/restore.ts';
 import { makeSnapshotRoutes } from './sites/snapshots/routes.ts';
 import { makeDeleteSnapshot, makeSiteSnapshot } from './sites/snapshots/snapshot.ts';
+import { makeStaging } from './sites/stage.ts';
+import { makeStagingRoutes } from './sites/stage-routes.ts';
 import { countSitesByPool, countSitesByService, listSites, readSite } from './sites/store.ts';
 import { makeSiteResume, makeSiteSuspend } from './sites/suspend.ts';
 import { makeSiteAdopt } from './sites/transfer/adopt.ts';
@@ -101,6 +103,7 @@ import { makeSiteExport, removeExpired } from './sites/transfer/export.ts';
 import { makeSiteImport } from './sites/transfer/import.ts';
 import { makeTransferRoutes } from './sites/transfer/routes.ts';
 import { removeOldUploads } from './sites/transfer/uploads.ts';
+import { makeUnstaging } from './sites/unstage.ts';
 import type { VotesParts } from './votes/parts.ts';
 import { makeVotesRoutes } from './votes/routes.ts';
 import { countWaitingRuns } from './votes/run-queue.ts';
@@ -218,6 +221,10 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     environment: options.environment,
     buildRootfs: engines.buildRootfs,
     findSite: readSite,
+    async readStaged(sql, instance) {
+      if ((await readPool(sql, instance)) === undefined) return undefined;
+      return (await listSites(sql, { pool: instance }))[0]?.name ?? 'a copy that is being made or removed';
+    },
     async listUses(sql) {
       const services = [...(await listServices(sql, 'database')), ...(await listServices(sql, 'cache'))];
       return [
@@ -351,6 +358,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   operations.register(makeSiteSetHosts(sites));
   operations.register(makeSiteClone(sites));
   operations.register(makeSiteMove(sites));
+  operations.register(makeStaging(sites));
+  operations.register(makeUnstaging(sites));
   operations.register(makeSiteHold(sites, 'mail'));
   operations.register(makeSiteHold(sites, 'hooks'));
   operations.register(makeSiteSnapshot(sites));
@@ -506,6 +515,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       makeSiteRoutes(sites),
       makeSnapshotRoutes(sites),
       makeSiteMoveRoutes(sites),
+      makeStagingRoutes(sites),
       makeSiteHoldRoutes(sites),
       makeTransferRoutes(sites),
       makeWaveRoutes(waves),

@@ -53,7 +53,9 @@ export async function findOrphans(
   const ofKind = (things: readonly { name: string; labels: Labels }[], kind: string) =>
     things.filter(({ labels }) => labels.kind === kind).map(({ name }) => name);
   const ready = ({ name, state }: { name: string; state: string }): Known => ({ name, whole: state === 'ready' });
-  compare('node', ofKind(instances, 'node'), nodes.map(ready));
+  // A seed that stages a site is a node too, and a seed all the same.
+  const staged = new Set(ofKind(instances, 'seed'));
+  compare('node', ofKind(instances, 'node'), nodes.filter(({ name }) => !staged.has(name)).map(ready));
   compare('edge', ofKind(instances, 'edge'), edges.map(ready));
   // While a site is copied from one pool to another.
   const carried = sites.filter(({ movingTo, state }) => movingTo !== null || state === 'creating');

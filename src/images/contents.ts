@@ -8,7 +8,14 @@ import type { Fleet, ListedFile } from '../engines/fleet.ts';
 /** Where a system keeps what belongs to one boot, or can be made anew: no part of what an image is. */
 const SKIPPED = [
   ...['/proc', '/sys', '/dev', '/run', '/tmp', '/var/tmp', '/var/log', '/var/cache', '/var/lib/apt/lists'],
-  ...['/var/lib/systemd', '/var/lib/private', '/root/.cache', '/srv/content', '/etc/espalier'],
+  ...[
+    '/var/lib/systemd',
+    '/var/lib/private',
+    '/root/.cache',
+    '/srv/content',
+    '/etc/espalier',
+    '/var/lib/espalier/sites',
+  ],
 ];
 /** Files that every boot or every installation writes anew. */
 const VOLATILE = new Set([

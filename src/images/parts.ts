@@ -26,6 +26,8 @@ export interface ImageParts {
   buildRootfs?: typeof runCommand;
   /** Values of the variables that recipes name their archives by. */
   environment: Readonly<Record<string, string | undefined>>;
+  /** The name of the site of which a copy lives on a seed; undefined when there is none. */
+  readStaged(sql: Sql, instance: string): Promise<string | undefined>;
   /** The site of that name or id; undefined when there is none. */
   findSite(sql: Sql, site: string): Promise<{ id: string; name: string; app: string } | undefined>;
   /** Pools, nodes and services that are made from images. */

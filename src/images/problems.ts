@@ -80,6 +80,12 @@ export const imageProblems = makeCatalogue('image', {
     todo: (a) =>
       `Wait for its operation; \`espalier why seed ${a.seed}\` names it. A half deleted one can be deleted again.`,
   },
+  'seed-stages': {
+    status: 409,
+    title: 'A copy of a site lives on the seed',
+    detail: (a: { seed: string; site: string }) => `${a.site} lives on the seed ${a.seed}.`,
+    todo: (a) => `Take it off first: \`espalier seed unstage ${a.seed}\`.`,
+  },
   'seed-stopped': {
     status: 409,
     title: 'The seed does not run',

@@ -4,6 +4,7 @@ import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
 import { type ImageParts, seedLock } from './parts.ts';
+import { imageProblems } from './problems.ts';
 import { deleteSeed, readSeed, seedInstance, storeSeedState } from './seed-store.ts';
 
 const paramsSchema = z.object({ seed: z.string() });
@@ -12,6 +13,8 @@ type Params = z.infer<typeof paramsSchema>;
 /** Begins `seed.delete` in the caller's transaction. */
 export async function startSeedDelete(parts: ImageParts, sql: Sql, name: string, who: Asker): Promise<Operation> {
   if ((await readSeed(sql, name)) === undefined) throw commonProblems.make('not-found', { noun: 'seed', name });
+  const site = await parts.readStaged(sql, seedInstance(name));
+  if (site !== undefined) throw imageProblems.make('seed-stages', { seed: name, site });
   const operation = await parts.operations.start(sql, 'seed.delete', { seed: name }, who);
   await storeSeedState(sql, name, 'deleting');
   return operation;

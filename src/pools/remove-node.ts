@@ -87,7 +87,11 @@ export function makeNodeRemove(parts: PoolParts): OperationKind<Params> {
         timeoutMs: 120_000,
         async do({ signal }) {
           if (keepLog) await keepNodeLog(parts, name, why, signal);
-          await fleet.instances.delete(name, { force: true, signal });
+          const instance = await fleet.instances.read(name, { signal });
+          if (instance?.labels.kind !== 'seed') return await fleet.instances.delete(name, { force: true, signal });
+          // A seed that staged a site is a seed again, with all that was changed in it.
+          await fleet.instances.updateDevices(name, { eth0: { kind: 'nic' } }, { signal });
+          await fleet.instances.restart(name, { force: true, signal });
         },
       },
       {

@@ -44,7 +44,7 @@ const poolSchema = z
     sites: z.number(),
     maxSites: z.number(),
     nodeMemoryMb: z.number(),
-    state: z.enum(['creating', 'ready', 'deleting']),
+    state: z.enum(['creating', 'ready', 'deleting', 'staging']),
     createdAt: z.string(),
   })
   .openapi('Pool');

@@ -2,7 +2,8 @@
 import { type Sql, toJsonValue } from '../platform/store.ts';
 import type { Generation } from './generations.ts';
 
-export type PoolState = 'creating' | 'ready' | 'deleting';
+/** staging: its only node is a seed, on which a copy of a site lives; nobody heals, scales or rolls it. */
+export type PoolState = 'creating' | 'ready' | 'deleting' | 'staging';
 /** booting: being made. ready: serves. draining: leaving. unhealthy: does not answer. lost: its server is lost. */
 export type NodeState = 'booting' | 'ready' | 'draining' | 'unhealthy' | 'lost';
 

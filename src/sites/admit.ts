@@ -60,13 +60,18 @@ export async function assertHostsFree(sql: Sql, hosts: readonly string[], except
 }
 
 /** Throws unless the pool may take the site: of its app, serving, ready, with room, and dedicated to nobody else. */
-export async function assertPoolTakes(sql: Sql, name: string, site: { id: string; app: string }): Promise<PoolRow> {
+export async function assertPoolTakes(
+  sql: Sql,
+  name: string,
+  site: { id: string; app: string; staged?: boolean },
+): Promise<PoolRow> {
   const pool = await readPool(sql, name);
   if (pool === undefined) throw commonProblems.make('not-found', { noun: 'pool', name });
   if (pool.app !== site.app || pool.worksFor !== null)
     throw siteProblems.make('wrong-pool', { pool: name, app: site.app });
-  if (pool.state !== 'ready') throw poolProblems.make('not-ready', { pool: name, state: pool.state });
-  if (pool.kind === 'dedicated' && pool.dedicatedTo !== site.id) {
+  const isStaging = site.staged === true && pool.state === 'staging';
+  if (pool.state !== 'ready' && !isStaging) throw poolProblems.make('not-ready', { pool: name, state: pool.state });
+  if (!isStaging && pool.kind === 'dedicated' && pool.dedicatedTo !== site.id) {
     const owner = pool.dedicatedTo === null ? undefined : await readSite(sql, pool.dedicatedTo);
     throw poolProblems.make('other-site', {
       pool: name,
@@ -78,10 +83,15 @@ export async function assertPoolTakes(sql: Sql, name: string, site: { id: string
   return pool;
 }
 
-async function choosePool(sql: Sql, app: string, wish: string | undefined): Promise<{ pool: string; reason: string }> {
+async function choosePool(
+  sql: Sql,
+  app: string,
+  wish: string | undefined,
+  staged: boolean,
+): Promise<{ pool: string; reason: string }> {
   const counts = await countSitesByPool(sql);
   if (wish !== undefined) {
-    await assertPoolTakes(sql, wish, { id: '', app });
+    await assertPoolTakes(sql, wish, { id: '', app, staged });
     return { pool: wish, reason: `pool ${wish}, as asked` };
   }
   const roomy = (await listPools(sql))
@@ -144,16 +154,18 @@ export async function admitSite(
   > & {
     hosts: readonly string[];
     pool: string | undefined;
+    /** It is a copy on a seed. */
+    staged?: boolean;
   },
 ): Promise<string> {
-  const { hosts, pool: wishedPool, ...rest } = wish;
+  const { hosts, pool: wishedPool, staged = false, ...rest } = wish;
   const app = recipe.name;
   // The version's row is held to the end of the transaction: two creates at once come one after the other.
   await takeConfigVersion(sql);
   const existing = await readSite(sql, wish.name);
   if (existing !== undefined) throw siteProblems.make('taken', { name: wish.name, state: existing.state });
   await assertHostsFree(sql, hosts, '');
-  const choice = await choosePool(sql, app, wishedPool);
+  const choice = await choosePool(sql, app, wishedPool, staged);
   const id = makeSiteId();
   const row = {
     ...rest,

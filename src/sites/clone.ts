@@ -66,13 +66,14 @@ export async function planClone(
   return { plan, sites: [from.name], pauseS: 0 };
 }
 
-/** Stores the new site and begins `site.clone`. Throws before anything is stored when something is wrong with the wish. */
+/** Stores the new site and begins `site.clone`; `staged`: on a seed. Throws before anything is stored when something is wrong with the wish. */
 export async function startSiteClone(
   parts: SiteParts,
   sql: Sql,
   sourceName: string,
   wish: NewClone,
   who: Asker,
+  staged = false,
 ): Promise<Operation> {
   const source = await readSite(sql, sourceName);
   if (source === undefined) throw commonProblems.make('not-found', { noun: 'site', name: sourceName });
@@ -92,6 +93,7 @@ export async function startSiteClone(
     pool: wish.pool ?? (home?.kind === 'dedicated' ? undefined : source.pool),
     mailHeld: true,
     hooksHeld: wish.holdHooks === true,
+    staged,
     clonedFrom: source.id,
   });
   await carrySecrets(parts, sql, source, id);

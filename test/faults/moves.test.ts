@@ -6,18 +6,25 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { planCode, startCodeBake } from '../../src/images/code-bake.ts';
+import { startSeedCreate } from '../../src/images/seed-create.ts';
+import { startSeedDelete } from '../../src/images/seed-delete.ts';
+import { readSeed } from '../../src/images/seed-store.ts';
 import { listImages } from '../../src/images/store.ts';
 import { newPoolSchema, startPoolCreate } from '../../src/pools/create.ts';
 import { startPoolDelete } from '../../src/pools/delete.ts';
+import { healPools } from '../../src/pools/heal.ts';
 import { startPoolLimit } from '../../src/pools/limits.ts';
 import { planPoolCreate, planPoolDelete, planPoolScale } from '../../src/pools/plan.ts';
 import { newRollSchema, planRoll } from '../../src/pools/roll/start.ts';
+import { startPoolScale } from '../../src/pools/scale.ts';
 import { listNodes, readPool } from '../../src/pools/store.ts';
 import { newSiteSchema, startSiteCreate } from '../../src/sites/admit.ts';
 import { newCloneSchema, planClone, startSiteClone } from '../../src/sites/clone.ts';
 import { startSiteMove } from '../../src/sites/move.ts';
 import { newMoveSchema, planMove } from '../../src/sites/plan-move.ts';
+import { startStaging } from '../../src/sites/stage.ts';
 import { readSite } from '../../src/sites/store.ts';
+import { startUnstaging } from '../../src/sites/unstage.ts';
 import { assertConsistent } from './consistency.ts';
 import { describeTrials } from './trials.ts';
 import { tester, type World, withDeployedWorld } from './world.ts';
@@ -169,6 +176,41 @@ void test('a dry run says where and why, changes nothing, and is refused as the 
     assert.deepEqual(await rows(), before);
   }));
 
+const staging = { site: 'mediawiki', hosts: ['next.example'] };
+async function ensureSeed(world: World): Promise<void> {
+  if ((await readSeed(world.store, 'next')) !== undefined) return;
+  const wish = { name: 'next', app: 'mediawiki' };
+  await world.run((sql, { rooms }) => startSeedCreate(rooms.parts.images, sql, wish, tester));
+}
+const unstage = (world: World) => world.run((sql, { rooms }) => startUnstaging(rooms.parts.sites, sql, 'next', tester));
+
+void test('a copy on a seed is served from it with mail and hooks held, nobody heals it, and the seed outlives it', () =>
+  withDeployedWorld(async (world) => {
+    await ensureSeed(world);
+    const { sites, images, pools } = world.controller.rooms.parts;
+    const ended = await world.run((sql) => startStaging(sites, sql, 'next', staging, tester));
+    assert.equal(ended.state, 'succeeded', ended.problem?.detail);
+    const copy = await readSite(world.store, 'mediawiki-next');
+    assert.deepEqual([copy?.pool, copy?.mailHeld, copy?.hooksHeld], ['seed-next', true, true]);
+    assert.equal(world.agents.edge?.hosts.find(({ host }) => host === 'next.example')?.pool, 'seed-next');
+    await assertConsistent(world);
+    await assert.rejects(
+      world.begin((sql) => startSeedDelete(images, sql, 'next', tester)),
+      { code: 'image.seed-stages' },
+    );
+    await assert.rejects(
+      world.begin((sql) => startPoolScale(pools, sql, 'seed-next', 2, tester)),
+      { code: 'pool.not-ready' },
+    );
+    await world.fleet.instances.stop('seed-next', { force: true });
+    await healPools(pools, AbortSignal.timeout(10_000));
+    assert.equal((await listNodes(world.store, { pool: 'seed-next' })).length, 1);
+    await world.fleet.instances.start('seed-next');
+    assert.equal((await unstage(world)).state, 'succeeded');
+    assert.deepEqual((await world.fleet.instances.read('seed-next'))?.devices, { eth0: { kind: 'nic' } });
+    await assertConsistent(world);
+  }));
+
 let copies = 0;
 describeTrials('moves and own code under faults', {
   'a move to a dedicated pool or back': {
@@ -188,6 +230,25 @@ describeTrials('moves and own code under faults', {
       copies += 1;
       const wish = newCloneSchema.parse({ name: `copy-${copies}`, hosts: [`copy-${copies}.example`] });
       return (sql, { rooms }) => startSiteClone(rooms.parts.sites, sql, 'wordpress', wish, tester);
+    },
+  },
+  'a copy put on a seed': {
+    kind: 'seed.stage',
+    async prepare(world) {
+      await ensureSeed(world);
+      if ((await readPool(world.store, 'seed-next')) !== undefined) await unstage(world);
+      return (sql, { rooms }) => startStaging(rooms.parts.sites, sql, 'next', staging, tester);
+    },
+  },
+  'a copy taken off its seed': {
+    kind: 'seed.unstage',
+    async prepare(world) {
+      await ensureSeed(world);
+      // What a run that failed left half removed is removed by the next.
+      const isWhole = (await readSite(world.store, 'mediawiki-next'))?.state === 'ready';
+      if (!isWhole && (await readPool(world.store, 'seed-next')) !== undefined) await unstage(world);
+      if (!isWhole) await world.run((sql, { rooms }) => startStaging(rooms.parts.sites, sql, 'next', staging, tester));
+      return (sql, { rooms }) => startUnstaging(rooms.parts.sites, sql, 'next', tester);
     },
   },
   'the bake of own code': {

@@ -77,6 +77,7 @@ export async function makeDataPlace(): Promise<DataPlace> {
     scratchDir,
     environment: {},
     findSite: async () => undefined,
+    readStaged: async () => undefined,
     listUses: async () => [],
   };
   operations.register(makeImageBake(images));

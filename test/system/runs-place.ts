@@ -201,6 +201,7 @@ async function bake(fleet: Fleet, scratchDir: string): Promise<string> {
       scratchDir,
       environment: {},
       findSite: async () => undefined,
+      readStaged: async () => undefined,
       listUses: async () => [],
     };
     operations.register(makeImageBake(images));

@@ -1,7 +1,7 @@
 // The verbs of images and of the seeds that they are baked from.
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { assertConfirmed, runChange } from '../cli.ts';
-import { enc, positive, type Run } from './arguments.ts';
+import { collect, enc, positive, type Run } from './arguments.ts';
 
 const imagePath = (name: string): string => `/v1/images/${name.split('/').map(enc).join('/')}`;
 
@@ -55,7 +55,7 @@ export function addImageVerbs(image: Command, run: Run): void {
     );
 }
 
-/** Seeds: create, rebuild, enter, diff, bake, delete. */
+/** Seeds: create, stage, unstage, rebuild, enter, diff, bake, delete. */
 export function addSeedVerbs(seed: Command, run: Run): void {
   const load = () => import('../commands/image.ts');
   seed
@@ -69,6 +69,32 @@ export function addSeedVerbs(seed: Command, run: Run): void {
       run<{ app: string; image?: number; for?: string }>((cli, { app, image, for: site }, [name]) =>
         runChange(cli, { method: 'POST', path: '/v1/seeds', body: { name, app, image, site } }),
       ),
+    );
+  seed
+    .command('stage')
+    .description('put a copy of a site on it, with its data; mail and hooks are held back')
+    .argument('<seed>')
+    .requiredOption('--site <site>', 'whose copy')
+    .addOption(
+      new Option('--host <host>', 'a host name of the copy, the first is the primary one; may be repeated')
+        .argParser(collect)
+        .makeOptionMandatory(),
+    )
+    .option('--name <name>', 'of the copy (default: SITE-SEED)')
+    .action(
+      run<{ site: string; host: string[]; name?: string }>((cli, { site, host, name }, [of = '']) =>
+        runChange(cli, { method: 'PUT', path: `/v1/seeds/${enc(of)}/staging`, body: { site, hosts: host, name } }),
+      ),
+    );
+  seed
+    .command('unstage')
+    .description('take the copy off it, with its data; what was changed in the seed stays')
+    .argument('<seed>')
+    .action(
+      run(async (cli, _, [name = '']) => {
+        await assertConfirmed(cli, `This removes the copy of a site on the seed ${name}, with its data.`, name);
+        return await runChange(cli, { method: 'DELETE', path: `/v1/seeds/${enc(name)}/staging` });
+      }),
     );
   seed
     .command('rebuild')
