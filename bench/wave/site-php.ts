@@ -15,10 +15,10 @@ add_action('wp_upgrade', static function ($to): void {
     }
 });
 add_action('template_redirect', static function (): void {
-    $break = get_option('bench_break');
-    if (!$break || !get_option('bench_upgraded')) return;
-    if ($break === 'page') bench_function_that_is_gone();
-    if ($break === 'words') exit('<title>' . get_bloginfo('name') . '</title>Nothing is left of this page but these few words, which nobody wrote here before.');
+    if (get_option('bench_break') === 'page' && get_option('bench_upgraded')) bench_function_that_is_gone();
+});
+add_action('login_init', static function (): void {
+    if (get_option('bench_break') === 'words' && get_option('bench_upgraded')) exit('<title>' . get_bloginfo('name') . '</title>Nothing is left of this page but these few words, which nobody wrote here before.');
 });
 `;
 

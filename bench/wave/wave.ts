@@ -63,15 +63,19 @@ export const wave: Benchmark = {
       () => undefined,
     );
     const startedMs = place.clock.monotonicMs();
-    const running = runWave(place, {
+    const wish = {
       ...{ pool: POOL, image, atOnce: AT_ONCE, checkPages: ['/', '/wp-login.php'] },
       // With few sites three are more than the usual share.
       ...{ canaries: sites.slice(0, 1).map(({ name }) => name), stopAtPercent: quick ? 30 : 5, percents: [25, 100] },
-    });
-    await Promise.allSettled([running]);
+    };
+    const [ended, visits] = await runWave(place, wish).then(
+      async (over) => [over, await load.stop()] as const,
+      async (thrown: unknown) => {
+        await load.stop();
+        throw thrown;
+      },
+    );
     const seconds = (place.clock.monotonicMs() - startedMs) / 1000;
-    const visits = await load.stop();
-    const ended = await running;
 
     const now = new Map((await listSites(place, POOL)).map((site) => [site.name, site]));
     const after = await readDigests(place, [...now.values()]);

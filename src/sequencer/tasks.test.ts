@@ -93,6 +93,26 @@ withStores((test) => {
     assert.equal(await readTask(store, 'site-0/cron'), undefined);
   });
 
+  test('a site that closes patiently lets its runs end by themselves, for as long as it is told', async ({ store }) => {
+    const stage = await makeStage(store, { work: () => ({ takesMs: 4_000, code: 0 }) });
+    const tasks = makeSiteTasks(stage.controller.parts, () => []);
+    await addTasks(store, [makeTaskRow(0, 0, stage.at(1_000), { everyS: 60 })]);
+    const close = (patienceMs: number) => stage.until(tasks.closed(siteId(0), AbortSignal.timeout(20_000), patienceMs));
+    await stage.run(2_000);
+    await close(30_000);
+    assert.deepEqual(
+      stage.fleet.diary.map(({ whole }) => whole),
+      [true],
+    );
+    await store.transaction((sql) => tasks.opened(sql, siteId(0)));
+    for (let left = 200; left > 0 && stage.fleet.diary.length < 2; left -= 1) await stage.run(500);
+    await close(500);
+    assert.deepEqual(
+      stage.fleet.diary.map(({ whole }) => whole),
+      [true, false],
+    );
+  });
+
   test('pause, run by hand, cancel, resume: each does what it says, and why says so', async ({ store }) => {
     const stage = await makeStage(store, { work: () => ({ takesMs: 60_000, code: 0 }) });
     const parts = stage.controller.parts;

@@ -78,7 +78,7 @@ export async function startStaging(
   await insertNode(sql, {
     name: pool,
     pool,
-    imageNumber: seed.imageNumber,
+    ...{ imageNumber: seed.imageNumber, generation: 0 },
     reason: `the seed ${seedName} stages ${source.name}`,
   });
   const params = { seed: seedName, source: source.id, sourceName: source.name, name, hosts: wish.hosts };

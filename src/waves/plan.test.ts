@@ -38,7 +38,7 @@ void test('labels are batches in the order given, or the choice when shares are 
 
 const row = (batch: number, state: WaveSiteRow['state'], name = 'x'): WaveSiteRow => ({
   ...{ wave: 'w', site: name, name, batch, state, reason: 'why', operation: null, snapshot: null },
-  ...{ pauseMs: null, endedAt: null },
+  ...{ pauseMs: null, upgradeBegun: false, endedAt: null },
 });
 const rows = (batch: number, count: number, state: WaveSiteRow['state']) =>
   Array.from({ length: count }, () => row(batch, state));

@@ -71,6 +71,14 @@ export const waveProblems = makeCatalogue('wave', {
       `${a.sites} sites of the wave ${a.wave}, ${a.first} first, were upgraded when it was done once already; their snapshots are gone.`,
     todo: (a) => `Leave them on the new image: \`espalier wave abort ${a.wave}\`.`,
   },
+  'not-quiet': {
+    status: 503,
+    title: 'A command of the site still runs',
+    detail: (a: { site: string; node: string; why: string }) =>
+      `A command of ${a.site} that was cut off could not be ended on ${a.node}: ${a.why}`,
+    todo: () => 'It is tried again; `espalier node show` says how the node is.',
+    retryable: true,
+  },
   'upgrade-failed': {
     status: 500,
     title: "The app's upgrade failed",

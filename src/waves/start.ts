@@ -8,7 +8,7 @@ import type { Sql } from '../platform/store.ts';
 import { nameOfImage, poolLock } from '../pools/parts.ts';
 import { poolProblems } from '../pools/problems.ts';
 import { readRunningRoll } from '../pools/roll/store.ts';
-import { listPools, type PoolRow, readPool, storeOtherGeneration } from '../pools/store.ts';
+import { listPools, type PoolRow, readPool, storeOtherGeneration, storePoolWanted } from '../pools/store.ts';
 import { assertMemory } from '../servers/room.ts';
 import { listSites } from '../sites/store.ts';
 import { type WaveParts, waveSubject } from './parts.ts';
@@ -141,6 +141,8 @@ export async function startWave(parts: WaveParts, sql: Sql, wish: NewWaveWish, w
   await insertWaveSites(sql, id, plan.sites);
   const { toGeneration: generation, toImage: imageNumber } = plan.wave;
   for (const pool of plan.pools) {
+    // One that sleeps wakes: its sites are looked at before.
+    if (pool.wanted === 0) await storePoolWanted(sql, pool.name, 1);
     if (pool.otherGeneration === null)
       await storeOtherGeneration(sql, pool.name, { generation, imageNumber, wanted: 1 });
   }

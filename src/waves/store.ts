@@ -56,6 +56,8 @@ export interface WaveSiteRow {
   operation: string | null;
   snapshot: number | null;
   pauseMs: number | null;
+  /** The app's upgrade was begun in the try that is under way. */
+  upgradeBegun: boolean;
   endedAt: string | null;
 }
 
@@ -63,7 +65,7 @@ const WAVE = `id, pool, app, from_image AS "fromImage", from_generation AS "from
   to_generation AS "toGeneration", whole, batches, stop_at AS "stopAt", check_pages AS "checkPages", at_once AS "atOnce", state,
   reason, paused_by AS "pausedBy", ends_as AS "endsAs", goes_back AS "goesBack", started_by AS "startedBy",
   started_at AS "startedAt", ended_at AS "endedAt"`;
-const SITE = `wave, site, name, batch, state, reason, operation, snapshot, pause_ms AS "pauseMs", ended_at AS "endedAt"`;
+const SITE = `wave, site, name, batch, state, reason, operation, snapshot, pause_ms AS "pauseMs", upgrade_begun AS "upgradeBegun", ended_at AS "endedAt"`;
 
 /** Newest first. */
 export function listWaves(sql: Sql, where: { pool?: string | undefined; state?: WaveState } = {}): Promise<WaveRow[]> {
@@ -172,6 +174,10 @@ export async function storeWaveSite(
       ...[change.snapshot !== undefined, change.snapshot ?? null, change.pauseMs ?? null, ended],
     ],
   );
+}
+
+export async function storeUpgradeBegun(sql: Sql, wave: string, site: string, begun: boolean): Promise<void> {
+  await sql.query('UPDATE wave_site SET upgrade_begun = $3 WHERE wave = $1 AND site = $2', [wave, site, begun]);
 }
 
 export async function storePause(sql: Sql, wave: string, site: string, pauseMs: number): Promise<void> {

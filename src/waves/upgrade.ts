@@ -16,7 +16,8 @@ import { readSite, type SiteState, storeSiteGeneration, storeSiteState, storeUpg
 import { comparePages, type PageFacts, readPages } from './pages.ts';
 import { type WaveParts, waveSubject } from './parts.ts';
 import { waveProblems } from './problems.ts';
-import { readWaveSite, storePause, storeWaveSite } from './store.ts';
+import { readWaveSite, storePause, storeUpgradeBegun, storeWaveSite } from './store.ts';
+import { killCommands } from './stray.ts';
 
 const paramsSchema = z.object({
   wave: z.string(),
@@ -115,7 +116,10 @@ function makeSteps(parts: WaveParts, params: UpgradeParams, states: { begun: Row
   const mark: Step = {
     name: 'mark',
     timeoutMs: 10_000,
-    do: () => storeWaveSite(store, { wave, site: id }, { state: states.begun, reason: `on its way to ${image}` }),
+    async do() {
+      await storeWaveSite(store, { wave, site: id }, { state: states.begun, reason: `on its way to ${image}` });
+      await storeUpgradeBegun(store, wave, id, false);
+    },
     undo: unlessOver(async (ctx) => {
       const reason = await readWhy(ctx);
       await store.transaction(async (sql) => {
@@ -176,6 +180,7 @@ function makeSteps(parts: WaveParts, params: UpgradeParams, states: { begun: Row
     },
     undo: unlessOver(async (ctx) => {
       await enter(way.from, 'maintenance', 'it is being brought back as it was', ctx.signal);
+      await killCommands(parts, await read(), ctx.signal);
       const number = numberOf(ctx);
       if (number !== undefined) await putBack(sites, id, number, ctx.signal);
     }),
@@ -183,10 +188,18 @@ function makeSteps(parts: WaveParts, params: UpgradeParams, states: { begun: Row
   const upgrade: Step = {
     name: 'upgrade',
     timeoutMs: UPGRADE_MS,
-    async do({ signal }) {
+    async do(ctx) {
+      const { signal } = ctx;
       const site = await read();
       const argv = recipe(site.app)?.upgrade;
       if (argv === undefined) throw waveProblems.make('no-upgrade', { app: site.app });
+      const number = numberOf(ctx);
+      if (number !== undefined && (await readWaveSite(store, wave, id))?.upgradeBegun === true) {
+        // Cut off half way, it might find its version stored already and say that all is well.
+        await killCommands(parts, site, signal);
+        await putBack(sites, id, number, signal);
+      }
+      await storeUpgradeBegun(store, wave, id, true);
       const result = await execInSite(sites, site, { argv, timeoutMs: UPGRADE_MS }, signal);
       const output = `${result.stdout}\n${result.stderr}`.trim().slice(-OUTPUT_SHOWN);
       if (result.code !== 0) throw waveProblems.make('upgrade-failed', { site: name, code: result.code, output });

@@ -1,56 +1,8 @@
 // Tasks as a person meets them: the command line against a whole controller over simulated engines.
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { makeApi } from '../../src/api/api.ts';
-import { serveApi } from '../../src/api/server.ts';
-import { runMain } from '../../src/cli/main.ts';
-import { makeMemoryTerminal } from '../../src/cli/terminal.ts';
-import { makeSilentLogger } from '../../src/lib/log.ts';
-import { type World, withDeployedWorld } from './world.ts';
-
-type Say = (line: string) => Promise<{ code: number; out: string; err: string }>;
-
-/** Gives the test a command line of this world; a line is split at blanks. */
-async function withCommandLine(work: (say: Say, world: World) => Promise<void>): Promise<void> {
-  await withDeployedWorld(async (world) => {
-    const dataDir = await mkdtemp(join(tmpdir(), 'espalier-tasks-'));
-    const { platform, rooms } = world.controller;
-    const log = makeSilentLogger();
-    const closing = new AbortController();
-    const api = makeApi({
-      about: { version: 'test', build: 'test', deployment: 'faults', simulated: true, store: 'pglite', startedAt: '' },
-      rooms: rooms.routes,
-      operations: platform.operations,
-      events: platform.events,
-      loops: platform.loops,
-      checks: rooms.checks,
-      subjectOf: rooms.subjectOf,
-      authenticate: platform.authenticate,
-      idempotency: platform.idempotency,
-      closing: closing.signal,
-      clock: world.clock,
-      log,
-    });
-    const options = { socketPath: join(dataDir, 'controller.sock') };
-    const server = await serveApi({ api, acceptAgent: (socket) => socket.terminate(), options, log });
-    try {
-      await work(async (line) => {
-        const terminal = makeMemoryTerminal({});
-        const env = { HOME: dataDir, ESPALIER_DATA_DIR: dataDir };
-        const signal = AbortSignal.timeout(20_000);
-        const code = await runMain(line.split(' '), { terminal, clock: world.clock, env, uid: 0, signal });
-        return { code, out: terminal.stdout(), err: terminal.stderr() };
-      }, world);
-    } finally {
-      closing.abort();
-      await server.close();
-      await rm(dataDir, { recursive: true, force: true });
-    }
-  });
-}
+import { withCommandLine } from './command-line.ts';
+import type { World } from './world.ts';
 
 /** What the loops do in earnest, once; then the runs that were begun have ended and are recorded. */
 async function turn(world: World): Promise<void> {

@@ -237,6 +237,32 @@ describeTrials('waves under faults', {
   'the return of a site': returnTrial,
 });
 
+void test('an upgrade that was cut off begins from the snapshot, and does not take its own half for the whole', () =>
+  withSites(['a1'], async (world) => {
+    await atDatabase(world, 'a1', (session) => session.write('an order'));
+    const { id: site } = await need(world, 'a1');
+    let runs = 0;
+    world.agents.respond = ([program], of) => {
+      if (program !== UPGRADE || of !== site) return { code: 0, stdout: '', stderr: '' };
+      let isHalf = false;
+      for (const twin of world.databases.values()) {
+        twin.alter(site, (notes) => {
+          isHalf = notes.includes('version 2');
+          return [...notes, 'version 2'];
+        });
+      }
+      runs += 1;
+      if (runs === 1) world.crash();
+      return isHalf ? { code: 0, stdout: '', stderr: '' } : { code: 1, stdout: '', stderr: 'a table is in the way' };
+    };
+    const { id } = await begin(world, { canaries: ['a1'] });
+    await turnUntil(world, isOver(world, id));
+    assert.equal(runs, 2);
+    assert.equal((await readStates(world, id)).a1, 'failed');
+    assert.deepEqual(await readTables(world, 'a1'), ['an order']);
+    assert.equal((await need(world, 'a1')).generation, 0);
+  }));
+
 const NAMES = ['a1', 'a2', 'a3', 'a4', 'a5'];
 
 void test('a wave upgrades every site, canaries first, and the pool has one image again', () =>
