@@ -22,7 +22,7 @@ const DURABLE = {
   shared_buffers: '1GB',
   max_wal_size: '8GB',
   checkpoint_timeout: '15min',
-  wal_compression: 'on',
+  wal_compression: 'lz4',
   autovacuum_naptime: '5s',
 };
 
