@@ -69,7 +69,14 @@ export const nouns: readonly Noun[] = [
     path: '/v1/pools',
     key: 'name',
     columns: (nowMs) => [
-      ...[field('name'), field('state'), field('app'), field('role'), field('image', 'imageNumber')],
+      ...[
+        field('name'),
+        field('state'),
+        field('app'),
+        field('role'),
+        field('for', 'dedicatedTo'),
+        field('image', 'imageNumber'),
+      ],
       ...[field('wanted'), field('ready'), field('sites'), age(nowMs)],
     ],
   },
