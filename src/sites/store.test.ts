@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Store } from '../platform/store.ts';
 import { withStores } from '../platform/test-store.ts';
+import { storeHeld, storeMoved, storeMoving } from './move-store.ts';
 import {
   countSitesByPool,
   deleteSite,
@@ -12,10 +13,7 @@ import {
   readConflictingHost,
   readFreeUid,
   readSite,
-  storeHeld,
   storeHoldable,
-  storeMoved,
-  storeMoving,
 } from './store.ts';
 
 const FIRST_UID = 20_000;
