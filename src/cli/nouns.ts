@@ -71,8 +71,9 @@ export const nouns: readonly Noun[] = [
     path: '/v1/pools',
     key: 'name',
     columns: (nowMs) => [
-      ...[field('name'), field('state'), field('app'), field('role'), field('image', 'imageNumber')],
-      ...[field('beside', 'otherImage'), field('wanted'), field('ready'), field('sites'), age(nowMs)],
+      ...[field('name'), field('state'), field('app'), field('role'), field('for', 'dedicatedTo')],
+      ...[field('image', 'imageNumber'), field('beside', 'otherImage'), field('wanted'), field('ready')],
+      ...[field('sites'), age(nowMs)],
     ],
   },
   {

@@ -9,12 +9,13 @@ import { listNodes, readPool } from '../pools/store.ts';
 import { syncPool } from '../pools/sync.ts';
 import { changeConfig, takeConfigVersion } from '../servers/config-clock.ts';
 import { carryFirst, carryPass, ensureCarrier, type Pass, removeCarried, removeCarrier, type Way } from './carry.ts';
+import { storeMoving } from './move-store.ts';
 import { checkOnNodes } from './nodes.ts';
 import { type SiteParts, siteLock } from './parts.ts';
 import { estimatePauseS, type MoveParams, moveParamsSchema, type NewMove, readMove } from './plan-move.ts';
 import { siteProblems } from './problems.ts';
 import { removeContent } from './remove-content.ts';
-import { readSite, type SiteRow, storeMoving } from './store.ts';
+import { readSite, type SiteRow } from './store.ts';
 import { switchPools, unhold } from './switch-pools.ts';
 
 const COPY_MS = 3_600_000;

@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Store } from '../platform/store.ts';
 import { withStores } from '../platform/test-store.ts';
+import { storeHeld, storeMoved, storeMoving } from './move-store.ts';
 import {
+  countSitesByPool,
   deleteSite,
   insertSite,
   listSites,
@@ -11,6 +13,7 @@ import {
   readConflictingHost,
   readFreeUid,
   readSite,
+  storeHoldable,
 } from './store.ts';
 
 const FIRST_UID = 20_000;
@@ -55,6 +58,41 @@ withStores((test) => {
     await deleteSite(store, 'sa');
     assert.equal(await take('sf'), 20_000);
     assert.equal((await listSites(store)).length, 4);
+  });
+
+  test('a site on its way counts on both pools, and lives on one in one statement', async ({ store }) => {
+    await makePool(store);
+    await store.query(
+      `INSERT INTO pool (name, app, kind, image_number, wanted, max_sites, node_memory_mb, state, dedicated_to)
+       VALUES ('own', 'tiny', 'dedicated', 1, 1, 1, 64, 'ready', NULL)`,
+    );
+    await insertSite(store, row('saaaaaaaaa', 20_000), ['a.example']);
+    const counts = async () => Object.fromEntries(await countSitesByPool(store));
+    await storeMoving(store, 'saaaaaaaaa', 'own', 5);
+    assert.deepEqual(await counts(), { p: 1, own: 1 });
+    assert.deepEqual(
+      (await listSites(store, { pool: 'own' })).map(({ id }) => id),
+      ['saaaaaaaaa'],
+    );
+    await storeHeld(store, 'saaaaaaaaa', 'edge');
+    assert.deepEqual(
+      [(await readSite(store, 'a'))?.held, (await readSite(store, 'saaaaaaaaa'))?.held],
+      [undefined, 'edge'],
+    );
+    await storeHeld(store, 'saaaaaaaaa', 'closed', 6);
+    assert.equal((await readSite(store, 'saaaaaaaaa'))?.configVersion, 6);
+    await storeMoved(store, 'saaaaaaaaa', 'moved', 7);
+    const { pool, movingTo, held, configVersion } = (await readSite(store, 'saaaaaaaaa')) ?? {};
+    assert.deepEqual(
+      { pool, movingTo, held, configVersion },
+      { pool: 'own', movingTo: null, held: null, configVersion: 7 },
+    );
+    assert.deepEqual(await counts(), { own: 1 });
+    await storeHoldable(store, 'saaaaaaaaa', 'hooks', true, 8);
+    assert.deepEqual(
+      [(await readSite(store, 'saaaaaaaaa'))?.hooksHeld, (await readSite(store, 'saaaaaaaaa'))?.mailHeld],
+      [true, false],
+    );
   });
 
   test('host names are in each other’s way when equal or one below the other, and of different sites', async ({

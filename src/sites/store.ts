@@ -291,27 +291,6 @@ export async function storeHoldable(
   await sql.query(`UPDATE site SET ${what}_held = $2, config_version = $3 WHERE id = $1`, [id, held, version]);
 }
 
-/** On its way to a pool, or no more (null); never held. */
-export async function storeMoving(sql: Sql, id: string, to: string | null, version: number): Promise<void> {
-  await sql.query('UPDATE site SET moving_to = $2, held = NULL, config_version = $3 WHERE id = $1', [id, to, version]);
-}
-
-/** Without a version only the edges hear of it. */
-export async function storeHeld(sql: Sql, id: string, held: SiteRow['held'], version?: number): Promise<void> {
-  await sql.query('UPDATE site SET held = $2, config_version = coalesce($3, config_version) WHERE id = $1', [
-    ...[id, held, version ?? null],
-  ]);
-}
-
-/** Lives on the pool that it was moving to. */
-export async function storeMoved(sql: Sql, id: string, placement: string, version: number): Promise<void> {
-  await sql.query(
-    `UPDATE site SET pool = moving_to, generation = (SELECT generation FROM pool WHERE pool.name = moving_to), moving_to = NULL,
-       held = NULL, placement = $2, config_version = $3 WHERE id = $1`,
-    [id, placement, version],
-  );
-}
-
 export async function storeSetting(sql: Sql, id: string, name: string, value: string): Promise<void> {
   await sql.query('UPDATE site SET settings = settings || jsonb_build_object($2::text, $3::text) WHERE id = $1', [
     ...[id, name, value],

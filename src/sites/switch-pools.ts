@@ -7,9 +7,10 @@ import { syncPool } from '../pools/sync.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { listServers } from '../servers/store.ts';
 import { carryPass, type Way } from './carry.ts';
+import { storeHeld, storeMoved } from './move-store.ts';
 import type { SiteParts } from './parts.ts';
 import { siteProblems } from './problems.ts';
-import { readSite, type SiteRow, storeHeld, storeMoved } from './store.ts';
+import { readSite, type SiteRow } from './store.ts';
 
 /** What the pause was made of, in seconds. */
 export interface Pause {
