@@ -13,11 +13,12 @@ import { makePlace, type Place, PROJECT_DIR } from './place.ts';
 import { roll } from './roll.ts';
 import { sequencer } from './sequencer/sequencer.ts';
 import { siteCreate } from './site-create.ts';
+import { transfer } from './transfer.ts';
 import { up } from './up.ts';
 import { votes } from './votes.ts';
 
 /** In the order in which `all` runs them: the first leaves the deployment that the others use. */
-const BENCHMARKS: readonly Benchmark[] = [up, siteCreate, edge, heal, roll, sequencer, votes];
+const BENCHMARKS: readonly Benchmark[] = [up, siteCreate, edge, heal, roll, transfer, sequencer, votes];
 
 async function runOne(place: Place, benchmark: Benchmark, options: BenchOptions): Promise<Result> {
   const machine = await readMachine();
