@@ -14,12 +14,13 @@ import { roll } from './roll.ts';
 import { sequencer } from './sequencer/sequencer.ts';
 import { siteCreate } from './site-create.ts';
 import { siteMove } from './site-move.ts';
+import { transfer } from './transfer.ts';
 import { up } from './up.ts';
 import { votes } from './votes.ts';
 import { wave } from './wave/wave.ts';
 
 /** In the order in which `all` runs them: the first leaves the deployment that the others use. */
-const BENCHMARKS: readonly Benchmark[] = [up, siteCreate, edge, heal, roll, wave, siteMove, sequencer, votes];
+const BENCHMARKS: readonly Benchmark[] = [up, siteCreate, edge, heal, roll, wave, siteMove, transfer, sequencer, votes];
 
 async function runOne(place: Place, benchmark: Benchmark, options: BenchOptions): Promise<Result> {
   const machine = await readMachine();

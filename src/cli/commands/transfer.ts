@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type Cli, runChange, say, toEarnest, toWaiting } from '../cli.ts';
-import type { AcceptedDocument, OperationDocument } from '../documents.ts';
+import type { OperationDocument } from '../documents.ts';
 import { renderJson } from '../output.ts';
 import { cliProblems, type ExitCode, exitCodes } from '../problems.ts';
 import { readLogin, renderLogins } from './logins.ts';
@@ -33,8 +33,8 @@ export async function runSiteExport(given: Cli, name: string, to: string): Promi
   });
   if (code !== exitCodes.done || number === undefined) return code;
   await fetchTo(cli, `${pathOf(name)}/snapshots/${number}/export`, to);
-  const forget = { signal: cli.signal };
-  await cli.client.request<AcceptedDocument>('DELETE', `${pathOf(name)}/snapshots/${number}`, forget);
+  // Waited for, so that the next command finds the site free.
+  await runChange(shown, { method: 'DELETE', path: `${pathOf(name)}/snapshots/${number}` });
   cli.terminal.out(cli.options.json === true ? renderJson({ file: to }) : `${to}\n`);
   return exitCodes.done;
 }
