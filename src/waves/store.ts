@@ -184,10 +184,10 @@ export async function storePause(sql: Sql, wave: string, site: string, pauseMs: 
   await sql.query('UPDATE wave_site SET pause_ms = $3 WHERE wave = $1 AND site = $2', [wave, site, pauseMs]);
 }
 
-/** Of waves that are over: sites whose snapshot nobody needs any more. */
+/** Of waves that are over: sites whose snapshot nobody needs any more. That of one that is stuck is left to the person who comes. */
 export function listSpentSnapshots(sql: Sql): Promise<{ wave: string; site: string; snapshot: number }[]> {
   return sql.query(
-    `SELECT wave, site, snapshot FROM wave_site WHERE snapshot IS NOT NULL
+    `SELECT wave, site, snapshot FROM wave_site WHERE snapshot IS NOT NULL AND state <> 'stuck'
        AND wave IN (SELECT id FROM wave WHERE state IN ('done', 'aborted')) ORDER BY wave, site LIMIT 100`,
   );
 }
