@@ -4,6 +4,7 @@ import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import type { WebSocket } from 'ws';
 import { makeSimulatedAgents, type SimulatedAgents } from './agent/simulated.ts';
+import { makeAnswers } from './answer-agents.ts';
 import { type Caches, makeCaches } from './caches/caches.ts';
 import { makeCacheRoutes } from './caches/routes.ts';
 import { type Databases, makeDatabases } from './databases/databases.ts';
@@ -11,55 +12,32 @@ import { makeDatabaseRoutes } from './databases/routes.ts';
 import { makeDoctorChecks } from './deployment/doctor.ts';
 import type { DeploymentParts } from './deployment/parts.ts';
 import { deploymentProblems } from './deployment/problems.ts';
-import { makeDeploymentRoutes } from './deployment/routes.ts';
-import { makeDeploymentDestroy, makeDeploymentStop } from './deployment/stop.ts';
+import { registerDeployment } from './deployment/register.ts';
 import { readDeployment } from './deployment/store.ts';
-import { makeDeploymentUp } from './deployment/up.ts';
-import { type EdgeParts, makeEdgeCreate } from './edge/create.ts';
-import { readEdgeDocument } from './edge/document.ts';
-import { healEdges } from './edge/heal.ts';
-import { makeEdgeRoutes } from './edge/routes.ts';
+import type { EdgeParts } from './edge/create.ts';
+import { registerEdges } from './edge/register.ts';
 import { listEdges } from './edge/store.ts';
 import { makeEdgeSync } from './edge/sync.ts';
 import { makeTrafficReader } from './edge/traffic.ts';
-import { makeImageBake } from './images/bake.ts';
-import { makeCodeBake } from './images/code-bake.ts';
-import { makeImageDelete, removeOld } from './images/keep.ts';
 import type { ImageParts } from './images/parts.ts';
 import { imageProblems } from './images/problems.ts';
 import type { RecipeShelf } from './images/recipes.ts';
-import { makeImageRefresh } from './images/refresh.ts';
-import { makeImageRoutes } from './images/routes.ts';
-import { makeSeedBake } from './images/seed-bake.ts';
-import { makeSeedCreate } from './images/seed-create.ts';
-import { makeSeedDelete } from './images/seed-delete.ts';
-import { makeSeedRoutes } from './images/seed-routes.ts';
+import { registerImages } from './images/register.ts';
 import { readImage, readNewest } from './images/store.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Logger } from './lib/log.ts';
 import type { Engines } from './make-engines.ts';
 import type { Platform } from './open-platform.ts';
-import { type AgentAnswers, type Agents, makeAgents } from './platform/agents.ts';
+import { type Agents, bindAnswers, makeAgents } from './platform/agents.ts';
 import type { DoctorCheck } from './platform/doctor-check.ts';
+import type { House } from './platform/house.ts';
 import type { ApiRoutes } from './platform/http.ts';
-import { makeLoop } from './platform/loops.ts';
-import type { Json, Sql } from './platform/store.ts';
-import { makePoolCreate } from './pools/create.ts';
-import { makeNodeCreate } from './pools/create-node.ts';
-import { makePoolDelete } from './pools/delete.ts';
-import { fromGenerationKey, generationKey, listGenerations } from './pools/generations.ts';
-import { healPools, noteNodeReports } from './pools/heal.ts';
-import { makePoolLimit } from './pools/limits.ts';
-import { makeNodeRoutes } from './pools/node-routes.ts';
+import type { Sql } from './platform/store.ts';
+import { generationKey, listGenerations } from './pools/generations.ts';
 import type { PoolParts } from './pools/parts.ts';
-import { makeNodeRemove } from './pools/remove-node.ts';
-import { makeNodeReplace } from './pools/replace-node.ts';
-import { makePoolRoll } from './pools/roll/roll.ts';
-import { makeRollRoutes } from './pools/roll/routes.ts';
+import { registerPools } from './pools/register.ts';
 import { listRunningRolls } from './pools/roll/store.ts';
-import { makePoolRoutes } from './pools/routes.ts';
-import { makePoolScale } from './pools/scale.ts';
-import { listNodeImages, listNodes, listPools, readPool } from './pools/store.ts';
+import { listNodeImages, listPools, readPool } from './pools/store.ts';
 import type { AgentPort } from './protocol/agent-port.ts';
 import { readAlertChannels } from './sequencer/alert-channels.ts';
 import { makeTaskChecks } from './sequencer/doctor.ts';
@@ -74,44 +52,19 @@ import { addMissingTasks, makeSiteTasks } from './sequencer/site-tasks.ts';
 import { readTask } from './sequencer/task-store.ts';
 import { makeDatabaseTime } from './sequencer/time.ts';
 import { accountHostOf } from './servers/addresses.ts';
-import { noteHeartbeat, welcomeAgent } from './servers/meet-agents.ts';
-import { makeServerRoutes } from './servers/routes.ts';
-import { watchServers } from './servers/watch.ts';
+import { registerServers } from './servers/register.ts';
 import { listServices } from './services/store.ts';
-import { makeSiteClone } from './sites/clone.ts';
-import { makeSiteCreate } from './sites/create.ts';
-import { makeSiteDelete } from './sites/delete.ts';
-import { readPoolConfig } from './sites/document.ts';
-import { makeSiteHold } from './sites/hold.ts';
-import { makeSiteHoldRoutes } from './sites/hold-routes.ts';
-import { makeSiteMove } from './sites/move.ts';
-import { makeSiteMoveRoutes } from './sites/move-routes.ts';
 import { listPageChecks } from './sites/page-checks.ts';
 import type { SiteParts } from './sites/parts.ts';
-import { makeSitePurge, purgeDue } from './sites/purge.ts';
-import { makeSiteRoutes } from './sites/routes.ts';
-import { makeSiteSetHosts } from './sites/set-hosts.ts';
-import { makeSiteRestore } from './sites/snapshots/restore.ts';
-import { makeSnapshotRoutes } from './sites/snapshots/routes.ts';
-import { makeDeleteSnapshot, makeSiteSnapshot } from './sites/snapshots/snapshot.ts';
-import { makeStaging } from './sites/stage.ts';
-import { makeStagingRoutes } from './sites/stage-routes.ts';
+import { registerSites } from './sites/register.ts';
 import { countSitesByPool, countSitesByService, listSites, readSite } from './sites/store.ts';
-import { makeSiteResume, makeSiteSuspend } from './sites/suspend.ts';
-import { makeSiteAdopt } from './sites/transfer/adopt.ts';
-import { makeSiteExport, removeExpired } from './sites/transfer/export.ts';
-import { makeSiteImport } from './sites/transfer/import.ts';
-import { makeTransferRoutes } from './sites/transfer/routes.ts';
-import { removeOldUploads } from './sites/transfer/uploads.ts';
-import { makeUnstaging } from './sites/unstage.ts';
 import type { VotesParts } from './votes/parts.ts';
 import { makeVotesRoutes } from './votes/routes.ts';
 import { countWaitingRuns } from './votes/run-queue.ts';
-import { makeVotesLoops, noteSamples } from './votes/votes.ts';
-import { advanceWaves, WAVES_LOOP } from './waves/advance.ts';
+import { makeVotesLoops } from './votes/votes.ts';
+import { WAVES_LOOP } from './waves/advance.ts';
 import type { WaveParts } from './waves/parts.ts';
-import { makeWaveRoutes } from './waves/routes.ts';
-import { makeSiteReturn, makeSiteUpgrade } from './waves/upgrade.ts';
+import { registerWaves } from './waves/register.ts';
 
 export interface Rooms {
   routes: ApiRoutes[];
@@ -182,10 +135,13 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   };
   const wakeHeal = () => loops.wake('pools.heal');
 
+  const answers = makeAnswers(() => ({
+    ...{ store, events, log, sequencer, pools, sites, votes, syncEdges, mayNodesRest },
+  }));
   const channel: Agents | undefined = engines.simulated
     ? undefined
     : makeAgents({
-        answers: makeAnswers(),
+        answers,
         onGone: (server) => {
           sequencer.forget(server);
           log.warn({ server }, 'an agent went away');
@@ -197,7 +153,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
         fleet,
         clock,
         memory: engines.agentMemory,
-        ask: (server) => bindAnswers(makeAnswers(), server),
+        ask: (server) => bindAnswers(answers, () => server),
       })
     : undefined;
   const agents = (channel ?? simulatedAgents) as AgentPort;
@@ -336,116 +292,22 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     storageDriver: engines.storageDriver,
   };
 
-  operations.register(makeNodeCreate(pools));
-  operations.register(makeNodeRemove(pools));
-  operations.register(makeNodeReplace(pools));
-  operations.register(makePoolCreate(pools));
-  operations.register(makePoolScale(pools));
-  operations.register(makePoolLimit(pools));
-  operations.register(makePoolDelete(pools));
-  operations.register(makePoolRoll(pools));
-  operations.register(makeImageBake(images));
-  operations.register(makeImageDelete(images));
-  operations.register(makeImageRefresh(images));
-  operations.register(makeCodeBake(images));
-  operations.register(makeSeedCreate(images));
-  operations.register(makeSeedBake(images));
-  operations.register(makeSeedDelete(images));
-  operations.register(makeEdgeCreate(edge));
-  operations.register(makeSiteCreate(sites));
-  operations.register(makeSiteSuspend(sites));
-  operations.register(makeSiteResume(sites));
-  operations.register(makeSiteSetHosts(sites));
-  operations.register(makeSiteClone(sites));
-  operations.register(makeSiteMove(sites));
-  operations.register(makeStaging(sites));
-  operations.register(makeUnstaging(sites));
-  operations.register(makeSiteHold(sites, 'mail'));
-  operations.register(makeSiteHold(sites, 'hooks'));
-  operations.register(makeSiteSnapshot(sites));
-  operations.register(makeDeleteSnapshot(sites));
-  operations.register(makeSiteRestore(sites));
-  operations.register(makeSiteExport(sites));
-  operations.register(makeSiteImport(sites));
-  operations.register(makeSiteAdopt(sites));
-  operations.register(makeSiteUpgrade(waves));
-  operations.register(makeSiteReturn(waves));
-  operations.register(makeSiteDelete(sites));
-  operations.register(makeSitePurge(sites));
-  operations.register(makeDeploymentUp(whole));
-  operations.register(makeDeploymentStop(whole));
-  operations.register(makeDeploymentDestroy(whole));
-
-  const whenUp = (work: (signal: AbortSignal) => Promise<Json>) => async (signal: AbortSignal) =>
-    state.wanted === 'up' ? work(signal) : { rests: 'the deployment is down' };
-  loops.add(
-    makeLoop({
-      name: 'servers.watch',
-      wrongWhen: 'a server counts as ready and its agent is silent',
-      everyMs: 2_000,
-      timeoutMs: 10_000,
-      runOnce: () => watchServers(store, events),
-    }),
-  );
-  loops.add(
-    makeLoop({
-      name: 'pools.heal',
-      wrongWhen: 'a pool has fewer or more living nodes than it wants, or a dead one',
-      everyMs: 5_000,
-      timeoutMs: 30_000,
-      runOnce: whenUp((signal) => healPools(pools, signal)),
-    }),
-  );
-  loops.add(
-    makeLoop({
-      name: 'edges.heal',
-      wrongWhen: "an edge's container is stopped or gone",
-      everyMs: 3_000,
-      timeoutMs: 30_000,
-      runOnce: whenUp((signal) => healEdges(edge, signal)),
-    }),
-  );
-  loops.add(
-    makeLoop({
-      name: 'images.keep',
-      wrongWhen: 'an image is older than the last three of its recipe, and nothing and nobody keeps it',
-      everyMs: 60_000,
-      timeoutMs: 30_000,
-      runOnce: whenUp(() => removeOld(images)),
-    }),
-  );
-  loops.add(
-    makeLoop({
-      name: 'sites.purge',
-      wrongWhen: 'an archived site is past its grace time and still there',
-      // Who deletes without a grace time waits for it.
-      everyMs: 5_000,
-      timeoutMs: 30_000,
-      runOnce: whenUp(() => purgeDue(sites)),
-    }),
-  );
-  loops.add(
-    makeLoop({
-      name: 'sites.exports',
-      wrongWhen: 'an export or an upload is older than a day and still there',
-      everyMs: 60_000,
-      timeoutMs: 30_000,
-      runOnce: whenUp(async () => ({
-        ...(await removeExpired(sites)),
-        uploads: (await removeOldUploads(sites.uploadsDir, clock)).removed,
-      })),
-    }),
-  );
-  loops.add(
-    makeLoop({
-      name: WAVES_LOOP,
-      wrongWhen:
-        'a site of a wave has its turn and nobody upgrades it, or a pool has nodes of a second image for no site',
-      everyMs: 2_000,
-      timeoutMs: 120_000,
-      runOnce: whenUp((signal) => advanceWaves(waves, signal)),
-    }),
-  );
+  const house: House = {
+    ...{ operations, loops },
+    whenUp: (work) => async (signal) => (state.wanted === 'up' ? work(signal) : { rests: 'the deployment is down' }),
+  };
+  const { whenUp } = house;
+  const routes = [
+    ...registerServers(house, { store, events }),
+    ...registerImages(house, images),
+    ...registerPools(house, pools),
+    ...registerEdges(house, edge),
+    ...[makeDatabaseRoutes({ store, databases }), makeCacheRoutes({ store, caches })],
+    ...registerSites(house, sites),
+    ...registerWaves(house, waves),
+    ...[makeTaskRoutes(sequencer), makeFleetRoutes(sequencer), makeVotesRoutes(votes)],
+    ...registerDeployment(house, whole),
+  ];
   for (const { watch } of [databases, caches])
     loops.add({ ...watch, runOnce: whenUp((signal) => watch.runOnce(signal)) });
 
@@ -458,72 +320,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   });
   for (const loop of [...sequencerLoops, ...makeVotesLoops(votes, whenUp)]) loops.add(loop);
 
-  function makeAnswers(): AgentAnswers {
-    return {
-      async hello(server, params) {
-        sequencer.forget(server);
-        await welcomeAgent(store, events, { ...params, server });
-        return { accepted: true };
-      },
-      async heartbeat(server, beat) {
-        // The leases first: nothing that others wait for may hold up their renewal.
-        const answer = await sequencer.heartbeat(server, beat);
-        await noteHeartbeat(store, server, beat.load);
-        const reports = mayNodesRest() ? beat.nodes.filter(({ healthy }) => healthy) : beat.nodes;
-        if (await noteNodeReports(pools, server, reports)) {
-          wakeHeal();
-          syncEdges(AbortSignal.timeout(10_000)).catch((thrown: unknown) =>
-            log.warn({ err: thrown }, 'edges not synced'),
-          );
-        }
-        // What votes lack they say; a heartbeat that failed for it would end the leases of runs.
-        await noteSamples(votes, beat.samples).catch((thrown: unknown) =>
-          log.warn({ err: thrown }, 'samples not stored'),
-        );
-        return answer;
-      },
-      'runs.report': (server, report) => sequencer.report(server, report),
-      'config.server': async (server) => {
-        const [nodes, edges] = [await listNodes(store, { server }), await listEdges(store)];
-        return {
-          server,
-          nodes: nodes.flatMap(({ name, sitesOf, generation, address, state: nodeState }) =>
-            address === null
-              ? []
-              : [{ name, pool: generationKey(sitesOf, generation), address, wanted: nodeState !== 'draining' }],
-          ),
-          trustedProxies: edges.flatMap((one) => (one.address === null ? [] : [`${one.address}/32`])),
-          edges: edges.filter((one) => one.server === server).map((one) => one.name),
-        };
-      },
-      'config.pool': (_, { pool: key, since }) => readPoolConfig(sites, { ...fromGenerationKey(key), since }),
-      'config.edge': () => readEdgeDocument(store, []),
-    };
-  }
-
   return {
-    routes: [
-      makeServerRoutes({ store }),
-      makeImageRoutes(images),
-      makeSeedRoutes(images),
-      makePoolRoutes(pools),
-      makeNodeRoutes(pools),
-      makeRollRoutes(pools),
-      makeEdgeRoutes({ store }),
-      makeDatabaseRoutes({ store, databases }),
-      makeCacheRoutes({ store, caches }),
-      makeSiteRoutes(sites),
-      makeSnapshotRoutes(sites),
-      makeSiteMoveRoutes(sites),
-      makeStagingRoutes(sites),
-      makeSiteHoldRoutes(sites),
-      makeTransferRoutes(sites),
-      makeWaveRoutes(waves),
-      makeTaskRoutes(sequencer),
-      makeFleetRoutes(sequencer),
-      makeVotesRoutes(votes),
-      makeDeploymentRoutes(whole),
-    ],
+    routes,
     checks: [...makeDoctorChecks(whole), ...makeTaskChecks(store, channels)],
     parts: { images, pools, sites, edge, deployment: whole, votes, waves },
     databases,
@@ -542,19 +340,5 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       await Promise.all([databases.close(), caches.close()]);
       await fleet.close();
     },
-  };
-}
-
-function bindAnswers(answers: AgentAnswers, server: string) {
-  return {
-    hello: (params: Parameters<AgentAnswers['hello']>[1], signal: AbortSignal) => answers.hello(server, params, signal),
-    heartbeat: (params: Parameters<AgentAnswers['heartbeat']>[1], signal: AbortSignal) =>
-      answers.heartbeat(server, params, signal),
-    'runs.report': (params: Parameters<AgentAnswers['runs.report']>[1], signal: AbortSignal) =>
-      answers['runs.report'](server, params, signal),
-    'config.server': (params: object, signal: AbortSignal) => answers['config.server'](server, params as never, signal),
-    'config.pool': (params: { pool: string; since: number }, signal: AbortSignal) =>
-      answers['config.pool'](server, params, signal),
-    'config.edge': (params: object, signal: AbortSignal) => answers['config.edge'](server, params as never, signal),
   };
 }

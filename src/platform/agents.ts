@@ -17,6 +17,18 @@ export type AgentAnswers = {
   ) => ReturnType<Answers<ControllerContract>[M]>;
 };
 
+/** The answers to one agent. `named` gives its server, or throws while it has not said which. */
+export function bindAnswers(answers: AgentAnswers, named: () => string): Answers<ControllerContract> {
+  return {
+    hello: async (params, signal) => answers.hello(named(), params, signal),
+    heartbeat: async (params, signal) => answers.heartbeat(named(), params, signal),
+    'runs.report': async (params, signal) => answers['runs.report'](named(), params, signal),
+    'config.server': async (params, signal) => answers['config.server'](named(), params, signal),
+    'config.pool': async (params, signal) => answers['config.pool'](named(), params, signal),
+    'config.edge': async (params, signal) => answers['config.edge'](named(), params, signal),
+  };
+}
+
 export interface Agents extends AgentPort {
   /** Takes over a WebSocket that an agent opened. It must say hello first; nothing else is answered before. */
   accept(socket: WebSocket): void;
@@ -43,6 +55,7 @@ export function makeAgents(parts: { answers: AgentAnswers; onGone: (server: stri
       theirs: agentContract,
       log,
       answers: {
+        ...bindAnswers(answers, named),
         hello: async (params, signal) => {
           const answer = await answers.hello(params.server, params, signal);
           server = params.server;
@@ -51,11 +64,6 @@ export function makeAgents(parts: { answers: AgentAnswers; onGone: (server: stri
           before?.socket.terminate();
           return answer;
         },
-        heartbeat: async (params, signal) => answers.heartbeat(named(), params, signal),
-        'runs.report': async (params, signal) => answers['runs.report'](named(), params, signal),
-        'config.server': async (params, signal) => answers['config.server'](named(), params, signal),
-        'config.pool': async (params, signal) => answers['config.pool'](named(), params, signal),
-        'config.edge': async (params, signal) => answers['config.edge'](named(), params, signal),
       },
     });
     sockets.add(socket);

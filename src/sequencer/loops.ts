@@ -1,4 +1,5 @@
 // The sequencer's loops: how often each of its steps is taken, and when the state counts as wrong.
+import type { WhenUp } from '../platform/house.ts';
 import { type Loop, makeLoop } from '../platform/loops.ts';
 import type { Json } from '../platform/store.ts';
 import { type AlertChannel, runAlerts } from './alerts.ts';
@@ -13,7 +14,7 @@ export function makeSequencerLoops(given: {
   sequencer: Sequencer;
   channels: readonly AlertChannel[];
   addMissingTasks: () => Promise<Json>;
-  whenUp: (work: (signal: AbortSignal) => Promise<Json>) => (signal: AbortSignal) => Promise<Json>;
+  whenUp: WhenUp;
 }): Loop[] {
   const { sequencer, channels, addMissingTasks, whenUp } = given;
   const { parts } = sequencer;

@@ -1,8 +1,9 @@
 // The room as others see it: what agents tell, the loops, what people set.
+
 import { commonProblems } from '../lib/errors.ts';
+import type { WhenUp } from '../platform/house.ts';
 import { type Loop, makeLoop } from '../platform/loops.ts';
 import type { Asker } from '../platform/operations/operation.ts';
-import type { Json } from '../platform/store.ts';
 import { poolLock } from '../pools/parts.ts';
 import { startPoolScale } from '../pools/scale.ts';
 import { readPool, storePoolLeaving } from '../pools/store.ts';
@@ -82,10 +83,7 @@ export async function setPaused(parts: VotesParts, name: string, paused: boolean
 }
 
 /** `whenUp` lets a loop rest while the deployment is down. */
-export function makeVotesLoops(
-  parts: VotesParts,
-  whenUp: (work: (signal: AbortSignal) => Promise<Json>) => (signal: AbortSignal) => Promise<Json>,
-): Loop[] {
+export function makeVotesLoops(parts: VotesParts, whenUp: WhenUp): Loop[] {
   return [
     makeLoop({
       name: 'votes.count',

@@ -1,0 +1,81 @@
+// What the controller answers to its agents: which heartbeat tells whom, and what an agent is told of its server. Part of the
+// composition root, since a heartbeat concerns several rooms.
+import { readEdgeDocument } from './edge/document.ts';
+import { listEdges } from './edge/store.ts';
+import type { EdgeSync } from './edge/sync.ts';
+import type { Logger } from './lib/log.ts';
+import type { AgentAnswers } from './platform/agents.ts';
+import type { Events } from './platform/events.ts';
+import type { Store } from './platform/store.ts';
+import { fromGenerationKey, generationKey } from './pools/generations.ts';
+import { noteNodeReports } from './pools/heal.ts';
+import type { PoolParts } from './pools/parts.ts';
+import { listNodes } from './pools/store.ts';
+import type { Sequencer } from './sequencer/sequencer.ts';
+import { noteHeartbeat, welcomeAgent } from './servers/meet-agents.ts';
+import { readPoolConfig } from './sites/document.ts';
+import type { SiteParts } from './sites/parts.ts';
+import type { VotesParts } from './votes/parts.ts';
+import { noteSamples } from './votes/votes.ts';
+
+export interface AnswerParts {
+  store: Store;
+  events: Events;
+  log: Logger;
+  sequencer: Sequencer;
+  pools: PoolParts;
+  sites: SiteParts;
+  votes: VotesParts;
+  syncEdges: EdgeSync;
+  /** Nodes that are stopped with the deployment, or have just been started with it, are not dead. */
+  mayNodesRest(): boolean;
+}
+
+const SYNC_MS = 10_000;
+
+/** `parts` is asked when an agent calls: the rooms need the channel to agents before they can answer over it. */
+export function makeAnswers(parts: () => AnswerParts): AgentAnswers {
+  return {
+    async hello(server, params) {
+      const { sequencer, store, events } = parts();
+      sequencer.forget(server);
+      await welcomeAgent(store, events, { ...params, server });
+      return { accepted: true };
+    },
+    async heartbeat(server, beat) {
+      const { sequencer, store, pools, votes, syncEdges, mayNodesRest, log } = parts();
+      // The leases first: nothing that others wait for may hold up their renewal.
+      const answer = await sequencer.heartbeat(server, beat);
+      await noteHeartbeat(store, server, beat.load);
+      const reports = mayNodesRest() ? beat.nodes.filter(({ healthy }) => healthy) : beat.nodes;
+      if (await noteNodeReports(pools, server, reports)) {
+        pools.wakeHeal();
+        syncEdges(AbortSignal.timeout(SYNC_MS)).catch((thrown: unknown) =>
+          log.warn({ err: thrown }, 'edges not synced'),
+        );
+      }
+      // What votes lack they say; a heartbeat that failed for it would end the leases of runs.
+      await noteSamples(votes, beat.samples).catch((thrown: unknown) =>
+        log.warn({ err: thrown }, 'samples not stored'),
+      );
+      return answer;
+    },
+    'runs.report': (server, report) => parts().sequencer.report(server, report),
+    'config.server': async (server) => {
+      const { store } = parts();
+      const [nodes, edges] = [await listNodes(store, { server }), await listEdges(store)];
+      return {
+        server,
+        nodes: nodes.flatMap(({ name, sitesOf, generation, address, state: nodeState }) =>
+          address === null
+            ? []
+            : [{ name, pool: generationKey(sitesOf, generation), address, wanted: nodeState !== 'draining' }],
+        ),
+        trustedProxies: edges.flatMap((one) => (one.address === null ? [] : [`${one.address}/32`])),
+        edges: edges.filter((one) => one.server === server).map((one) => one.name),
+      };
+    },
+    'config.pool': (_, { pool: key, since }) => readPoolConfig(parts().sites, { ...fromGenerationKey(key), since }),
+    'config.edge': () => readEdgeDocument(parts().store, []),
+  };
+}
