@@ -481,7 +481,7 @@ void test('completion gives words and live names, and nothing when there is no c
   const complete = async (...words: string[]) =>
     (await run(dir, ['complete', '--', ...words])).out.split('\n').slice(0, -1);
   assert.deepEqual(await complete('si'), ['site']);
-  assert.deepEqual(await complete('site', 's'), ['show', 'suspend', 'set-hosts']);
+  assert.deepEqual(await complete('site', 's'), ['show', 'suspend', 'set-hosts', 'snapshot', 'snapshots']);
   assert.deepEqual(await complete('site', 'show', ''), ['acme', 'bolt']);
   assert.deepEqual(await complete('site', 'set-hosts', 'acme', ''), []);
   assert.deepEqual(await complete('why', 'si'), ['site']);
