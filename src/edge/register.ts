@@ -1,5 +1,4 @@
 // What edges bring: the operation that makes one, the loop that brings one back, their routes.
-
 import type { House } from '../platform/house.ts';
 import type { ApiRoutes } from '../platform/http.ts';
 import { makeLoop } from '../platform/loops.ts';

@@ -1,5 +1,4 @@
 // What images and seeds bring: their operations, the loop that deletes what nothing needs, their routes.
-
 import type { House } from '../platform/house.ts';
 import type { ApiRoutes } from '../platform/http.ts';
 import { makeLoop } from '../platform/loops.ts';

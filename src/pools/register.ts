@@ -1,5 +1,4 @@
 // What pools bring: their operations, the loop that keeps them as large as they want to be, their routes.
-
 import type { House } from '../platform/house.ts';
 import type { ApiRoutes } from '../platform/http.ts';
 import { makeLoop } from '../platform/loops.ts';

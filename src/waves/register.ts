@@ -1,5 +1,4 @@
 // What waves bring: the operations on one site, the loop that carries waves on, their routes.
-
 import type { House } from '../platform/house.ts';
 import type { ApiRoutes } from '../platform/http.ts';
 import { makeLoop } from '../platform/loops.ts';

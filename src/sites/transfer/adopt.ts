@@ -1,7 +1,6 @@
 // Makes a site of an installation from elsewhere: its dump and its folder of uploads. The dump is loaded by an account that has only
 // this database, of the folder only what its recipe names is taken, and no program of it is run by anybody: code is the image's.
 // What the image lacks of what the installation used is told.
-import { buffer } from 'node:stream/consumers';
 import { z } from 'zod';
 import {
   type Asker,
@@ -15,20 +14,13 @@ import { assertDisk } from '../../servers/room.ts';
 import { ADAPT_MS, adaptSite, linksOf } from '../adapt.ts';
 import { admitSite, newSiteSchema, readSiteRecipe, SITE_DISK_MB } from '../admit.ts';
 import { makeNewSiteSteps } from '../create.ts';
-import {
-  type RootCommand,
-  renderFindNamed,
-  renderTakeFolder,
-  renderTakeOver,
-  renderTidyRights,
-  renderUnpackNamed,
-} from '../files.ts';
-import { checkOnNodes, execInSite, readServingNodes } from '../nodes.ts';
-import { type SiteParts, secretsOf, siteLock } from '../parts.ts';
-import { type PlacedSite, readPlacedSite } from '../snapshots/take.ts';
+import { checkOnNodes } from '../nodes.ts';
+import { type SiteParts, siteLock } from '../parts.ts';
+import { readPlacedSite } from '../snapshots/take.ts';
 import { storeSetting } from '../store.ts';
+import { takeFiles } from './adopt-files.ts';
+import { type FoundData, READ_MS, readAdopted } from './adopt-read.ts';
 import { findPrefix, lookAtDump, readPacked, readUnpacked } from './dump.ts';
-import { readVersionOfPool } from './import.ts';
 import { transferProblems } from './problems.ts';
 import { rehearse } from './rehearse.ts';
 import { makeTakeInSteps, TAKE_IN_MS, uploadLock } from './take-in.ts';
@@ -61,21 +53,7 @@ const paramsSchema = z.object({
 });
 type Params = z.infer<typeof paramsSchema>;
 
-/** What a recipe's `read` prints. */
-const readSchema = z.object({
-  links: z.array(z.string()),
-  version: z.string(),
-  isNewer: z.boolean(),
-  missing: z.array(z.string()),
-  needed: z.array(z.string()).default([]),
-  refuse: z.string().optional(),
-});
-
 const MB = 2 ** 20;
-const READ_MS = 120_000;
-const OUTPUT_SHOWN = 1_500;
-/** The text of a settings file is some KiB. */
-const TEXT_BYTES = 64 * 1024;
 
 function readImport(parts: SiteParts, app: string) {
   const recipe = readSiteRecipe(parts, app);
@@ -154,7 +132,7 @@ export function makeSiteAdopt(parts: SiteParts): OperationKind<Params> {
       const takeIn = makeTakeInSteps(parts, id, {
         database: () => readPacked(dumpPath, never),
         files: async () => (files === undefined ? undefined : readUnpacked(pathOfUpload(uploadsDir, files), never)),
-        unpack: (site, run) => unpack(parts, site, rules, run),
+        unpack: (site, run) => takeFiles(parts, site, rules, run),
       });
       return [
         {
@@ -191,7 +169,7 @@ export function makeSiteAdopt(parts: SiteParts): OperationKind<Params> {
           name: 'adapt',
           timeoutMs: 2 * ADAPT_MS,
           async do({ signal, outputs }) {
-            const found = outputs.read as z.infer<typeof readSchema>;
+            const found = outputs.read as FoundData;
             const from = [...new Set([...links, ...found.links])];
             return adaptSite(parts, await readPlacedSite(parts, id), { from, isOlder: true }, signal);
           },
@@ -201,7 +179,7 @@ export function makeSiteAdopt(parts: SiteParts): OperationKind<Params> {
         {
           ...steps.check,
           async do(ctx) {
-            const { needed } = ctx.outputs.read as z.infer<typeof readSchema>;
+            const { needed } = ctx.outputs.read as FoundData;
             if (needed.length === 0) return steps.check.do(ctx);
             const site = await readPlacedSite(parts, id);
             // What it shows is known to be empty; that it answers is all that can be asked.
@@ -214,7 +192,7 @@ export function makeSiteAdopt(parts: SiteParts): OperationKind<Params> {
           timeoutMs: 10_000,
           async do({ outputs }) {
             for (const upload of files === undefined ? [dump] : [dump, files]) await removeUpload(uploadsDir, upload);
-            const { needed, version, ...found } = outputs.read as z.infer<typeof readSchema>;
+            const { needed, version, ...found } = outputs.read as FoundData;
             const missing = [...needed, ...found.missing];
             const about = { subject: siteLock(id), by: 'operation', data: { app, version, missing } };
             await parts.events.append(store, { kind: 'site.adopted', ...about });
@@ -224,104 +202,4 @@ export function makeSiteAdopt(parts: SiteParts): OperationKind<Params> {
       ];
     },
   });
-}
-
-type Rules = ReturnType<typeof readImport>['rules'];
-
-/** Takes the recipe's folders out of what was sent, and reads its texts. */
-async function unpack(
-  parts: SiteParts,
-  site: PlacedSite,
-  rules: Rules,
-  run: (commands: RootCommand[]) => Promise<string>,
-) {
-  const names = [...rules.files.map(({ from }) => from), ...rules.texts];
-  await run(renderUnpackNamed(site.id, names));
-  const find = async (name: string, type: 'd' | 'f') =>
-    findShallowest(await run([renderFindNamed(site.id, name)]), type);
-  const texts: Record<string, string> = {};
-  const [node] = await readServingNodes(parts, site);
-  for (const name of rules.texts) {
-    const path = await find(name, 'f');
-    if (path === undefined) continue;
-    texts[name] = (await buffer(await parts.pools.fleet.files.readPieces(node.name, path))).toString(
-      'utf8',
-      0,
-      TEXT_BYTES,
-    );
-  }
-  const taken: string[] = [];
-  // The deepest first: one may lie in another.
-  for (const { from, to } of rules.files.toSorted((one, other) => other.from.length - one.from.length)) {
-    const path = await find(from, 'd');
-    if (path === undefined) continue;
-    await run(renderTakeFolder(site.id, path, to));
-    taken.push(from);
-  }
-  await run([...renderTidyRights(site.id), ...renderTakeOver(site)]);
-  const secrets = await storeFoundSecrets(parts, site, rules, Object.values(texts).join('\n'));
-  return { taken, secrets, texts: withoutSecrets(texts) };
-}
-
-/** Of lines `DEPTH TYPE PATH`, the path nearest to the top. */
-export function findShallowest(listing: string, type: 'd' | 'f'): string | undefined {
-  return listing
-    .split('\n')
-    .map((line) => /^(\d+) (\w) (.*)$/.exec(line))
-    .flatMap((found) =>
-      found?.[2] === type && found[3] !== undefined ? [{ depth: Number(found[1]), path: found[3] }] : [],
-    )
-    .sort((one, other) => one.depth - other.depth || (one.path < other.path ? -1 : 1))[0]?.path;
-}
-
-/** Secrets that the data cannot be read without, from the installation's own settings. Gives their names. */
-async function storeFoundSecrets(parts: SiteParts, site: PlacedSite, rules: Rules, text: string): Promise<string[]> {
-  const found = Object.entries(rules.secrets).flatMap(([name, pattern]) => {
-    const value = new RegExp(pattern, 'm').exec(text)?.[1];
-    return value === undefined ? [] : [{ name, value }];
-  });
-  if (found.length === 0) return [];
-  await parts.store.transaction(async (sql) => {
-    for (const { name, value } of found) await parts.secrets.put(sql, `${secretsOf(site.id)}app-${name}`, value);
-  });
-  return found.map(({ name }) => name);
-}
-
-/** A step's output is kept and shown: of the texts only lines that say no password. */
-function withoutSecrets(texts: Record<string, string>): Record<string, string> {
-  const isOpen = (line: string) => !/pass|secret|key|token|salt/i.test(line);
-  return Object.fromEntries(
-    Object.entries(texts).map(([name, text]) => [name, text.split('\n').filter(isOpen).join('\n')]),
-  );
-}
-
-async function readAdopted(
-  parts: SiteParts,
-  site: PlacedSite,
-  argv: readonly string[],
-  texts: Record<string, string>,
-  signal: AbortSignal,
-): Promise<z.infer<typeof readSchema>> {
-  const command = { argv, stdin: JSON.stringify({ texts }), timeoutMs: READ_MS };
-  const { code, stdout, stderr } = await execInSite(parts, site, command, signal);
-  const failed = (output: string) =>
-    transferProblems.make('read-failed', { site: site.name, code, output: output.trim().slice(-OUTPUT_SHOWN) });
-  if (code !== 0) throw failed(`${stdout}\n${stderr}`);
-  const parsed = readSchema.safeParse(toJson(stdout));
-  if (!parsed.success) throw failed(`its answer is not understood: ${stdout}`);
-  const { data: found } = parsed;
-  if (found.refuse !== undefined) throw transferProblems.make('wrong-dump', { app: site.app, why: found.refuse });
-  if (found.isNewer) {
-    const has = await readVersionOfPool(parts.store, site);
-    throw transferProblems.make('newer-app', { app: site.app, version: found.version, pool: site.pool, has });
-  }
-  return found;
-}
-
-function toJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
