@@ -2,9 +2,9 @@
 // the loop that gives sites the tasks that their recipe has and they lack: those made before, and recipes that grew.
 import type { RecipeTask } from '../apps/recipe.ts';
 import type { SiteTasks } from '../sites/parts.ts';
-import { drainSite } from './drain.ts';
+import { drainSite, openDrained } from './drain.ts';
 import type { SequencerParts } from './parts.ts';
-import { closeSite, openSite, type StopParts } from './stop.ts';
+import { closeSite, type StopParts } from './stop.ts';
 import { addRecipeTasks } from './tasks.ts';
 
 type ReadTasks = (app: string) => readonly RecipeTask[];
@@ -12,7 +12,7 @@ type ReadTasks = (app: string) => readonly RecipeTask[];
 export function makeSiteTasks(parts: StopParts, readTasks: ReadTasks): SiteTasks {
   return {
     created: (sql, { id, app }) => addRecipeTasks(sql, parts, { id, state: 'creating' }, readTasks(app)),
-    opened: (sql, site) => openSite(sql, parts, site),
+    opened: (sql, site, waited = []) => openDrained(sql, parts, site, waited),
     paused: (site, signal) => drainSite(parts, site, signal),
     closed: (site, signal) => closeSite(parts, site, signal),
   };

@@ -40,10 +40,10 @@ export interface SiteCaches {
 export interface SiteTasks {
   /** A site was stored: its recipe's tasks with it, closed. */
   created(sql: Sql, site: { id: string; app: string }): Promise<void>;
-  /** It is ready. */
-  opened(sql: Sql, site: string): Promise<void>;
-  /** It is about to move: nothing of its tasks is due any more; resolves when what waits or runs has ended by itself. */
-  paused(site: string, signal: AbortSignal): Promise<void>;
+  /** It is ready; `waited`: tasks that are due at once, since a run of theirs waited when the site was paused. */
+  opened(sql: Sql, site: string, waited?: readonly string[]): Promise<void>;
+  /** It is about to move: nothing of its tasks is due any more; resolves when what runs has ended by itself, with the tasks of which a run waited. */
+  paused(site: string, signal: AbortSignal): Promise<string[]>;
   /** It is not ready any more; resolves when nothing of its tasks runs or can start. */
   closed(site: string, signal: AbortSignal): Promise<void>;
 }
