@@ -3,9 +3,9 @@
 import type { RecipeTask } from '../apps/recipe.ts';
 import type { SiteTasks } from '../sites/parts.ts';
 import { listCarriedTasks, storeCarriedTasks } from './carry.ts';
-import { drainSite } from './drain.ts';
+import { drainSite, openDrained } from './drain.ts';
 import type { SequencerParts } from './parts.ts';
-import { closeSite, openSite, type StopParts } from './stop.ts';
+import { closeSite, type StopParts } from './stop.ts';
 import { addRecipeTasks } from './tasks.ts';
 
 type ReadTasks = (app: string) => readonly RecipeTask[];
@@ -15,7 +15,7 @@ export function makeSiteTasks(parts: StopParts, readTasks: ReadTasks): SiteTasks
     created: (sql, { id, app }) => addRecipeTasks(sql, parts, { id, state: 'creating' }, readTasks(app)),
     list: (sql, site) => listCarriedTasks(sql, site),
     store: (sql, site, tasks) => storeCarriedTasks(sql, parts, site, tasks),
-    opened: (sql, site) => openSite(sql, parts, site),
+    opened: (sql, site, waited = []) => openDrained(sql, parts, site, waited),
     paused: (site, signal) => drainSite(parts, site, signal),
     closed: (site, signal, patienceMs) => closeSite(parts, site, signal, patienceMs),
   };

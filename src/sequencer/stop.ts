@@ -17,7 +17,12 @@ const CANCEL_CALL_MS = 5_000;
 const LOOK_EVERY_MS = 200;
 
 /** Ends runs that wait, as cancelled. In the transaction that locked their tasks. */
-async function dropQueued(sql: Sql, parts: SequencerParts, tasks: readonly string[], why: string): Promise<void> {
+export async function dropQueued(
+  sql: Sql,
+  parts: SequencerParts,
+  tasks: readonly string[],
+  why: string,
+): Promise<void> {
   const { time } = parts;
   const open = await sql.query<{ site: string; costS: number }>(
     `WITH gone AS (DELETE FROM run WHERE task = ANY($2) AND state = 'queued' RETURNING *),

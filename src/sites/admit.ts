@@ -91,6 +91,9 @@ async function choosePool(
 ): Promise<{ pool: string; reason: string }> {
   const counts = await countSitesByPool(sql);
   if (wish !== undefined) {
+    const pool = await readPool(sql, wish);
+    if (pool === undefined || pool.app !== app || pool.worksFor !== null)
+      throw poolProblems.make('none-for-app', { app });
     await assertPoolTakes(sql, wish, { id: '', app, staged });
     return { pool: wish, reason: `pool ${wish}, as asked` };
   }

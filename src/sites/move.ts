@@ -2,6 +2,7 @@
 // the edge, its old nodes close its PHP, and then one transaction says where it lives. Before that transaction every failure
 // leads back to the old pool, after it everything leads on to the new one; so it is served, and written, by one side only.
 
+import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Json, Sql } from '../platform/store.ts';
@@ -24,6 +25,10 @@ const RUNS_MS = 600_000;
 /** Passes are repeated while each is at least this much shorter than the one before. */
 const MOST_PASSES = 5;
 const WORTH = 0.7;
+
+/** Tasks of which a run waited when they were paused. */
+const waitedOf = (outputs: Readonly<Record<string, Json>>): string[] =>
+  z.array(z.string()).catch([]).parse(outputs.tasks);
 
 /** Begins `site.move` in the caller's transaction. */
 export async function startSiteMove(
@@ -127,19 +132,20 @@ export function makeSiteMove(parts: SiteParts): OperationKind<MoveParams> {
           timeoutMs: RUNS_MS,
           async do({ signal }) {
             const site = await read();
-            if (site.pool === from && site.state === 'ready') await parts.tasks.paused(id, signal);
+            return site.pool === from && site.state === 'ready' ? await parts.tasks.paused(id, signal) : [];
           },
-          async undo() {
-            if ((await read()).state === 'ready') await store.transaction((sql) => parts.tasks.opened(sql, id));
+          async undo({ outputs }) {
+            if ((await read()).state !== 'ready') return;
+            await store.transaction((sql) => parts.tasks.opened(sql, id, waitedOf(outputs)));
           },
         },
         {
           name: 'switch',
           timeoutMs: COPY_MS,
-          async do({ signal, say }) {
+          async do({ signal, say, outputs }) {
             const before = await read();
             if (before.pool === from && before.held === null) await follow(signal, say);
-            const measured = await switchPools(parts, before, { ...way, maxPauseS }, signal);
+            const measured = await switchPools(parts, before, { ...way, maxPauseS, waited: waitedOf(outputs) }, signal);
             if (measured !== undefined) say(`its visitors waited ${measured.pauseS.toFixed(2)} s`);
             return (measured ?? null) as Json;
           },

@@ -54,10 +54,10 @@ export interface SiteTasks {
   list(sql: Sql, site: string): Promise<Json[]>;
   /** Stores such for a site that is not open yet. Safe to repeat. */
   store(sql: Sql, site: string, tasks: readonly Json[]): Promise<void>;
-  /** It is ready. */
-  opened(sql: Sql, site: string): Promise<void>;
-  /** It is about to move: nothing of its tasks is due any more; resolves when what waits or runs has ended by itself. */
-  paused(site: string, signal: AbortSignal): Promise<void>;
+  /** It is ready; `waited`: tasks that are due at once, since a run of theirs waited when the site was paused. */
+  opened(sql: Sql, site: string, waited?: readonly string[]): Promise<void>;
+  /** It is about to move: nothing of its tasks is due any more; resolves when what runs has ended by itself, with the tasks of which a run waited. */
+  paused(site: string, signal: AbortSignal): Promise<string[]>;
   /** Nothing of its tasks may run; resolves when nothing runs or can start. What runs has `patienceMs` to end by itself. */
   closed(site: string, signal: AbortSignal, patienceMs?: number): Promise<void>;
 }

@@ -32,7 +32,7 @@ const UNHOLD_MS = 60_000;
 export async function switchPools(
   parts: SiteParts,
   site: SiteRow,
-  way: Way & { maxPauseS: number },
+  way: Way & { maxPauseS: number; waited: readonly string[] },
   signal: AbortSignal,
 ): Promise<Pause | undefined> {
   const { store } = parts;
@@ -52,7 +52,7 @@ export async function switchPools(
 async function holdAndSwitch(
   parts: SiteParts,
   site: SiteRow,
-  way: Way & { maxPauseS: number },
+  way: Way & { maxPauseS: number; waited: readonly string[] },
   signal: AbortSignal,
 ): Promise<Pause> {
   const { store, pools } = parts;
@@ -81,7 +81,7 @@ async function holdAndSwitch(
   assertShort('the last copy took long');
   await changeConfig(store, async (sql, version) => {
     await storeMoved(sql, site.id, `pool ${way.to}, moved from ${way.from}`, version);
-    if (site.state === 'ready') await parts.tasks.opened(sql, site.id);
+    if (site.state === 'ready') await parts.tasks.opened(sql, site.id, way.waited);
   });
   await pools.syncEdges(signal);
   mark();

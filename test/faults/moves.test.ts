@@ -18,6 +18,8 @@ import { planPoolCreate, planPoolDelete, planPoolScale } from '../../src/pools/p
 import { newRollSchema, planRoll } from '../../src/pools/roll/start.ts';
 import { startPoolScale } from '../../src/pools/scale.ts';
 import { listNodes, readPool } from '../../src/pools/store.ts';
+import { runNow } from '../../src/sequencer/stop.ts';
+import { readTask } from '../../src/sequencer/task-store.ts';
 import { newSiteSchema, startSiteCreate } from '../../src/sites/admit.ts';
 import { newCloneSchema, planClone, startSiteClone } from '../../src/sites/clone.ts';
 import { startSiteMove } from '../../src/sites/move.ts';
@@ -174,6 +176,26 @@ void test('a dry run says where and why, changes nothing, and is refused as the 
     assert.match(plan.join(' '), /wordpress goes from the pool wordpress to wordpress-own/);
     assert.ok(pauseS > 0 && pauseS < 5);
     assert.deepEqual(await rows(), before);
+  }));
+
+void test('a run that waits when its site moves is taken back and due at once on the new pool', () =>
+  withDeployedWorld(async (world) => {
+    await ensureOwnPool(world);
+    const { sequencer } = world.controller.rooms;
+    const site = (await readSite(world.store, 'wordpress'))?.id ?? '';
+    const task = await readTask(world.store, `${site}/cron`);
+    assert.ok(task !== undefined);
+    await runNow(sequencer.parts, task, tester);
+    assert.equal((await world.ended((await move(world, OWN)).id)).state, 'succeeded');
+    const [now] = await world.store.query<{ due: boolean; closed: boolean; waiting: number }>(
+      `SELECT next_at <= now() AS due, site_closed AS closed, (SELECT count(*)::int FROM run WHERE site = $1) AS waiting
+       FROM task WHERE site = $1 AND name = 'cron'`,
+      [site],
+    );
+    assert.deepEqual(now, { due: true, closed: false, waiting: 0 });
+    const [ended] = await world.store.query<{ state: string; why: string }>('SELECT state, why FROM run_history');
+    assert.equal(ended?.state, 'cancelled');
+    assert.match(ended?.why ?? '', /due again/);
   }));
 
 const staging = { site: 'mediawiki', hosts: ['next.example'] };
