@@ -1,5 +1,5 @@
-// Why a run is on its server, as it is stored with each run: a few characters, since a sentence for each of them cost the database a
-// fifth of what a run costs. `20% 3/8` is the only server that had room, `20% 3/8 server-2 5` the better of two of five by chance.
+// Why a run is on its server, as it is stored with each run: a few characters, since a sentence is sent, stored, logged and copied
+// to the history with each of them. `20% 3/8` is the only server that had room, `20% 3/8 server-2 5` the better of two of five by chance.
 
 /** The server's pressure (percent) and slots at the choice; beside which other one, of how many, it was chosen. */
 export function toPlacement(
