@@ -265,6 +265,23 @@ void test('an upgrade that was cut off begins from the snapshot, and does not ta
     assert.equal((await need(world, 'a1')).generation, 0);
   }));
 
+void test('once a site has opened nothing is put back, whatever fails then: a visitor may have entered something', () =>
+  withSites(['a1'], async (world) => {
+    const { id: site } = await need(world, 'a1');
+    world.onPoint = ({ kind, step, when }) => {
+      if (kind !== 'site.upgrade' || step !== 'tell' || when !== 'before-do') return;
+      for (const twin of world.databases.values()) twin.alter(site, (notes) => [...notes, 'a comment']);
+      throw new Error('the test made it fail');
+    };
+    const { id } = await begin(world, { canaries: ['a1'] });
+    await turnUntil(world, async () => (await readStates(world, id)).a1 !== 'waiting');
+    await pauseWave(world.controller.rooms.parts.waves, id, tester);
+    assert.equal((await readStates(world, id)).a1, 'upgraded');
+    assert.deepEqual(await readTables(world, 'a1'), ['a comment']);
+    const { generation, state } = await need(world, 'a1');
+    assert.deepEqual([generation, state], [1, 'ready']);
+  }));
+
 const NAMES = ['a1', 'a2', 'a3', 'a4', 'a5'];
 
 void test('a wave upgrades every site, canaries first, and the pool has one image again', () =>
