@@ -13,11 +13,13 @@ import { admitSite, newSiteSchema, readSiteRecipe, SITE_DISK_MB } from './admit.
 import { assertCarriable, carrierOf, carryFirst, carryPass, ensureCarrier, removeCarrier } from './carry.ts';
 import { makeNewSiteSteps } from './create.ts';
 import { COPY_MS, folderOf, inVolume, renderCopy, renderOwners, runAsRoot, runIn } from './files.ts';
+import { readImageNumberOf, readVersionOf } from './image-of.ts';
 import { type SiteParts, secretsOf, siteLock } from './parts.ts';
 import { measureContent } from './plan-move.ts';
 import { siteProblems } from './problems.ts';
-import { assertCodeReads } from './snapshots/image-order.ts';
+import { assertCodeReads, compareVersions } from './snapshots/image-order.ts';
 import { readUsableSnapshot } from './snapshots/put-back.ts';
+import type { SnapshotRow } from './snapshots/store.ts';
 import { keptFilesOf } from './snapshots/take.ts';
 import { readSite, type SiteRow } from './store.ts';
 
@@ -85,7 +87,6 @@ export async function startSiteClone(
   const home = await readPool(sql, source.pool);
   const { snapshot: number } = wish;
   const snapshot = number === undefined ? undefined : await readUsableSnapshot(sql, source, number);
-  if (snapshot !== undefined) await assertCodeReads(sql, source, snapshot, home?.imageNumber ?? 0);
   const { title, settings } = snapshot ?? source;
   const id = await admitSite(parts, sql, readSiteRecipe(parts, source.app), {
     ...{ name: wish.name, hosts: wish.hosts, title: wish.title ?? title, adminEmail, settings, limits },
@@ -96,12 +97,23 @@ export async function startSiteClone(
     staged,
     clonedFrom: source.id,
   });
+  const made = await readSite(sql, id);
+  if (made !== undefined) await assertReads(sql, source, made, snapshot);
   await carrySecrets(parts, sql, source, id);
   const params = {
     ...{ site: id, name: wish.name, source: source.id, sourceName: source.name },
     ...(number === undefined ? {} : { snapshot: number }),
   };
   return parts.operations.start(sql, 'site.clone', params, who);
+}
+
+/** Throws when the copy's code is of an older version of the app than its data. */
+async function assertReads(sql: Sql, source: SiteRow, made: SiteRow, snapshot: SnapshotRow | undefined): Promise<void> {
+  const imageNumber = await readImageNumberOf(sql, made);
+  if (snapshot !== undefined) return assertCodeReads(sql, source, snapshot, imageNumber);
+  const [has, there] = [await readVersionOf(sql, source), await readVersionOf(sql, made)];
+  if (compareVersions(has, there) <= 0) return;
+  throw siteProblems.make('other-version', { site: source.name, app: source.app, has, pool: made.pool, there });
 }
 
 /** The operation `site.clone`. */
@@ -174,8 +186,8 @@ export function makeSiteClone(parts: SiteParts): OperationKind<Params> {
           async do({ signal }) {
             const [from, to] = [await read(sourceId), await read(id)];
             const kept = await readKept(from);
-            const imageNumber = (await readPool(store, to.pool))?.imageNumber;
-            const isOlder = kept !== undefined && kept.imageNumber !== imageNumber;
+            const isOlder =
+              (kept?.imageNumber ?? (await readImageNumberOf(store, from))) !== (await readImageNumberOf(store, to));
             return adaptSite(parts, to, { from: linksOf(parts, kept?.hosts ?? from.hosts), isOlder }, signal);
           },
         },

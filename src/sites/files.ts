@@ -65,7 +65,14 @@ export const packedFileOf = (kept: string): string => `${kept}.tar`;
  */
 export function renderPack(kept: string): { pack: RootCommand[]; size: RootCommand; checksum: RootCommand } {
   const packed = packedFileOf(kept);
-  const options = ['--format=gnu', '--sort=name', '--numeric-owner', '--owner=0', '--group=0'];
+  const options = [
+    '--exclude=./.held-mail',
+    '--format=gnu',
+    '--sort=name',
+    '--numeric-owner',
+    '--owner=0',
+    '--group=0',
+  ];
   return {
     pack: [
       { argv: ['tar', '--create', ...options, `--file=${packed}.part`, `--directory=${kept}`, '.'] },

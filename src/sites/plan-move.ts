@@ -9,6 +9,7 @@ import { listPools, type PoolRow, readPool } from '../pools/store.ts';
 import { assertDisk } from '../servers/room.ts';
 import { assertPoolTakes } from './admit.ts';
 import { assertCarriable } from './carry.ts';
+import { readVersionOf } from './image-of.ts';
 import { readServingNodes } from './nodes.ts';
 import type { SiteParts } from './parts.ts';
 import { siteProblems } from './problems.ts';
@@ -53,15 +54,14 @@ export async function readMove(sql: Sql, name: string, wish: NewMove): Promise<M
   for (const pool of [from, to])
     if (pool !== undefined && pool.otherGeneration !== null)
       throw poolProblems.make('two-generations', { pool: pool.name, verb: 'moved' });
-  if (from !== undefined) await assertSameVersion(sql, site, from, to);
+  await assertSameVersion(sql, site, to);
   return { site: site.id, name: site.name, from: site.pool, to: wish.to, maxPauseS: wish.maxPauseS };
 }
 
 /** Its tables are of its own version of the app: another one's code would change them, with no way back, or not read them. */
-async function assertSameVersion(sql: Sql, site: SiteRow, from: PoolRow, to: PoolRow): Promise<void> {
-  const read = async ({ imageNumber }: PoolRow) => (await readImage(sql, site.app, imageNumber))?.appVersion;
-  const [has, there] = [await read(from), await read(to)];
-  if (has === undefined || there === undefined || has === there) return;
+async function assertSameVersion(sql: Sql, site: SiteRow, to: PoolRow): Promise<void> {
+  const [has, there] = [await readVersionOf(sql, site), await readVersionOf(sql, { ...to, pool: to.name })];
+  if (has === there) return;
   throw siteProblems.make('other-version', { site: site.name, app: site.app, has, pool: to.name, there });
 }
 

@@ -1,9 +1,10 @@
 // Brings a site back to a snapshot, in its place. It is closed meanwhile and what it held is kept as a snapshot first, so
 // that the way back has a way back; failing, that one is put back.
+
 import { z } from 'zod';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../../platform/operations/operation.ts';
-import { readPool } from '../../pools/store.ts';
 import { ADAPT_MS, adaptSite, linksOf } from '../adapt.ts';
+import { readImageNumberOf } from '../image-of.ts';
 import { checkOnNodes, enterState } from '../nodes.ts';
 import { type SiteParts, siteLock } from '../parts.ts';
 import type { SiteRow } from '../store.ts';
@@ -26,7 +27,7 @@ export async function admitRestore(parts: SiteParts, idOrName: string, number: n
   const site = await readQuietSite(parts, idOrName, 'restore');
   const placed = await readPlacedSite(parts, site.id);
   const snapshot = await readUsableSnapshot(parts.store, site, number);
-  const imageNumber = (await readPool(parts.store, site.pool))?.imageNumber ?? 0;
+  const imageNumber = await readImageNumberOf(parts.store, site);
   await assertCodeReads(parts.store, site, snapshot, imageNumber);
   await assertRoomForSnapshot(parts, placed);
   return { site, snapshot, imageNumber };
@@ -118,7 +119,7 @@ export function makeSiteRestore(parts: SiteParts): OperationKind<Params> {
           async do({ signal }) {
             const site = await read();
             const snapshot = await readUsableSnapshot(parts.store, site, number);
-            const imageNumber = (await readPool(store, site.pool))?.imageNumber ?? 0;
+            const imageNumber = await readImageNumberOf(store, site);
             return adaptSite(
               parts,
               site,

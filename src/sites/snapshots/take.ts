@@ -3,11 +3,10 @@
 // the same moment, while the site serves on: what a customer uploads within that second is in one of them or in both.
 import { commonProblems } from '../../lib/errors.ts';
 import type { Step } from '../../platform/operations/operation.ts';
-import { listGenerations } from '../../pools/generations.ts';
-import { readPool } from '../../pools/store.ts';
 import { assertDisk } from '../../servers/room.ts';
 import { SITE_DISK_MB } from '../admit.ts';
 import { COPY_MS, folderOf, renderKeep, renderRemoveKept, runAsRoot, SNAPSHOTS_PATH } from '../files.ts';
+import { readImageNumberOf } from '../image-of.ts';
 import type { SiteParts } from '../parts.ts';
 import { readSite, type SiteRow } from '../store.ts';
 import { snapshotProblems } from './problems.ts';
@@ -64,12 +63,10 @@ export async function takeSnapshot(parts: SiteParts, wish: SnapshotWish, signal:
   const { store, databases } = parts;
   const site = await readPlacedSite(parts, wish.site);
   const number = await store.transaction(async (sql) => {
-    const pool = await readPool(sql, site.pool);
-    const own = pool && listGenerations(pool).find(({ generation }) => generation === site.generation);
     return insertSnapshot(sql, {
       ...{ site: site.id, operation: wish.operation, reason: wish.reason, madeBy: wish.by, pool: site.pool },
       ...{ databaseServer: site.databaseServer, hosts: site.hosts, title: site.title, settings: site.settings },
-      imageNumber: own?.imageNumber ?? 0,
+      imageNumber: await readImageNumberOf(sql, site),
     });
   });
   const snapshot = { site: site.id, number };

@@ -1,9 +1,9 @@
 // What the recipe's own command finds in data from elsewhere: addresses, version, and what the image lacks.
 import { z } from 'zod';
+import { readVersionOf } from '../image-of.ts';
 import { execInSite } from '../nodes.ts';
 import type { SiteParts } from '../parts.ts';
 import type { PlacedSite } from '../snapshots/take.ts';
-import { readVersionOfPool } from './import.ts';
 import { transferProblems } from './problems.ts';
 
 /** Bound of that command, which looks at a few rows. */
@@ -39,7 +39,7 @@ export async function readAdopted(
   const { data: found } = parsed;
   if (found.refuse !== undefined) throw transferProblems.make('wrong-dump', { app: site.app, why: found.refuse });
   if (found.isNewer) {
-    const has = await readVersionOfPool(parts.store, site);
+    const has = await readVersionOf(parts.store, site);
     throw transferProblems.make('newer-app', { app: site.app, version: found.version, pool: site.pool, has });
   }
   return found;

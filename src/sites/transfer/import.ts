@@ -1,8 +1,8 @@
 // Makes a site from the file of an exported one. Everything in the file is looked at before anything exists; then it goes as for
 // any new site, with the file's database and files in the place of an empty installation. Mail is held; secrets are new but for
 // those that its data cannot be read without.
+
 import { z } from 'zod';
-import { readImage } from '../../images/store.ts';
 import { commonProblems } from '../../lib/errors.ts';
 import {
   type Asker,
@@ -12,12 +12,12 @@ import {
   type Step,
 } from '../../platform/operations/operation.ts';
 import type { Sql } from '../../platform/store.ts';
-import { readPool } from '../../pools/store.ts';
 import { assertDisk } from '../../servers/room.ts';
 import { ADAPT_MS, adaptSite, linksOf } from '../adapt.ts';
 import { admitSite, newSiteSchema, readSiteRecipe, SITE_DISK_MB } from '../admit.ts';
 import { makeNewSiteSteps } from '../create.ts';
 import { renderUnpack } from '../files.ts';
+import { readVersionOf } from '../image-of.ts';
 import { type SiteParts, secretsOf, siteLock } from '../parts.ts';
 import { compareVersions } from '../snapshots/image-order.ts';
 import { readPlacedSite } from '../snapshots/take.ts';
@@ -103,16 +103,10 @@ async function admitImport(parts: SiteParts, sql: Sql, wish: NewImport, { site: 
   await parts.tasks.store(sql, id, carried.tasks);
   const site = await readSite(sql, id);
   if (site === undefined) throw commonProblems.make('not-found', { noun: 'site', name: id });
-  const has = await readVersionOfPool(sql, site);
+  const has = await readVersionOf(sql, site);
   const about = { app: carried.app, version: carried.image.appVersion, pool: site.pool, has };
   if (compareVersions(carried.image.appVersion, has) > 0) throw transferProblems.make('newer-app', about);
   return { ...site, isOlder: carried.image.appVersion !== has };
-}
-
-/** The app's version in the image of a site's pool. */
-export async function readVersionOfPool(sql: Sql, { app, pool }: { app: string; pool: string }): Promise<string> {
-  const number = (await readPool(sql, pool))?.imageNumber ?? 0;
-  return (await readImage(sql, app, number))?.appVersion ?? '';
 }
 
 /** The operation `site.import`. */
@@ -158,7 +152,7 @@ export function makeSiteImport(parts: SiteParts): OperationKind<Params> {
           async do({ signal }) {
             const site = await readPlacedSite(parts, id);
             const { site: carried } = await readArchive(path);
-            const isOlder = carried.image.appVersion !== (await readVersionOfPool(parts.store, site));
+            const isOlder = carried.image.appVersion !== (await readVersionOf(parts.store, site));
             const isMoved = carried.links[0] !== linksOf(parts, site.hosts)[0];
             return adaptSite(parts, site, { from: isMoved ? carried.links : [], isOlder }, signal);
           },
