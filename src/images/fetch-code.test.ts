@@ -92,3 +92,13 @@ void test("the code is laid over the app's without the paths that are Espalier's
     (await runCommand(['cat', join(root, path)], { timeoutMs: 5_000 })).stdout.toString();
   assert.deepEqual([await read('config.php'), await read('lib/config.php')], ['ours', 'theirs']);
 });
+
+void test('an address with a password or a token in it is refused, and the answer does not repeat it', async () => {
+  for (const source of ['https://anna:s3cret@example.org/code.git', 'https://s3cret@example.org/code.git']) {
+    await assert.rejects(fetch(source), (thrown: Error) => {
+      assert.match(thrown.message, /https:\/\/example\.org\/code\.git.*deploy key/s);
+      assert.doesNotMatch(thrown.message, /s3cret/);
+      return true;
+    });
+  }
+});

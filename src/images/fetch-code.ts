@@ -20,6 +20,7 @@ const REMOTE = /^((https?|ssh|git|file):\/\/\S+|[\w.-]+@[\w.-]+:\S+)$/;
 
 /** Whether it is a repository or a folder; `image.bad-code` when it is neither. */
 async function kindOf({ source, ref }: CodeSource): Promise<'repository' | 'folder'> {
+  assertNoSecret(source);
   if (REMOTE.test(source)) return 'repository';
   const bad = (why: string) => imageProblems.make('bad-code', { source, why });
   if (!isAbsolute(source)) throw bad('it is neither an address of a repository nor an absolute path');
@@ -28,6 +29,15 @@ async function kindOf({ source, ref }: CodeSource): Promise<'repository' | 'fold
   if ((await is('.git')) || ((await is('HEAD')) && (await is('objects')))) return 'repository';
   if (ref !== null) throw bad('a ref was named, and it is no Git repository');
   return 'folder';
+}
+
+/** An address is stored with the image and shown to whoever may look: what opens the repository must not be in it. */
+function assertNoSecret(source: string): void {
+  const url = URL.canParse(source) ? new URL(source) : undefined;
+  if (url === undefined || (url.password === '' && (url.username === '' || !url.protocol.startsWith('http')))) return;
+  const why =
+    'it holds a user or a password; give the machine a deploy key, or Git a credential helper, and leave them out';
+  throw imageProblems.make('bad-code', { source: `${url.protocol}//${url.host}${url.pathname}`, why });
 }
 
 /** The commands that bring one commit, and nothing of its history, into an empty repository. Nothing of it is executed. */
