@@ -1,6 +1,5 @@
 // Puts the rooms together over a platform and engines. Part of the composition root; apart from main.ts so that tests
 // compose the very same rooms over twins.
-import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import type { WebSocket } from 'ws';
 import { makeSimulatedAgents, type SimulatedAgents } from './agent/simulated.ts';
@@ -35,6 +34,7 @@ import { makeSeedDelete } from './images/seed-delete.ts';
 import { makeSeedRoutes } from './images/seed-routes.ts';
 import { readImage, readNewest } from './images/store.ts';
 import type { Clock } from './lib/clock.ts';
+import { readTakenNetworks } from './lib/ipv4.ts';
 import type { Logger } from './lib/log.ts';
 import type { Engines } from './make-engines.ts';
 import type { Platform } from './open-platform.ts';
@@ -281,10 +281,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     name: deployment,
     ...{ store, operations, fleet, clock, images, databases, caches, edge, pools, sites, onChange },
     isPortFree: options.isPortFree,
-    readTakenNetworks: () =>
-      Object.values(networkInterfaces()).flatMap((all) =>
-        (all ?? []).flatMap(({ family, cidr: network }) => (family === 'IPv4' && network !== null ? [network] : [])),
-      ),
+    readTakenNetworks,
     storageDriver: engines.storageDriver,
   };
 

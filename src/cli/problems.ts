@@ -93,6 +93,31 @@ export const cliProblems = makeCatalogue('cli', {
     detail: (a: { why: string }) => `A shell in a container is opened by the program incus: ${a.why}.`,
     todo: () => 'Run it as root on the machine of the deployment; `espalier up` installs Incus with its client there.',
   },
+  'no-lab': {
+    status: 404,
+    title: 'There is no such lab',
+    detail: (a: { lab: string }) => `There is no lab "${a.lab}" on this machine.`,
+    todo: () => 'Make one with `espalier lab up`, or name another with --lab.',
+  },
+  'no-network': {
+    status: 507,
+    title: 'This machine has no network left',
+    detail: () => 'Every network of 10.64.0.0/10 overlaps one that this machine has.',
+    todo: () => 'Remove a deployment or a lab that is no longer needed.',
+  },
+  'no-lab-server': {
+    status: 404,
+    title: 'The lab has no such server',
+    detail: (a: { lab: string; name: string; known: string }) =>
+      `The lab "${a.lab}" has no server ${a.name}; it has ${a.known || 'none'}.`,
+    todo: () => 'Name one of them; `espalier lab status` shows them.',
+  },
+  'lab-server-stopped': {
+    status: 409,
+    title: 'The server of the lab is off',
+    detail: (a: { name: string; verb: string }) => `${a.name} is off, so there is nothing to ${a.verb}.`,
+    todo: (a) => `Power it on with \`espalier lab heal ${a.name}\`.`,
+  },
   'daemon-silent': {
     status: 503,
     title: 'A daemon was started and does not answer',

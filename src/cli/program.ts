@@ -9,6 +9,7 @@ import type { ExitCode } from './problems.ts';
 import type { UpOptions } from './up/up.ts';
 import { positive, type Run } from './verbs/arguments.ts';
 import { addImageVerbs, addSeedVerbs } from './verbs/image.ts';
+import { addLabVerbs } from './verbs/lab.ts';
 import { addOperationVerbs, addTokenVerbs } from './verbs/operation.ts';
 import { addPoolVerbs } from './verbs/pool.ts';
 import { addRollVerbs } from './verbs/roll.ts';
@@ -74,6 +75,7 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   addOperationVerbs(group('operation'), group('event'), run);
   addTokenVerbs(group('token'), run);
   addVotes(root, run);
+  addLabVerbs(root, run);
   addHelpers(root, run);
   return { command: root, exitCode: () => exitCode };
 }
