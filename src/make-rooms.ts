@@ -37,6 +37,7 @@ import type { Clock } from './lib/clock.ts';
 import { readTakenNetworks } from './lib/ipv4.ts';
 import type { Logger } from './lib/log.ts';
 import type { Engines } from './make-engines.ts';
+import { makeJoining } from './make-joining.ts';
 import type { Platform } from './open-platform.ts';
 import { type AgentAnswers, type Agents, makeAgents } from './platform/agents.ts';
 import type { DoctorCheck } from './platform/doctor-check.ts';
@@ -70,6 +71,10 @@ import { addMissingTasks, makeSiteTasks } from './sequencer/site-tasks.ts';
 import { readTask } from './sequencer/task-store.ts';
 import { makeDatabaseTime } from './sequencer/time.ts';
 import { accountHostOf } from './servers/addresses.ts';
+import { certifyServer } from './servers/authority.ts';
+import { makeClusterRoutes } from './servers/cluster-routes.ts';
+import { readCluster } from './servers/cluster-store.ts';
+import { makeClusterMake } from './servers/make-cluster.ts';
 import { noteHeartbeat, welcomeAgent } from './servers/meet-agents.ts';
 import { makeServerRoutes } from './servers/routes.ts';
 import { watchServers } from './servers/watch.ts';
@@ -108,6 +113,8 @@ export interface Rooms {
   /** The twins of the agents, when the engines are simulated. */
   simulatedAgents: SimulatedAgents | undefined;
   acceptAgent(socket: WebSocket): void;
+  /** Opens the door for other servers, if there is a cluster. */
+  openDoor(): Promise<void>;
   /** A noun and a name as people type them, as the subject of events. */
   subjectOf(noun: string, name: string): Promise<string>;
   close(): Promise<void>;
@@ -277,6 +284,10 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       },
     },
   };
+  const { joining, door } = makeJoining({
+    ...{ deployment, store, secrets, fleet, events, operations, clock, log },
+    accept: (socket, server) => channel?.accept(socket, server),
+  });
   const whole: DeploymentParts = {
     name: deployment,
     ...{ store, operations, fleet, clock, images, databases, caches, edge, pools, sites, onChange },
@@ -285,6 +296,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     storageDriver: engines.storageDriver,
   };
 
+  operations.register(makeClusterMake(joining));
   operations.register(makeNodeCreate(pools));
   operations.register(makeNodeRemove(pools));
   operations.register(makeNodeReplace(pools));
@@ -375,9 +387,15 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     return {
       async hello(server, params) {
         sequencer.forget(server);
-        await welcomeAgent(store, events, { ...params, server });
+        const cluster = await readCluster(store);
+        // The agent beside the controller does not know how others reach its server.
+        const address = cluster?.server === server ? cluster.address : params.address;
+        await welcomeAgent(store, events, { ...params, server, address });
         return { accepted: true };
       },
+      'certificate.renew': async (server, { publicKey }) => ({
+        certificate: await store.transaction((sql) => certifyServer(joining, sql, { server, publicKey })),
+      }),
       async heartbeat(server, beat) {
         // The leases first: nothing that others wait for may hold up their renewal.
         const answer = await sequencer.heartbeat(server, beat);
@@ -415,6 +433,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   return {
     routes: [
       makeServerRoutes({ store }),
+      makeClusterRoutes(joining),
       makeImageRoutes(images),
       makeSeedRoutes(images),
       makePoolRoutes(pools),
@@ -435,6 +454,10 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     sequencer,
     simulatedAgents,
     acceptAgent: (socket) => channel?.accept(socket),
+    async openDoor() {
+      const cluster = await readCluster(store);
+      if (cluster !== undefined) await joining.openDoor(cluster);
+    },
     async subjectOf(noun, name) {
       if (noun === 'task') return taskSubject((await readTask(store, name))?.id ?? name);
       if (noun !== 'site') return `${noun}:${name}`;
@@ -442,6 +465,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     },
     async close() {
       channel?.close();
+      await door.close();
       await sequencer.idle();
       await Promise.all([databases.close(), caches.close()]);
       await fleet.close();
@@ -452,6 +476,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
 function bindAnswers(answers: AgentAnswers, server: string) {
   return {
     hello: (params: Parameters<AgentAnswers['hello']>[1], signal: AbortSignal) => answers.hello(server, params, signal),
+    'certificate.renew': (params: { publicKey: string }, signal: AbortSignal) =>
+      answers['certificate.renew'](server, params, signal),
     heartbeat: (params: Parameters<AgentAnswers['heartbeat']>[1], signal: AbortSignal) =>
       answers.heartbeat(server, params, signal),
     'runs.report': (params: Parameters<AgentAnswers['runs.report']>[1], signal: AbortSignal) =>

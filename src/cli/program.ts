@@ -13,6 +13,7 @@ import { addLabVerbs } from './verbs/lab.ts';
 import { addOperationVerbs, addTokenVerbs } from './verbs/operation.ts';
 import { addPoolVerbs } from './verbs/pool.ts';
 import { addRollVerbs } from './verbs/roll.ts';
+import { addClusterVerbs, addServerVerbs } from './verbs/server.ts';
 import { addServiceVerbs } from './verbs/service.ts';
 import { addSiteVerbs } from './verbs/site.ts';
 import { addShareVerbs, addTaskVerbs } from './verbs/task.ts';
@@ -74,6 +75,8 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   addShareVerbs(group('share'), run);
   addOperationVerbs(group('operation'), group('event'), run);
   addTokenVerbs(group('token'), run);
+  addServerVerbs(group('server'), run);
+  addClusterVerbs(root, run);
   addVotes(root, run);
   addLabVerbs(root, run);
   addHelpers(root, run);

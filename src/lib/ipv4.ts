@@ -43,3 +43,10 @@ export function readTakenNetworks(): string[] {
     (all ?? []).flatMap(({ family, cidr }) => (family === 'IPv4' && cidr !== null ? [cidr] : [])),
   );
 }
+
+/** The addresses of this machine that others could reach. */
+export function readAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((all) =>
+    (all ?? []).flatMap(({ family, address, internal }) => (family === 'IPv4' && !internal ? [address] : [])),
+  );
+}

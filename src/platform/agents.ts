@@ -18,8 +18,11 @@ export type AgentAnswers = {
 };
 
 export interface Agents extends AgentPort {
-  /** Takes over a WebSocket that an agent opened. It must say hello first; nothing else is answered before. */
-  accept(socket: WebSocket): void;
+  /**
+   * Takes over a WebSocket that an agent opened. It must say hello first; nothing else is answered before. `certified`: the
+   * only server for which it may speak; without it (the Unix socket) it may for any.
+   */
+  accept(socket: WebSocket, certified?: string): void;
   /** Closes every connection. */
   close(): void;
 }
@@ -30,7 +33,7 @@ export function makeAgents(parts: { answers: AgentAnswers; onGone: (server: stri
   const peers = new Map<string, { peer: Peer<typeof agentContract>; socket: WebSocket }>();
   const sockets = new Set<WebSocket>();
 
-  function accept(socket: WebSocket): void {
+  function accept(socket: WebSocket, certified?: string): void {
     let server: string | undefined;
     const named = (): string => {
       if (server === undefined) throw commonProblems.make('invalid-input', { where: 'agent', why: 'say hello first' });
@@ -44,6 +47,8 @@ export function makeAgents(parts: { answers: AgentAnswers; onGone: (server: stri
       log,
       answers: {
         hello: async (params, signal) => {
+          if (certified !== undefined && params.server !== certified)
+            throw commonProblems.make('invalid-input', { where: 'hello', why: `the certificate is of ${certified}` });
           const answer = await answers.hello(params.server, params, signal);
           server = params.server;
           const before = peers.get(server);
@@ -51,6 +56,7 @@ export function makeAgents(parts: { answers: AgentAnswers; onGone: (server: stri
           before?.socket.terminate();
           return answer;
         },
+        'certificate.renew': async (params, signal) => answers['certificate.renew'](named(), params, signal),
         heartbeat: async (params, signal) => answers.heartbeat(named(), params, signal),
         'runs.report': async (params, signal) => answers['runs.report'](named(), params, signal),
         'config.server': async (params, signal) => answers['config.server'](named(), params, signal),

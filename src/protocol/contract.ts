@@ -4,9 +4,6 @@ import { z } from 'zod';
 import { edgeDocument } from './edge-document.ts';
 import { siteDocument } from './site-document.ts';
 
-/** Raised when a method changes so that older programs would misunderstand it. */
-export const PROTOCOL_VERSION = 1;
-
 /** A node as its server's agent must know it. */
 export const agentNodeSchema = z.object({
   name: z.string(),
@@ -232,6 +229,11 @@ export const controllerContract = {
   hello: {
     params: z.object({ server: z.string(), protocol: z.number(), version: z.string(), address: z.string() }),
     result: z.object({ accepted: z.literal(true) }),
+  },
+  /** The next certificate of this server, for a new key (SPKI, PEM); the one before counts until its own end. */
+  'certificate.renew': {
+    params: z.object({ publicKey: z.string() }),
+    result: z.object({ certificate: z.string() }),
   },
   heartbeat: {
     params: z.object({

@@ -1,0 +1,48 @@
+// How other servers come in: the parts of joining and the door for agents. Part of the composition root; apart from
+// make-rooms.ts, whose rooms need neither.
+import type { WebSocket } from 'ws';
+import { type AgentsDoor, makeAgentsDoor } from './api/agents-door.ts';
+import type { Fleet } from './engines/fleet.ts';
+import type { Clock } from './lib/clock.ts';
+import { writeContentMark } from './lib/content-path.ts';
+import { commonProblems } from './lib/errors.ts';
+import { readAddresses } from './lib/ipv4.ts';
+import type { Logger } from './lib/log.ts';
+import { VERSION } from './lib/version.ts';
+import type { Platform } from './open-platform.ts';
+import { makeControllerIdentity } from './servers/authority.ts';
+import { readCertified } from './servers/cluster-store.ts';
+import { admitServer } from './servers/join.ts';
+import type { ClusterParts } from './servers/make-cluster.ts';
+import { readServer } from './servers/store.ts';
+
+/** The parts of joining, and the door, which opens when there is a cluster. */
+export function makeJoining(
+  options: Pick<Platform, 'store' | 'secrets' | 'events' | 'operations'> & {
+    deployment: string;
+    fleet: Fleet;
+    clock: Clock;
+    log: Logger;
+    accept(socket: WebSocket, server: string): void;
+  },
+): { joining: ClusterParts; door: AgentsDoor } {
+  const { deployment, store, secrets, events, operations, fleet, clock, log, accept } = options;
+  const joining: ClusterParts = {
+    ...{ deployment, version: VERSION, store, secrets, fleet, events, operations },
+    nowMs: () => clock.nowMs(),
+    readAddresses,
+    writeMark: writeContentMark,
+    openDoor: async ({ port }) => await door.open({ port, ...(await makeControllerIdentity(joining)) }),
+  };
+  const door = makeAgentsDoor({
+    admit: (request) => admitServer(joining, request),
+    readCertified: (fingerprint) => readCertified(store, fingerprint),
+    async readState(name) {
+      const server = await readServer(store, name);
+      if (server === undefined) throw commonProblems.make('not-found', { noun: 'server', name });
+      return { state: server.state, reason: server.reason };
+    },
+    ...{ accept, log },
+  });
+  return { joining, door };
+}
