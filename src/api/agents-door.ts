@@ -1,6 +1,6 @@
 // The door for other servers: TLS with the deployment's own authority. Machines that join ask here without a certificate and
 // with a token; agents come with theirs and get their WebSocket. Apart from the API's ports: nothing else is served here.
-import { createHash, createPublicKey, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { Duplex } from 'node:stream';
@@ -9,6 +9,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { z } from 'zod';
 import { commonProblems, type Problem, toProblem } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
+import { fingerprintOf } from '../platform/certificates.ts';
 import { type JoinAnswer, type JoinRequest, joinRequestSchema } from '../servers/join.ts';
 import { serverProblems } from '../servers/problems.ts';
 
@@ -75,8 +76,7 @@ export function makeAgentsDoor({ admit, readCertified, readState, accept, log }:
     if (raw === undefined) throw refused('it shows no certificate');
     if (!socket.authorized)
       throw refused(`it is not one of this deployment, or its time is over (${String(socket.authorizationError)})`);
-    const spki = createPublicKey(new X509Certificate(raw).publicKey).export({ type: 'spki', format: 'der' });
-    const found = await readCertified(createHash('sha256').update(spki).digest('hex'));
+    const found = await readCertified(fingerprintOf(new X509Certificate(raw).publicKey));
     if (found === undefined) throw refused('it was revoked');
     return found;
   }

@@ -1,6 +1,6 @@
 // X.509 certificates of our own authority (RFC 5280), as small as agents need them: P-256 keys, ECDSA with SHA-256. Written
 // out here, so that the authority's key passes from the store to the signature without a file or another program.
-import { createHash, createPublicKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 
 /** A private key and the certificate of its public half, both PEM. */
 export interface Identity {
@@ -29,9 +29,9 @@ export function makeKeyPair(): { key: string; publicKey: string } {
   return { key: pair.privateKey, publicKey: pair.publicKey };
 }
 
-/** What a public key (PEM) is known by: SHA-256 of its SPKI, hexadecimal. Throws for what is no P-256 key. */
-export function fingerprintOf(publicKey: string): string {
-  const key = createPublicKey(publicKey);
+/** What a public key (PEM, or read already) is known by: SHA-256 of its SPKI, hexadecimal. Throws for what is no P-256 key. */
+export function fingerprintOf(publicKey: string | KeyObject): string {
+  const key = typeof publicKey === 'string' ? createPublicKey(publicKey) : publicKey;
   if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new Error('not a P-256 key');
   return createHash('sha256')
     .update(key.export({ type: 'spki', format: 'der' }))
