@@ -77,6 +77,7 @@ import { readCluster } from './servers/cluster-store.ts';
 import { makeClusterMake } from './servers/make-cluster.ts';
 import { noteHeartbeat, welcomeAgent } from './servers/meet-agents.ts';
 import { makeServerRoutes } from './servers/routes.ts';
+import { makeNetworkTeller, readTunnel } from './servers/tunnel.ts';
 import { watchServers } from './servers/watch.ts';
 import { listServices } from './services/store.ts';
 import { makeSiteClone } from './sites/clone.ts';
@@ -143,8 +144,12 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   const { fleet } = engines;
 
   let cidr: string | undefined;
-  const readCidr = async (): Promise<string> => {
+  const findCidr = async (): Promise<string | undefined> => {
     cidr ??= (await fleet.usage())?.cidr;
+    return cidr;
+  };
+  const readCidr = async (): Promise<string> => {
+    await findCidr();
     if (cidr === undefined) throw deploymentProblems.make('not-made', {});
     return cidr;
   };
@@ -221,6 +226,12 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   };
   const pools: PoolParts = {
     ...common,
+    deployment,
+    async readSharedFolder(sql) {
+      const cluster = await readCluster(sql);
+      if (cluster?.contentPath == null || cluster.contentId === null) return undefined;
+      return { path: cluster.contentPath, id: cluster.contentId };
+    },
     syncEdges,
     wakeHeal,
     async assertImage(app, number, signal) {
@@ -336,6 +347,15 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   );
   loops.add(
     makeLoop({
+      name: 'servers.network',
+      wrongWhen: 'servers or their blocks of addresses are others than those that an agent was told of',
+      everyMs: 2_000,
+      timeoutMs: 15_000,
+      runOnce: makeNetworkTeller(store, agents),
+    }),
+  );
+  loops.add(
+    makeLoop({
       name: 'pools.heal',
       wrongWhen: 'a pool has fewer or more living nodes than it wants, or a dead one',
       everyMs: 5_000,
@@ -416,8 +436,11 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       'runs.report': (server, report) => sequencer.report(server, report),
       'config.server': async (server) => {
         const [nodes, edges] = [await listNodes(store, { server }), await listEdges(store)];
+        const network = { cidr: await findCidr(), bridge: fleet.place.network };
+        const tunnel = await store.transaction((sql) => readTunnel(sql, network, server));
         return {
           server,
+          ...(tunnel === undefined ? {} : { tunnel }),
           nodes: nodes.flatMap(({ name, sitesOf: pool, address, state: nodeState }) =>
             address === null ? [] : [{ name, pool, address, wanted: nodeState !== 'draining' }],
           ),

@@ -23,6 +23,7 @@ import { openJournal } from './runs/journal.ts';
 import { makeRuns } from './runs/runs.ts';
 import { startWatcher } from './runs/watcher.ts';
 import { makeLoadSampler, SAMPLE_MS } from './sample-nodes.ts';
+import { makeTunnel } from './tunnel.ts';
 import { makeNodeWatch } from './watch-nodes.ts';
 
 /** Heartbeats and probes come this often. */
@@ -74,6 +75,7 @@ async function run(): Promise<void> {
     readPid: async (node, signal) => (await fleet.instances.readState(node, { signal })).pid,
     readEdges: (signal) => edges.readStats(signal),
   });
+  const tunnel = makeTunnel({ log, signal: stop.signal });
   const follower = makeServerFollower({
     file: join(dataDir, 'server.json'),
     controller,
@@ -83,6 +85,7 @@ async function run(): Promise<void> {
       sampler.setNodes(document.nodes.map(({ name }) => name));
       pools.setNodes(document.nodes, document.trustedProxies);
       edges.setEdges(document.edges);
+      tunnel.follow(document.tunnel);
     },
   });
   await mkdir(dataDir, { recursive: true, mode: 0o711 });

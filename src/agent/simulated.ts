@@ -146,6 +146,7 @@ export function makeSimulatedAgents(parts: {
 
   const answersOf = (server: string): Answers<AgentContract> => ({
     'pool.prepare': async ({ pool }) => prepare(`${server}/pools/${pool}`),
+    'pool.discard': async () => null,
     'pool.forget': async ({ pool }) => forget(`${server}/pools/${pool}`),
     'edge.prepare': async ({ edge }) => prepare(`${server}/edges/${edge}`),
     'edge.forget': async ({ edge }) => forget(`${server}/edges/${edge}`),

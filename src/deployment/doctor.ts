@@ -65,7 +65,9 @@ export async function findOrphans(
   compare(
     'volume',
     ofKind(volumes, 'content'),
-    pools.filter(({ worksFor }) => worksFor === null).map((pool) => ready({ ...pool, name: contentVolume(pool.name) })),
+    pools
+      .filter(({ worksFor, contentBase }) => worksFor === null && contentBase === null)
+      .map((pool) => ready({ ...pool, name: contentVolume(pool.name) })),
   );
 
   const compareService = async (

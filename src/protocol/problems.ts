@@ -37,4 +37,11 @@ export const protocolProblems = makeCatalogue('protocol', {
       `${a.file} is missing or not whole: it holds the key with which the agent is let in.`,
     todo: () => 'Let this machine join anew: `espalier server join TOKEN`, with a token of `espalier server add`.',
   },
+  'content-away': {
+    status: 503,
+    title: 'The shared folder is not there',
+    detail: (a: { why: string }) => `Nothing can be done with content on this server: ${a.why}.`,
+    todo: () => 'Mount it on that server again; what waits for it goes on by itself.',
+    retryable: true,
+  },
 });

@@ -22,22 +22,65 @@ export function accountHostOf(cidr: string): string {
   return `${network}/${mask}`;
 }
 
-/** Gives the instance the lowest free address; the same instance asked for again gets the same one. */
-export async function allocateAddress(sql: Sql, cidr: string, instance: string): Promise<string> {
+/** How many addresses a server takes at a time: a route on every other server for 64 containers. */
+const BLOCK_SIZE = 64;
+export const BLOCK_PREFIX = 26;
+
+/** Addresses of containers that may be given, and whom the blocks belong to. */
+interface Plan {
+  taken: ReadonlySet<string>;
+  blocks: readonly { first: string; server: string }[];
+}
+
+/** The lowest free address of the server's blocks, or of the first block that nobody has. `isNew`: take that block. */
+export function chooseAddress(
+  cidr: string,
+  plan: Plan,
+  server: string,
+): { address: string; block: string; isNew: boolean } | undefined {
+  const { firstStatic, lastStatic } = toAddressPlan(cidr);
+  const [first, last] = [toNumber(firstStatic), toNumber(lastStatic)];
+  const findFree = (block: number): string | undefined => {
+    for (let number = Math.max(first, block); number <= Math.min(last, block + BLOCK_SIZE - 1); number += 1) {
+      if (!plan.taken.has(toAddress(number))) return toAddress(number);
+    }
+    return undefined;
+  };
+  const owners = new Map(plan.blocks.map((block) => [block.first, block.server]));
+  const start = first - (first % BLOCK_SIZE);
+  const all = Array.from({ length: Math.ceil((last + 1 - start) / BLOCK_SIZE) }, (_, n) => start + n * BLOCK_SIZE);
+  for (const isNew of [false, true]) {
+    for (const block of all.filter((one) => owners.get(toAddress(one)) === (isNew ? undefined : server))) {
+      const address = findFree(block);
+      if (address !== undefined) return { address, block: toAddress(block), isNew };
+    }
+  }
+  return undefined;
+}
+
+/** Gives the instance on that server an address; the same instance asked for again gets the same one. */
+export async function allocateAddress(
+  sql: Sql,
+  cidr: string,
+  { instance, server }: { instance: string; server: string },
+): Promise<string> {
   // The clock's row serialises allocations of several controllers; it is held for one short transaction.
   await sql.query('SELECT version FROM config_clock FOR UPDATE');
   const rows = await sql.query<{ address: string; instance: string }>('SELECT address, instance FROM instance_address');
   const mine = rows.find((row) => row.instance === instance);
   if (mine !== undefined) return mine.address;
   const taken = new Set(rows.map((row) => row.address));
-  const { firstStatic, lastStatic } = toAddressPlan(cidr);
-  for (let number = toNumber(firstStatic); number <= toNumber(lastStatic); number += 1) {
-    const address = toAddress(number);
-    if (taken.has(address)) continue;
-    await sql.query('INSERT INTO instance_address (address, instance) VALUES ($1, $2)', [address, instance]);
-    return address;
-  }
-  throw serverProblems.make('no-address-left', { network: networkOf(cidr) });
+  const choice = chooseAddress(cidr, { taken, blocks: await listBlocks(sql) }, server);
+  if (choice === undefined) throw serverProblems.make('no-address-left', { network: networkOf(cidr) });
+  const { address, block, isNew } = choice;
+  if (isNew) await sql.query('INSERT INTO address_block (first, server) VALUES ($1, $2)', [block, server]);
+  await sql.query('INSERT INTO instance_address (address, instance) VALUES ($1, $2)', [address, instance]);
+  return address;
+}
+
+/** Which server has which blocks. */
+export async function listBlocks(sql: Sql): Promise<{ first: string; server: string }[]> {
+  return await sql.query('SELECT first, server FROM address_block ORDER BY first');
 }
 
 /** Gives an instance's address back. */
@@ -47,6 +90,7 @@ export async function releaseAddress(sql: Sql, instance: string): Promise<void> 
 
 export async function releaseAllAddresses(sql: Sql): Promise<void> {
   await sql.query('DELETE FROM instance_address');
+  await sql.query('DELETE FROM address_block');
 }
 
 /**

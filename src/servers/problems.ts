@@ -111,4 +111,11 @@ export const serverProblems = makeCatalogue('server', {
     detail: (a: { why: string }) => `The certificate that the agent shows is refused: ${a.why}.`,
     todo: () => 'Let the machine join anew with a token of `espalier server add`.',
   },
+  'only-one-away': {
+    status: 503,
+    title: 'The only server that can take it is away',
+    detail: (a: { server: string; why: string }) => `It can be on ${a.server} only, which is not ready: ${a.why}.`,
+    todo: (a) => `Bring ${a.server} back; \`espalier server show ${a.server}\` says what it lacks.`,
+    retryable: true,
+  },
 });
