@@ -13,7 +13,7 @@ import type { Platform } from './open-platform.ts';
 import { makeControllerIdentity } from './servers/authority.ts';
 import { readCertified } from './servers/cluster-store.ts';
 import { admitServer } from './servers/join.ts';
-import type { ClusterParts } from './servers/make-cluster.ts';
+import type { RemoveParts } from './servers/remove.ts';
 import { readServer } from './servers/store.ts';
 
 /** The parts of joining, and the door, which opens when there is a cluster. */
@@ -24,11 +24,13 @@ export function makeJoining(
     clock: Clock;
     log: Logger;
     accept(socket: WebSocket, server: string): void;
+    listTenants: RemoveParts['listTenants'];
+    dropAgent: RemoveParts['dropAgent'];
   },
-): { joining: ClusterParts; door: AgentsDoor } {
-  const { deployment, store, secrets, events, operations, fleet, clock, log, accept } = options;
-  const joining: ClusterParts = {
-    ...{ deployment, version: VERSION, store, secrets, fleet, events, operations },
+): { joining: RemoveParts; door: AgentsDoor } {
+  const { deployment, store, secrets, events, operations, fleet, clock, log, accept, listTenants, dropAgent } = options;
+  const joining: RemoveParts = {
+    ...{ deployment, version: VERSION, store, secrets, fleet, events, operations, listTenants, dropAgent },
     nowMs: () => clock.nowMs(),
     readAddresses,
     writeMark: writeContentMark,

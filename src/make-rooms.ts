@@ -76,6 +76,7 @@ import { makeClusterRoutes } from './servers/cluster-routes.ts';
 import { readCluster } from './servers/cluster-store.ts';
 import { makeClusterMake } from './servers/make-cluster.ts';
 import { noteHeartbeat, welcomeAgent } from './servers/meet-agents.ts';
+import { makeServerRemove } from './servers/remove.ts';
 import { makeServerRoutes } from './servers/routes.ts';
 import { makeNetworkTeller, readTunnel } from './servers/tunnel.ts';
 import { watchServers } from './servers/watch.ts';
@@ -298,6 +299,15 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   const { joining, door } = makeJoining({
     ...{ deployment, store, secrets, fleet, events, operations, clock, log },
     accept: (socket, server) => channel?.accept(socket, server),
+    dropAgent: (server) => channel?.drop(server),
+    async listTenants(sql, server) {
+      const services = [...(await listServices(sql, 'database')), ...(await listServices(sql, 'cache'))];
+      return [
+        ...(await listNodes(sql, { server })).map(({ name }) => `the node ${name}`),
+        ...(await listEdges(sql)).filter((one) => one.server === server).map(({ name }) => `the edge ${name}`),
+        ...services.filter((one) => one.server === server).map(({ instance }) => `the server ${instance}`),
+      ];
+    },
   });
   const whole: DeploymentParts = {
     name: deployment,
@@ -308,6 +318,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   };
 
   operations.register(makeClusterMake(joining));
+  operations.register(makeServerRemove(joining));
   operations.register(makeNodeCreate(pools));
   operations.register(makeNodeRemove(pools));
   operations.register(makeNodeReplace(pools));

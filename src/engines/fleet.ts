@@ -148,7 +148,7 @@ export type InstanceSource =
 
 export interface InstanceSpec {
   name: string;
-  /** Server to place it on; the engine chooses when left out. */
+  /** Server to place it on; the one that the connection ends at when left out. */
   server?: string;
   source: InstanceSource;
   labels: Labels;
@@ -372,7 +372,7 @@ export interface VolumeSpec {
   /** Id-mapped for each container that mounts it, so that several with different id maps see the same owners. */
   shifted?: boolean;
   sizeGib?: number;
-  /** Server whose pool holds it; the engine chooses when left out. */
+  /** Server whose pool holds it; the one that the connection ends at when left out. */
   server?: string;
 }
 

@@ -23,6 +23,8 @@ export interface Agents extends AgentPort {
    * only server for which it may speak; without it (the Unix socket) it may for any.
    */
   accept(socket: WebSocket, certified?: string): void;
+  /** Ends the connection of a server's agent, if there is one. */
+  drop(server: string): void;
   /** Closes every connection. */
   close(): void;
 }
@@ -85,6 +87,7 @@ export function makeAgents(parts: { answers: AgentAnswers; onGone: (server: stri
       return known.peer.call(method, params, options);
     },
     connected: () => [...peers.keys()],
+    drop: (server) => peers.get(server)?.socket.terminate(),
     close() {
       for (const socket of sockets) socket.terminate();
     },

@@ -88,6 +88,11 @@ export async function releaseAddress(sql: Sql, instance: string): Promise<void> 
   await sql.query('DELETE FROM instance_address WHERE instance = $1', [instance]);
 }
 
+/** Gives all blocks of a server back. */
+export async function releaseBlocks(sql: Sql, server: string): Promise<void> {
+  await sql.query('DELETE FROM address_block WHERE server = $1', [server]);
+}
+
 export async function releaseAllAddresses(sql: Sql): Promise<void> {
   await sql.query('DELETE FROM instance_address');
   await sql.query('DELETE FROM address_block');

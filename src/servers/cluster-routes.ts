@@ -12,7 +12,8 @@ import {
   whoOf,
 } from '../platform/http.ts';
 import { makeJoinToken, readMadeCluster } from './join.ts';
-import { type ClusterParts, clusterWishSchema, startClusterMake } from './make-cluster.ts';
+import { clusterWishSchema, startClusterMake } from './make-cluster.ts';
+import { type RemoveParts, startServerRemove } from './remove.ts';
 
 const MINUTE_MS = 60_000;
 /** A token that lies about for longer than a day is forgotten somewhere. */
@@ -28,7 +29,7 @@ const clusterSchema = z
   .openapi('Cluster');
 
 /** /v1/cluster and /v1/join-tokens. */
-export function makeClusterRoutes(parts: ClusterParts): ApiRoutes {
+export function makeClusterRoutes(parts: RemoveParts): ApiRoutes {
   const routes = makeRoutes();
   const common = { tags: ['servers'], middleware: [needsScope('admin')] };
   routes.openapi(
@@ -75,6 +76,22 @@ export function makeClusterRoutes(parts: ClusterParts): ApiRoutes {
       const wish = { by: whoOf(c).by, expiresInMs: c.req.valid('json').minutes * MINUTE_MS };
       const { token, expiresAtMs } = await makeJoinToken(parts, wish);
       return c.json({ token, expiresAt: new Date(expiresAtMs).toISOString() }, 201);
+    },
+  );
+  routes.openapi(
+    createRoute({
+      ...common,
+      method: 'delete',
+      path: '/v1/servers/{name}',
+      operationId: 'removeServer',
+      summary: 'Take an empty server out of the cluster; its certificates are revoked',
+      request: { params: z.object({ name: z.string().max(100) }) },
+      responses: { 202: accepted },
+    }),
+    async (c) => {
+      const operation = await startServerRemove(parts, c.req.valid('param').name, whoOf(c));
+      parts.operations.wake();
+      return answerAccepted(c, operation);
     },
   );
   return routes;

@@ -118,4 +118,17 @@ export const serverProblems = makeCatalogue('server', {
     todo: (a) => `Bring ${a.server} back; \`espalier server show ${a.server}\` says what it lacks.`,
     retryable: true,
   },
+  'has-controller': {
+    status: 409,
+    title: 'The controller runs on this server',
+    detail: (a: { server: string }) => `${a.server} is the first server of the cluster: its controller runs there.`,
+    todo: () => 'To end the whole deployment, run `espalier destroy` there.',
+  },
+  'not-empty': {
+    status: 409,
+    title: 'Something lives on the server',
+    detail: (a: { server: string; tenants: string }) => `On ${a.server} there are still ${a.tenants}.`,
+    todo: () =>
+      'Remove or move them first: pools are made smaller by `espalier pool scale`, nodes go by `espalier node replace`.',
+  },
 });

@@ -66,3 +66,8 @@ export async function storeServerState(sql: Sql, name: string, state: ServerStat
   );
   return rows.length > 0;
 }
+
+/** Forgets it. */
+export async function deleteServer(sql: Sql, name: string): Promise<void> {
+  await sql.query('DELETE FROM server WHERE name = $1', [name]);
+}

@@ -31,7 +31,7 @@ export async function openLab(name: string, servers: number): Promise<Lab> {
   const down = () => runLab(['down', '--lab', name, '--confirm', name], COMMAND_MS);
   const keeps = process.env.ESPALIER_TEST_KEEP === '1';
   if (!keeps) await down();
-  const up = await runLab(['up', '--lab', name, '--servers', String(servers)], UP_MS);
+  const up = await runLab(['up', '--lab', name, '--servers', String(servers), '--bare'], UP_MS);
   assert.equal(up.code, 0, up.stderr);
   return {
     run: (verb, ...rest) => runLab([verb, '--lab', name, ...rest], COMMAND_MS),

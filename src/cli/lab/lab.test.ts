@@ -10,7 +10,7 @@ import {
 } from './lab.ts';
 import { parseServers } from './state.ts';
 
-const plan = { name: 'esplab', servers: 3, memoryMib: 2048 };
+const plan = { name: 'esplab', servers: 3, memoryMib: 2048, bare: false };
 const host = { unified: false, cidr: '10.64.16.1/20', projectDir: '/root/espalier' };
 
 test("a server's address follows from its name and the lab's network", () => {

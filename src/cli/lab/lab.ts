@@ -9,6 +9,8 @@ export interface LabPlan {
   servers: number;
   /** Each server's bound. */
   memoryMib: number;
+  /** The machines alone. */
+  bare: boolean;
 }
 
 export const DEFAULT_LAB = 'esplab';

@@ -47,8 +47,8 @@ export async function hasLab(cli: Cli, lab: string): Promise<boolean> {
   return (await runCommand(['incus', 'project', 'show', lab], options)).code === 0;
 }
 
-export async function listLabServers(cli: Cli, lab: string): Promise<LabServer[]> {
-  const options = { timeoutMs: READ_TIMEOUT_MS, signal: cli.signal };
+export async function listLabServers({ signal }: { signal: AbortSignal }, lab: string): Promise<LabServer[]> {
+  const options = { timeoutMs: READ_TIMEOUT_MS, signal };
   return parseServers(await runToSuccess(renderIncus(lab, 'list', '--format', 'json'), options));
 }
 

@@ -12,6 +12,7 @@ import { makeHostSteps } from '../up/prepare-host.ts';
 import { projectDirOf } from '../up/project.ts';
 import type { HostStep } from '../up/run-steps.ts';
 import { runLocalSteps } from '../up/up.ts';
+import { makeClusterSteps } from './cluster.ts';
 import {
   addressOf,
   IMAGE,
@@ -42,6 +43,7 @@ export async function runLabUp(cli: Cli, plan: LabPlan): Promise<ExitCode> {
     makePlaceStep(plan),
     makeImageStep(plan),
     ...serverNames(plan.servers).map((server) => makeServerStep(cli, plan, server)),
+    ...(plan.bare ? [] : makeClusterSteps(plan)),
   ];
   if (!(await runLocalSteps(cli, steps))) return exitCodes.failed;
   return await runLabStatus(cli, plan.name);

@@ -25,11 +25,13 @@ export function addLabVerbs(root: Command, run: Run): void {
     .description('make the servers: containers that stand for machines, each with an Incus of its own')
     .option('--servers <n>', 'how many', positive, 3)
     .option('--memory <MiB>', 'the bound of each', positive, 4096)
+    .option('--bare', 'the machines alone, without Espalier on them')
     .action(
-      run<LabOptions & { servers: number; memory: number }>(async (cli, { lab: name, servers, memory }) =>
-        (await import('../lab/up.ts')).runLabUp(toEarnest(cli), {
-          ...{ name: assertLabName(name), servers, memoryMib: memory },
-        }),
+      run<LabOptions & { servers: number; memory: number; bare?: true }>(
+        async (cli, { lab: name, servers, memory, bare }) =>
+          (await import('../lab/up.ts')).runLabUp(toEarnest(cli), {
+            ...{ name: assertLabName(name), servers, memoryMib: memory, bare: bare === true },
+          }),
       ),
     );
   withLab(lab.command('status'))

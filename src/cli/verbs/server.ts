@@ -1,9 +1,9 @@
 // The verbs of servers, and of the cluster that they are.
 import type { Command } from 'commander';
-import { renderDocument, runChange, say, toEarnest } from '../cli.ts';
+import { assertConfirmed, renderDocument, runChange, say, toEarnest } from '../cli.ts';
 import { renderJson } from '../output.ts';
 import { exitCodes } from '../problems.ts';
-import { positive, type Run, seconds } from './arguments.ts';
+import { enc, positive, type Run, seconds } from './arguments.ts';
 
 /** Letting a machine in, and joining. */
 export function addServerVerbs(server: Command, run: Run): void {
@@ -37,6 +37,16 @@ export function addServerVerbs(server: Command, run: Run): void {
       run<{ address?: string }>(async (cli, options, [token = '']) =>
         (await import('../join/join.ts')).runJoin(toEarnest(cli), token, options),
       ),
+    );
+  server
+    .command('remove')
+    .description('take an empty server out of the cluster; asks for its name')
+    .argument('<server>')
+    .action(
+      run(async (cli, _, [name = '']) => {
+        await assertConfirmed(cli, `This takes the server ${name} out of the cluster.`, name);
+        return await runChange(toEarnest(cli), { method: 'DELETE', path: `/v1/servers/${enc(name)}` });
+      }),
     );
 }
 
