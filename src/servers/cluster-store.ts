@@ -66,7 +66,8 @@ export async function storeCertificate(
 ): Promise<void> {
   await sql.query(
     `INSERT INTO server_certificate (fingerprint, server, expires_at) VALUES ($1, $2, to_timestamp($3 / 1000.0))
-     ON CONFLICT (fingerprint) DO UPDATE SET issued_at = now(), expires_at = to_timestamp($3 / 1000.0)`,
+     ON CONFLICT (fingerprint) DO UPDATE
+       SET server = $2, issued_at = now(), expires_at = to_timestamp($3 / 1000.0), revoked_at = NULL`,
     [certificate.fingerprint, certificate.server, certificate.expiresAtMs],
   );
 }

@@ -11,6 +11,7 @@ import { PROTOCOL_VERSION, VERSION } from '../../lib/version.ts';
 import { type Cli, say } from '../cli.ts';
 import { cliProblems, type ExitCode, exitCodes } from '../problems.ts';
 import { renderDuration } from '../steps/step-tree.ts';
+import { stopDaemon } from '../up/daemon.ts';
 import { makeDaemonSteps } from '../up/daemon-steps.ts';
 import {
   type DeploymentSettings,
@@ -20,6 +21,7 @@ import {
   readSettings,
   writeSettings,
 } from '../up/deployment.ts';
+import { readHost } from '../up/host.ts';
 import { makeHostSteps } from '../up/prepare-host.ts';
 import { projectDirOf, readBuild } from '../up/project.ts';
 import type { HostStep } from '../up/run-steps.ts';
@@ -63,7 +65,7 @@ export async function runJoin(cli: Cli, text: string, options: { address?: strin
   const steps = [
     makeFindStep(token, options.address, progress),
     ...makeHostSteps({ dataDir, env: cli.env, clock: cli.clock }),
-    makeAskStep(token, dataDir, progress),
+    makeAskStep(cli, token, dataDir, progress),
     makeContentStep(progress),
     makeEngineStep(progress),
     makeSettingsStep(cli, token, dataDir, before, progress),
@@ -99,11 +101,16 @@ function makeFindStep(token: JoinToken, address: string | undefined, progress: P
   };
 }
 
-function makeAskStep(token: JoinToken, dataDir: string, progress: Partial<Progress>): HostStep {
+function makeAskStep(cli: Cli, token: JoinToken, dataDir: string, progress: Partial<Progress>): HostStep {
   return {
     name: 'Ask to be let in',
-    async run(_, signal) {
-      await assertJoinable(signal);
+    async run(sayLine, signal) {
+      // An agent that a removed server still has must not be let in before its Incus is a member again.
+      if (!(await assertJoinable(signal))) {
+        const { systemd } = await readHost(dataDir);
+        const parts = { systemd, clock: cli.clock, signal, say: sayLine };
+        await stopDaemon({ name: 'agent', deployment: token.deployment, dataDir }, parts);
+      }
       const key = await readOrMakeKey(dataDir);
       const answer = await askDoor<JoinAnswer>({
         ...{ controller: token.controller, method: 'POST', path: '/v1/join', signal },
@@ -127,10 +134,14 @@ function makeAskStep(token: JoinToken, dataDir: string, progress: Partial<Progre
   };
 }
 
-/** A machine that carries somebody's containers must not join: their Incus would be taken over. */
-async function assertJoinable(signal: AbortSignal): Promise<void> {
+/**
+ * Whether it is a member already. A machine that carries somebody's containers must not join: their Incus would be taken
+ * over.
+ */
+async function assertJoinable(signal: AbortSignal): Promise<boolean> {
   const { member, instances, networks } = await readMembership(signal);
-  if (member !== undefined || (instances === 0 && networks.length === 0)) return;
+  if (member !== undefined) return true;
+  if (instances === 0 && networks.length === 0) return false;
   const has = instances > 0 ? `${instances} containers` : `the networks ${networks.join(', ')}`;
   throw cliProblems.make('incus-in-use', { has });
 }

@@ -39,6 +39,19 @@ export function addServerVerbs(server: Command, run: Run): void {
       ),
     );
   server
+    .command('set')
+    .description('say with which other servers it fails together: one domain for each rack or zone')
+    .argument('<server>')
+    .requiredOption('--domain <name>', 'the failure domain; none: it fails alone')
+    .action(
+      run<{ domain: string }>((cli, { domain }, [name = '']) =>
+        runChange(toEarnest(cli), {
+          ...{ method: 'PATCH', path: `/v1/servers/${enc(name)}` },
+          body: { domain: domain === 'none' ? null : domain },
+        }),
+      ),
+    );
+  server
     .command('remove')
     .description('take an empty server out of the cluster; asks for its name')
     .argument('<server>')
