@@ -20,6 +20,8 @@ import { readServer } from './servers/store.ts';
 export function makeJoining(
   options: Pick<Platform, 'store' | 'secrets' | 'events' | 'operations'> & {
     deployment: string;
+    /** Then nothing is listened on and no folder is touched. */
+    simulated: boolean;
     fleet: Fleet;
     clock: Clock;
     log: Logger;
@@ -28,13 +30,29 @@ export function makeJoining(
     dropAgent: RemoveParts['dropAgent'];
   },
 ): { joining: RemoveParts; door: AgentsDoor } {
-  const { deployment, store, secrets, events, operations, fleet, clock, log, accept, listTenants, dropAgent } = options;
+  const {
+    deployment,
+    simulated,
+    store,
+    secrets,
+    events,
+    operations,
+    fleet,
+    clock,
+    log,
+    accept,
+    listTenants,
+    dropAgent,
+  } = options;
   const joining: RemoveParts = {
     ...{ deployment, version: VERSION, store, secrets, fleet, events, operations, listTenants, dropAgent },
     nowMs: () => clock.nowMs(),
     readAddresses,
-    writeMark: writeContentMark,
-    openDoor: async ({ port }) => await door.open({ port, ...(await makeControllerIdentity(joining)) }),
+    writeMark: simulated ? async (_, id) => id : writeContentMark,
+    async openDoor({ port }) {
+      const identity = await makeControllerIdentity(joining);
+      if (!simulated) await door.open({ port, ...identity });
+    },
   };
   const door = makeAgentsDoor({
     admit: (request) => admitServer(joining, request),

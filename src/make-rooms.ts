@@ -297,7 +297,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     },
   };
   const { joining, door } = makeJoining({
-    ...{ deployment, store, secrets, fleet, events, operations, clock, log },
+    ...{ deployment, simulated: engines.simulated, store, secrets, fleet, events, operations, clock, log },
     accept: (socket, server) => channel?.accept(socket, server),
     dropAgent: (server) => channel?.drop(server),
     async listTenants(sql, server) {
