@@ -12,7 +12,11 @@ import { noteNodeReports } from './pools/heal.ts';
 import type { PoolParts } from './pools/parts.ts';
 import { listNodes } from './pools/store.ts';
 import type { Sequencer } from './sequencer/sequencer.ts';
+import { certifyServer } from './servers/authority.ts';
+import { readCluster } from './servers/cluster-store.ts';
 import { noteHeartbeat, welcomeAgent } from './servers/meet-agents.ts';
+import type { RemoveParts } from './servers/remove.ts';
+import { readTunnel } from './servers/tunnel.ts';
 import { readPoolConfig } from './sites/document.ts';
 import type { SiteParts } from './sites/parts.ts';
 import type { VotesParts } from './votes/parts.ts';
@@ -26,7 +30,10 @@ export interface AnswerParts {
   pools: PoolParts;
   sites: SiteParts;
   votes: VotesParts;
+  joining: RemoveParts;
   syncEdges: EdgeSync;
+  /** The deployment's network; undefined before it is there. */
+  findCidr(): Promise<string | undefined>;
   /** Nodes that are stopped with the deployment, or have just been started with it, are not dead. */
   mayNodesRest(): boolean;
 }
@@ -39,8 +46,15 @@ export function makeAnswers(parts: () => AnswerParts): AgentAnswers {
     async hello(server, params) {
       const { sequencer, store, events } = parts();
       sequencer.forget(server);
-      await welcomeAgent(store, events, { ...params, server });
+      const cluster = await readCluster(store);
+      // The agent beside the controller does not know how others reach its server.
+      const address = cluster?.server === server ? cluster.address : params.address;
+      await welcomeAgent(store, events, { ...params, server, address });
       return { accepted: true };
+    },
+    'certificate.renew': async (server, { publicKey }) => {
+      const { joining, store } = parts();
+      return { certificate: await store.transaction((sql) => certifyServer(joining, sql, { server, publicKey })) };
     },
     async heartbeat(server, beat) {
       const { sequencer, store, pools, votes, syncEdges, mayNodesRest, log } = parts();
@@ -62,10 +76,13 @@ export function makeAnswers(parts: () => AnswerParts): AgentAnswers {
     },
     'runs.report': (server, report) => parts().sequencer.report(server, report),
     'config.server': async (server) => {
-      const { store } = parts();
+      const { store, pools, findCidr } = parts();
+      const network = { cidr: await findCidr(), bridge: pools.fleet.place.network };
+      const tunnel = await store.transaction((sql) => readTunnel(sql, network, server));
       const [nodes, edges] = [await listNodes(store, { server }), await listEdges(store)];
       return {
         server,
+        ...(tunnel === undefined ? {} : { tunnel }),
         nodes: nodes.flatMap(({ name, sitesOf, generation, address, state: nodeState }) =>
           address === null
             ? []

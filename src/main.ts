@@ -118,6 +118,7 @@ async function run(): Promise<void> {
     },
     log,
   });
+  await rooms.openDoor();
   await platform.operations.driver.start();
   platform.loops.start();
   const twins = rooms.simulatedAgents?.run(closing.signal);

@@ -1,6 +1,5 @@
 // Puts the rooms together over a platform and engines. Part of the composition root; apart from main.ts so that tests
 // compose the very same rooms over twins.
-import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import type { WebSocket } from 'ws';
 import { makeSimulatedAgents, type SimulatedAgents } from './agent/simulated.ts';
@@ -25,8 +24,10 @@ import type { RecipeShelf } from './images/recipes.ts';
 import { registerImages } from './images/register.ts';
 import { readImage, readNewest } from './images/store.ts';
 import type { Clock } from './lib/clock.ts';
+import { readTakenNetworks } from './lib/ipv4.ts';
 import type { Logger } from './lib/log.ts';
 import type { Engines } from './make-engines.ts';
+import { makeJoining } from './make-joining.ts';
 import type { Platform } from './open-platform.ts';
 import { type Agents, bindAnswers, makeAgents } from './platform/agents.ts';
 import type { DoctorCheck } from './platform/doctor-check.ts';
@@ -37,7 +38,7 @@ import { generationKey, listGenerations } from './pools/generations.ts';
 import type { PoolParts } from './pools/parts.ts';
 import { registerPools } from './pools/register.ts';
 import { listRunningRolls } from './pools/roll/store.ts';
-import { listNodeImages, listPools, readPool } from './pools/store.ts';
+import { listNodeImages, listNodes, listPools, readPool } from './pools/store.ts';
 import type { AgentPort } from './protocol/agent-port.ts';
 import { readAlertChannels } from './sequencer/alert-channels.ts';
 import { makeTaskChecks } from './sequencer/doctor.ts';
@@ -52,6 +53,7 @@ import { addMissingTasks, makeSiteTasks } from './sequencer/site-tasks.ts';
 import { readTask } from './sequencer/task-store.ts';
 import { makeDatabaseTime } from './sequencer/time.ts';
 import { accountHostOf } from './servers/addresses.ts';
+import { readCluster } from './servers/cluster-store.ts';
 import { registerServers } from './servers/register.ts';
 import { listServices } from './services/store.ts';
 import { listPageChecks } from './sites/page-checks.ts';
@@ -84,6 +86,8 @@ export interface Rooms {
   /** The twins of the agents, when the engines are simulated. */
   simulatedAgents: SimulatedAgents | undefined;
   acceptAgent(socket: WebSocket): void;
+  /** Opens the door for other servers, if there is a cluster. */
+  openDoor(): Promise<void>;
   /** A noun and a name as people type them, as the subject of events. */
   subjectOf(noun: string, name: string): Promise<string>;
   close(): Promise<void>;
@@ -112,8 +116,12 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   const { fleet } = engines;
 
   let cidr: string | undefined;
-  const readCidr = async (): Promise<string> => {
+  const findCidr = async (): Promise<string | undefined> => {
     cidr ??= (await fleet.usage())?.cidr;
+    return cidr;
+  };
+  const readCidr = async (): Promise<string> => {
+    await findCidr();
     if (cidr === undefined) throw deploymentProblems.make('not-made', {});
     return cidr;
   };
@@ -136,7 +144,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   const wakeHeal = () => loops.wake('pools.heal');
 
   const answers = makeAnswers(() => ({
-    ...{ store, events, log, sequencer, pools, sites, votes, syncEdges, mayNodesRest },
+    ...{ store, events, log, sequencer, pools, sites, votes, joining, syncEdges, mayNodesRest, findCidr },
   }));
   const channel: Agents | undefined = engines.simulated
     ? undefined
@@ -201,6 +209,12 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   const traffic = makeTrafficReader(store, agents);
   const pools: PoolParts = {
     ...common,
+    deployment,
+    async readSharedFolder(sql) {
+      const cluster = await readCluster(sql);
+      if (cluster?.contentPath == null || cluster.contentId === null) return undefined;
+      return { path: cluster.contentPath, id: cluster.contentId };
+    },
     syncEdges,
     wakeHeal,
     async assertImage(app, number, signal) {
@@ -281,14 +295,24 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     ...{ store, operations, events, clock, pools, sites },
     wake: () => loops.wake(WAVES_LOOP),
   };
+  const { joining, door } = makeJoining({
+    ...{ deployment, simulated: engines.simulated, store, secrets, fleet, events, operations, clock, log },
+    accept: (socket, server) => channel?.accept(socket, server),
+    dropAgent: (server) => channel?.drop(server),
+    async listTenants(sql, server) {
+      const services = [...(await listServices(sql, 'database')), ...(await listServices(sql, 'cache'))];
+      return [
+        ...(await listNodes(sql, { server })).map(({ name }) => `the node ${name}`),
+        ...(await listEdges(sql)).filter((one) => one.server === server).map(({ name }) => `the edge ${name}`),
+        ...services.filter((one) => one.server === server).map(({ instance }) => `the server ${instance}`),
+      ];
+    },
+  });
   const whole: DeploymentParts = {
     name: deployment,
     ...{ store, operations, fleet, clock, images, databases, caches, edge, pools, sites, onChange },
     isPortFree: options.isPortFree,
-    readTakenNetworks: () =>
-      Object.values(networkInterfaces()).flatMap((all) =>
-        (all ?? []).flatMap(({ family, cidr: network }) => (family === 'IPv4' && network !== null ? [network] : [])),
-      ),
+    readTakenNetworks,
     storageDriver: engines.storageDriver,
   };
 
@@ -298,7 +322,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   };
   const { whenUp } = house;
   const routes = [
-    ...registerServers(house, { store, events }),
+    ...registerServers(house, joining, agents),
     ...registerImages(house, images),
     ...registerPools(house, pools),
     ...registerEdges(house, edge),
@@ -329,6 +353,10 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     sequencer,
     simulatedAgents,
     acceptAgent: (socket) => channel?.accept(socket),
+    async openDoor() {
+      const cluster = await readCluster(store);
+      if (cluster !== undefined) await joining.openDoor(cluster);
+    },
     async subjectOf(noun, name) {
       if (noun === 'task') return taskSubject((await readTask(store, name))?.id ?? name);
       if (noun !== 'site') return `${noun}:${name}`;
@@ -336,6 +364,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     },
     async close() {
       channel?.close();
+      await door.close();
       await sequencer.idle();
       await Promise.all([databases.close(), caches.close()]);
       await fleet.close();

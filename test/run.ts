@@ -170,7 +170,7 @@ const stages: Stage[] = [
   },
   {
     name: 'system',
-    title: 'System tests on Incus, HAProxy, MariaDB, Valkey',
+    title: 'System tests on Incus, HAProxy, MariaDB, Valkey, and on several servers',
     async run(signal) {
       const display = makePlainDisplay(makeProcessTerminal(), clock);
       const host = { dataDir: '/var/lib/espalier', env: process.env, clock, morePackages: TEST_PACKAGES };
@@ -181,7 +181,10 @@ const stages: Stage[] = [
       try {
         // One file after another: they measure, and they share two cores with the engines that they test.
         return await runNodeTests(
-          ['--test-concurrency=1', '--test-force-exit', '--test-timeout=900000', 'test/system/*.test.ts'],
+          [
+            ...['--test-concurrency=1', '--test-force-exit', '--test-timeout=900000'],
+            ...['test/system/*.test.ts', 'test/cluster/*.test.ts'],
+          ],
           signal,
           env,
         );

@@ -8,6 +8,7 @@ import type { PoolFollower } from './follow-pools.ts';
 import type { ServerFollower } from './follow-server.ts';
 import { get, probe } from './probe.ts';
 import type { Runs } from './runs/runs.ts';
+import { makeContent, removeContent } from './shared-content.ts';
 
 const PROBE_TIMEOUT_MS = 10_000;
 /** Of a page so much is compared. */
@@ -31,7 +32,14 @@ export function makeAgentAnswers(parts: {
     if (!SITE_ID.test(site)) throw commonProblems.make('invalid-input', { where: 'site', why: 'it is not a site id' });
   };
   return {
-    'pool.prepare': ({ pool }) => pools.prepare(pool),
+    'pool.prepare': async ({ pool, content }) => {
+      if (content !== undefined) await makeContent(content);
+      return await pools.prepare(pool);
+    },
+    'pool.discard': async ({ content }) => {
+      await removeContent(content);
+      return null;
+    },
     'pool.sync': ({ pool }) => pools.sync(pool),
     'pool.forget': async ({ pool }) => {
       await pools.forget(pool);

@@ -1,5 +1,6 @@
 // Keeps the agent's connection to the controller: connects, says hello, reconnects for ever with a bounded
 // backoff. Apart from what is said over it. The controller being away never stops anything else.
+import type { ConnectionOptions } from 'node:tls';
 import { WebSocket } from 'ws';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
@@ -25,20 +26,25 @@ export interface Connection {
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** `url`: `ws+unix:///path/controller.sock:/v1/agent` on one machine. `onHello` runs after each accepted hello. */
+/**
+ * `url`: `ws+unix:///path/controller.sock:/v1/agent` beside the controller, `wss://…` from another server, with what TLS
+ * wants to know (asked at each connection: it changes). `onHello` runs after each accepted hello.
+ */
 export function makeConnection(parts: {
   url: string;
+  tls?: () => ConnectionOptions;
   hello: { server: string; protocol: number; version: string; address: string };
   answers: Answers<AgentContract>;
   onHello: () => void;
   clock: Clock;
   log: Logger;
 }): Connection {
-  const { url, hello, answers, onHello, clock, log } = parts;
+  const { url, tls, hello, answers, onHello, clock, log } = parts;
   let current: Peer<ControllerContract> | undefined;
 
   async function connectOnce(signal: AbortSignal): Promise<void> {
-    const socket = new WebSocket(url, { handshakeTimeout: CONNECT_TIMEOUT_MS, maxPayload: 64 * 1024 * 1024 });
+    const bounds = { handshakeTimeout: CONNECT_TIMEOUT_MS, maxPayload: 64 * 1024 * 1024 };
+    const socket = new WebSocket(url, { ...bounds, ...tls?.() });
     const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
     const hangUp = () => socket.terminate();
     signal.addEventListener('abort', hangUp, { once: true });
@@ -93,7 +99,7 @@ export function makeConnection(parts: {
           await connectOnce(signal);
           log.warn({}, 'the controller went away; what it said last goes on to hold');
         } catch (thrown) {
-          if (!signal.aborted) log.debug({ err: thrown }, 'the controller is not there');
+          if (!signal.aborted) log.debug({ err: thrown }, 'the controller is not there, or does not let us in');
         }
         if (clock.monotonicMs() - startedMs > LAST_RETRY_MS) retryMs = FIRST_RETRY_MS;
         await clock.wait(retryMs, signal).catch(() => undefined);

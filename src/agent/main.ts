@@ -1,6 +1,6 @@
 // The agent's program: builds its parts and runs until it is told to stop. One on each server.
-//   node src/agent/main.ts --deployment NAME --data-dir DIR [--controller SOCKET] [--server NAME] [--incus-socket PATH]
-//     [--run-slots NUMBER]
+//   node src/agent/main.ts --deployment NAME --data-dir DIR [--controller SOCKET | --controller HOST:PORT --identity FILE
+//     --address ADDRESS] [--server NAME] [--incus-socket PATH] [--run-slots NUMBER]
 import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -9,19 +9,21 @@ import { INCUS_SOCKET, makeIncusFleet } from '../engines/incus/fleet.ts';
 import { makeSystemClock } from '../lib/clock.ts';
 import { toFleetPlace } from '../lib/deployment.ts';
 import { makeLogger } from '../lib/log.ts';
-import { VERSION } from '../lib/version.ts';
-import { type NodeReport, PROTOCOL_VERSION } from '../protocol/contract.ts';
+import { PROTOCOL_VERSION, VERSION } from '../lib/version.ts';
+import type { NodeReport } from '../protocol/contract.ts';
 import { makeAgentAnswers } from './answers.ts';
 import { makeConnection } from './connection.ts';
 import { makeEdgeFollower } from './follow-edges.ts';
 import { makePoolFollower } from './follow-pools.ts';
 import { makeServerFollower } from './follow-server.ts';
+import { openIdentity } from './identity.ts';
 import { readLoad } from './load.ts';
 import { hasUnifiedControllers } from './runs/cgroups.ts';
 import { openJournal } from './runs/journal.ts';
 import { makeRuns } from './runs/runs.ts';
 import { startWatcher } from './runs/watcher.ts';
 import { makeLoadSampler, SAMPLE_MS } from './sample-nodes.ts';
+import { makeTunnel } from './tunnel.ts';
 import { makeNodeWatch } from './watch-nodes.ts';
 
 /** Heartbeats and probes come this often. */
@@ -40,26 +42,30 @@ function readCount(text: string): number {
   return Number(text);
 }
 
+/** A certificate holds for weeks. */
+const RENEW_LOOK_MS = 60_000;
+
 async function run(): Promise<void> {
   const { values } = parseArgs({
     options: {
       deployment: { type: 'string', default: 'espalier' },
       'data-dir': { type: 'string', default: '/var/lib/espalier' },
       controller: { type: 'string' },
+      identity: { type: 'string' },
+      address: { type: 'string', default: '127.0.0.1' },
       server: { type: 'string' },
       'incus-socket': { type: 'string', default: INCUS_SOCKET },
       'run-slots': { type: 'string', default: String(SLOTS_PER_CORE * availableParallelism()) },
     },
   });
   const dataDir = join(values['data-dir'], 'agent');
-  const socket = values.controller ?? join(values['data-dir'], 'controller.sock');
   const log = makeLogger('agent', process.env.ESPALIER_LOG_LEVEL ?? 'info');
   const clock = makeSystemClock();
   const stop = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort(new Error(name)));
 
   const fleet = makeIncusFleet({ place: toFleetPlace(values.deployment), socketPath: values['incus-socket'], clock });
-  const server = values.server ?? (await fleet.servers({ signal: stop.signal }))[0]?.name ?? 'local';
+  const server = values.server ?? (await fleet.localServer({ signal: stop.signal }));
   const controller = () => connection.controller();
   const watch = makeNodeWatch(clock);
   const pools = makePoolFollower({ poolsDir: join(dataDir, 'pools'), fleet, controller, log });
@@ -69,6 +75,7 @@ async function run(): Promise<void> {
     readPid: async (node, signal) => (await fleet.instances.readState(node, { signal })).pid,
     readEdges: (signal) => edges.readStats(signal),
   });
+  const tunnel = makeTunnel({ log, signal: stop.signal });
   const follower = makeServerFollower({
     file: join(dataDir, 'server.json'),
     controller,
@@ -78,6 +85,7 @@ async function run(): Promise<void> {
       sampler.setNodes(document.nodes.map(({ name }) => name));
       pools.setNodes(document.nodes, document.trustedProxies);
       edges.setEdges(document.edges);
+      tunnel.follow(document.tunnel);
     },
   });
   await mkdir(dataDir, { recursive: true, mode: 0o711 });
@@ -114,9 +122,13 @@ async function run(): Promise<void> {
     const bound = { timeoutMs: HEARTBEAT_TIMEOUT_MS, signal: stop.signal };
     runs.renewed(sent, await peer.call('heartbeat', { load, nodes, samples: sampler.current(), ...sent }, bound));
   };
+  const identity =
+    values.identity === undefined ? undefined : await openIdentity({ file: values.identity, clock, log });
   const connection = makeConnection({
-    url: `ws+unix://${socket}:/v1/agent`,
-    hello: { server, protocol: PROTOCOL_VERSION, version: VERSION, address: '127.0.0.1' },
+    ...(identity === undefined
+      ? { url: `ws+unix://${values.controller ?? join(values['data-dir'], 'controller.sock')}:/v1/agent` }
+      : { url: `wss://${values.controller ?? ''}/v1/agent`, tls: () => identity.toTls() }),
+    hello: { server, protocol: PROTOCOL_VERSION, version: VERSION, address: values.address },
     answers: makeAgentAnswers({ fleet, pools, edges, server: follower, runs }),
     onHello: () => {
       void resync();
@@ -147,6 +159,10 @@ async function run(): Promise<void> {
     every(SAMPLE_MS, 'a look at the load of nodes', () => sampler.lookAtNodes(soon())),
     every(SAMPLE_MS, 'a look at the load of edges', () => sampler.lookAtEdges(soon())),
     every(RESYNC_MS, 'a look at everything', resync),
+    every(RENEW_LOOK_MS, 'the renewal of the certificate', async () => {
+      const peer = connection.controller();
+      if (peer !== undefined) await identity?.renewWhenDue(peer, stop.signal);
+    }),
   ]);
   await watcher.close();
   await fleet.close();

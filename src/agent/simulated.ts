@@ -3,14 +3,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Fleet } from '../engines/fleet.ts';
 import type { Clock } from '../lib/clock.ts';
+import { PROTOCOL_VERSION } from '../lib/version.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
-import {
-  type AgentContract,
-  type ControllerContract,
-  type NodeSample,
-  PROTOCOL_VERSION,
-  type ServerDocument,
-} from '../protocol/contract.ts';
+import type { AgentContract, ControllerContract, NodeSample, ServerDocument } from '../protocol/contract.ts';
 import type { EdgeDocument } from '../protocol/edge-document.ts';
 import type { Answers, ParamsOf, ResultOf } from '../protocol/peer.ts';
 import { protocolProblems } from '../protocol/problems.ts';
@@ -159,6 +154,7 @@ export function makeSimulatedAgents(parts: {
 
   const answersOf = (server: string): Answers<AgentContract> => ({
     'pool.prepare': async ({ pool }) => prepare(`${server}/pools/${pool}`),
+    'pool.discard': async () => null,
     'pool.forget': async ({ pool }) => forget(`${server}/pools/${pool}`),
     'edge.prepare': async ({ edge }) => prepare(`${server}/edges/${edge}`),
     'edge.forget': async ({ edge }) => forget(`${server}/edges/${edge}`),

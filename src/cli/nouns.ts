@@ -139,7 +139,9 @@ export const nouns: readonly Noun[] = [
     summary: 'Servers: the machines',
     path: '/v1/servers',
     key: 'name',
-    columns: () => [field('name'), field('state'), field('address'), field('version'), field('reason')],
+    columns: () => [
+      ...[field('name'), field('state'), field('address'), field('domain'), field('version'), field('reason')],
+    ],
   },
   {
     noun: 'database',

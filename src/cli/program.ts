@@ -9,9 +9,11 @@ import type { ExitCode } from './problems.ts';
 import type { UpOptions } from './up/up.ts';
 import { positive, type Run } from './verbs/arguments.ts';
 import { addImageVerbs, addSeedVerbs } from './verbs/image.ts';
+import { addLabVerbs } from './verbs/lab.ts';
 import { addOperationVerbs, addTokenVerbs } from './verbs/operation.ts';
 import { addPoolVerbs } from './verbs/pool.ts';
 import { addRollVerbs } from './verbs/roll.ts';
+import { addClusterVerbs, addServerVerbs } from './verbs/server.ts';
 import { addServiceVerbs } from './verbs/service.ts';
 import { addSiteVerbs } from './verbs/site.ts';
 import { addSnapshotVerbs } from './verbs/site-snapshot.ts';
@@ -79,7 +81,10 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   addShareVerbs(group('share'), run);
   addOperationVerbs(group('operation'), group('event'), run);
   addTokenVerbs(group('token'), run);
+  addServerVerbs(group('server'), run);
+  addClusterVerbs(root, run);
   addVotes(root, run);
+  addLabVerbs(root, run);
   addHelpers(root, run);
   return { command: root, exitCode: () => exitCode };
 }

@@ -11,6 +11,7 @@ import type { CheckFinding, DoctorCheck } from '../platform/doctor-check.ts';
 import { listAll, UNDER_WAY } from '../platform/operations/list-all.ts';
 import { contentVolume } from '../pools/parts.ts';
 import { listNodes, listPools } from '../pools/store.ts';
+import { findShortfalls, renderShortfall } from '../servers/spare.ts';
 import { listServers } from '../servers/store.ts';
 import { carrierOf } from '../sites/carry.ts';
 import { listSites, type SiteRow } from '../sites/store.ts';
@@ -76,7 +77,9 @@ export async function findOrphans(
   compare(
     'volume',
     ofKind(volumes, 'content'),
-    pools.filter(({ worksFor }) => worksFor === null).map((pool) => ready({ ...pool, name: contentVolume(pool.name) })),
+    pools
+      .filter(({ worksFor, contentBase }) => worksFor === null && contentBase === null)
+      .map((pool) => ready({ ...pool, name: contentVolume(pool.name) })),
   );
 
   const compareService = async (
@@ -122,6 +125,31 @@ export function makeDoctorChecks(parts: DeploymentParts): DoctorCheck[] {
           status: 'fail',
           detail: detail || 'no agent has said hello',
           todo: 'Run `espalier up` on that server.',
+        };
+      },
+    },
+    {
+      name: 'spare',
+      async run() {
+        const [servers, nodes, pools] = [await listServers(store), await listNodes(store), await listPools(store)];
+        if (servers.length < 2) return ok('one server: what it carries is lost with it');
+        const poolOf = new Map(pools.map((pool) => [pool.name, pool]));
+        const free = nodes.filter(({ sitesOf }) => poolOf.get(sitesOf)?.contentBase != null);
+        const movable = free.flatMap(({ pool, server }) =>
+          server === null ? [] : [{ server, memoryMb: poolOf.get(pool)?.nodeMemoryMb ?? 0 }],
+        );
+        const bound = pools.filter(({ contentBase, worksFor }) => contentBase === null && worksFor === null);
+        const detail = [
+          ...findShortfalls(servers, movable).map(renderShortfall),
+          ...(bound.length === 0
+            ? []
+            : [`bound to one server by their uploads: ${bound.map(({ name }) => name).join(', ')}`]),
+        ];
+        if (detail.length === 0) return ok('the nodes of any one server would fit on the others');
+        return {
+          status: 'warn',
+          detail: detail.join('; '),
+          todo: 'Add a server or memory; give new pools a folder that all servers share.',
         };
       },
     },

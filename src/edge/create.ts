@@ -88,7 +88,7 @@ export function makeEdgeCreate(parts: EdgeParts): OperationKind<Params> {
               if (other.server !== null) groupOn.set(other.server, (groupOn.get(other.server) ?? 0) + 1);
             }
             const choice = choosePlacement(await listServers(sql), { memoryMb: EDGE_MEMORY_MB, groupOn });
-            const address = await allocateAddress(sql, cidr, name);
+            const address = await allocateAddress(sql, cidr, { instance: name, server: choice.server });
             await storeEdgePlace(sql, name, { server: choice.server, address, placement: choice.reason });
             return { server: choice.server, reason: choice.reason };
           });

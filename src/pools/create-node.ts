@@ -7,9 +7,10 @@ import { allocateAddress, releaseAddress } from '../servers/addresses.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { choosePlacement } from '../servers/place.ts';
 import { listServers } from '../servers/store.ts';
+import { readContentServer, readSharedContent, renderContent } from './content.ts';
 import { generationKey } from './generations.ts';
 import { renderDisk, renderNewLimits } from './limits.ts';
-import { AGENT_CALL_MS, contentVolume, nodeLock, type PoolParts, tellServer } from './parts.ts';
+import { AGENT_CALL_MS, nodeLock, type PoolParts, tellServer } from './parts.ts';
 import { poolProblems } from './problems.ts';
 import { assertServesAsWell } from './roll/gates.ts';
 import { keepNodeLog } from './roll/keep-log.ts';
@@ -43,6 +44,8 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
         timeoutMs: 120_000,
         async do() {
           const cidr = await parts.readCidr();
+          const sitesOf = (await readNode(store, name))?.sitesOf ?? poolName;
+          const only = await readContentServer(parts, sitesOf);
           return store.transaction(async (sql) => {
             const node = await readNode(sql, name);
             const pool = await readPool(sql, poolName);
@@ -53,8 +56,9 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
             for (const other of await listNodes(sql, { pool: poolName })) {
               if (other.server !== null) groupOn.set(other.server, (groupOn.get(other.server) ?? 0) + 1);
             }
-            const choice = choosePlacement(await listServers(sql), { memoryMb: pool.nodeMemoryMb, groupOn });
-            const address = await allocateAddress(sql, cidr, name);
+            const wish = { memoryMb: pool.nodeMemoryMb, groupOn, ...(only === undefined ? {} : { only }) };
+            const choice = choosePlacement(await listServers(sql), wish);
+            const address = await allocateAddress(sql, cidr, { instance: name, server: choice.server });
             await storeNodePlace(sql, name, { server: choice.server, address, placement: choice.reason });
             return { server: choice.server, reason: choice.reason };
           });
@@ -75,10 +79,15 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
           const node = await readPlaced(name);
           const pool = await readPool(store, poolName);
           if (pool === undefined) throw commonProblems.make('not-found', { noun: 'pool', name: poolName });
+          const shared = await readSharedContent(parts, store, node.sitesOf);
+          const content = renderContent(node.sitesOf, shared);
           const prepared = await agents.call(
             node.server,
             'pool.prepare',
-            { pool: generationKey(node.sitesOf, node.generation) },
+            {
+              pool: generationKey(node.sitesOf, node.generation),
+              ...(shared === undefined ? {} : { content: shared }),
+            },
             { timeoutMs: AGENT_CALL_MS, signal },
           );
           await fleet.instances.ensure(
@@ -87,7 +96,7 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
               server: node.server,
               source: { image: await parts.readFingerprint(store, pool.app, node.imageNumber) },
               labels: { kind: 'node', pool: poolName, app: pool.app, image: String(node.imageNumber) },
-              config: { 'security.idmap.isolated': 'true', ...renderNewLimits(pool.limits) },
+              config: { ...content.config, ...renderNewLimits(pool.limits) },
               devices: {
                 ...renderDisk(pool.limits),
                 eth0: { kind: 'nic', ipv4Address: node.address },
@@ -98,7 +107,7 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
                   readonly: true,
                   shift: true,
                 },
-                content: { kind: 'volume', volume: contentVolume(node.sitesOf), path: '/srv/content' },
+                content: content.device,
               },
               start: true,
             },

@@ -7,6 +7,7 @@ import { makeOperation, type OperationKind } from '../platform/operations/operat
 import type { Sql } from '../platform/store.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { assertMemory } from '../servers/room.ts';
+import { removeContent, storeContentBase } from './content.ts';
 import { generationKey, listGenerations } from './generations.ts';
 import { nodeLimitsSchema } from './limits.ts';
 import { AGENT_CALL_MS, contentVolume, nodeLock, type PoolParts, poolLock } from './parts.ts';
@@ -130,6 +131,10 @@ export function makePoolCreate(parts: PoolParts): OperationKind<Params> {
         async do({ signal }) {
           // Workers have the uploads of those that they work for.
           if (await isWorker(pool)) return;
+          if ((await parts.readSharedFolder(store)) !== undefined) {
+            await store.transaction((sql) => storeContentBase(sql, pool));
+            return;
+          }
           if ((await fleet.volumes.read(contentVolume(pool), { signal })) !== undefined) return;
           await fleet.volumes.create(
             { name: contentVolume(pool), labels: { kind: 'content', pool }, shifted: true },
@@ -137,7 +142,7 @@ export function makePoolCreate(parts: PoolParts): OperationKind<Params> {
           );
         },
         async undo({ signal }) {
-          if (!(await isWorker(pool))) await fleet.volumes.delete(contentVolume(pool), { signal });
+          if (!(await isWorker(pool))) await removeContent(parts, pool, signal);
           await changeConfig(store, async (sql) => {
             await deletePool(sql, pool);
           });

@@ -4,9 +4,6 @@ import { z } from 'zod';
 import { edgeDocument } from './edge-document.ts';
 import { siteDocument } from './site-document.ts';
 
-/** Raised when a method changes so that older programs would misunderstand it. */
-export const PROTOCOL_VERSION = 1;
-
 /** A node as its server's agent must know it. `pool`, here and below, is the key of a generation: `wordpress`, later `wordpress.1`. */
 export const agentNodeSchema = z.object({
   name: z.string(),
@@ -17,6 +14,33 @@ export const agentNodeSchema = z.object({
 });
 export type AgentNode = z.infer<typeof agentNodeSchema>;
 
+/** A pool's folder below the one that all servers share. */
+export const sharedContentSchema = z.object({
+  /** The shared folder and its mark: without the mark it is not mounted, and nothing may be written there. */
+  root: z.string(),
+  mark: z.string(),
+  path: z.string(),
+  /** The owner outside of the containers: their root. */
+  base: z.int(),
+});
+export type SharedContent = z.infer<typeof sharedContentSchema>;
+
+/** How containers of different servers reach each other: a tunnel, and a route for each block of the others' addresses. */
+export const tunnelSchema = z.object({
+  /** The deployment's bridge; the tunnel's device is named for it. */
+  bridge: z.string(),
+  /** Of the VXLAN: one for each deployment. */
+  id: z.int(),
+  /** Where the other servers reach this one. */
+  address: z.string(),
+  /** This server's own address in the deployment's network, beside the bridge's, which all servers have alike. */
+  inner: z.string(),
+  peers: z.array(
+    z.object({ server: z.string(), address: z.string(), inner: z.string(), networks: z.array(z.string()) }),
+  ),
+});
+export type Tunnel = z.infer<typeof tunnelSchema>;
+
 /** Everything that one agent follows, but for the sites' documents, which it reads pool by pool. */
 export const serverDocumentSchema = z.object({
   server: z.string(),
@@ -25,6 +49,8 @@ export const serverDocumentSchema = z.object({
   trustedProxies: z.array(z.string()),
   /** Names of the edge containers on this server. */
   edges: z.array(z.string()),
+  /** Absent while there is one server. */
+  tunnel: tunnelSchema.optional(),
 });
 export type ServerDocument = z.infer<typeof serverDocumentSchema>;
 
@@ -146,7 +172,12 @@ export type ExecResult = z.infer<typeof execResultSchema>;
 /** What the controller asks of an agent. */
 export const agentContract = {
   /** Makes the host directory that a pool's nodes mount, before the first of them is created. */
-  'pool.prepare': { params: z.object({ pool: z.string() }), result: z.object({ configDir: z.string() }) },
+  'pool.prepare': {
+    params: z.object({ pool: z.string(), content: sharedContentSchema.optional() }),
+    result: z.object({ configDir: z.string() }),
+  },
+  /** Removes the pool's folder below the shared one, with all uploads. An absent one is fine. */
+  'pool.discard': { params: z.object({ content: sharedContentSchema }), result: nothing },
   /** Reads what changed in a pool and applies it in every node of it here; answers when that is done. */
   'pool.sync': {
     params: z.object({ pool: z.string() }),
@@ -239,6 +270,11 @@ export const controllerContract = {
   hello: {
     params: z.object({ server: z.string(), protocol: z.number(), version: z.string(), address: z.string() }),
     result: z.object({ accepted: z.literal(true) }),
+  },
+  /** The next certificate of this server, for a new key (SPKI, PEM); the one before counts until its own end. */
+  'certificate.renew': {
+    params: z.object({ publicKey: z.string() }),
+    result: z.object({ certificate: z.string() }),
   },
   heartbeat: {
     params: z.object({

@@ -1,9 +1,10 @@
 // What the servers room answers to agents: their hello, which makes a server ready, and their heartbeats.
 // Apart from the channel that carries them.
 import { commonProblems } from '../lib/errors.ts';
+import { PROTOCOL_VERSION } from '../lib/version.ts';
 import type { Events } from '../platform/events.ts';
 import type { Store } from '../platform/store.ts';
-import { PROTOCOL_VERSION, type ServerLoad } from '../protocol/contract.ts';
+import type { ServerLoad } from '../protocol/contract.ts';
 import { serverProblems } from './problems.ts';
 import { readServer, storeHeartbeat, storeServer } from './store.ts';
 

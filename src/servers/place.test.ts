@@ -19,15 +19,44 @@ function makeLoad(given: { freeMb?: number; pressure?: number } = {}): ServerLoa
   };
 }
 
-function makeServer(name: string, given: { freeMb?: number; pressure?: number; state?: ServerState } = {}): ServerRow {
+function makeServer(
+  name: string,
+  given: { freeMb?: number; pressure?: number; state?: ServerState; domain?: string } = {},
+): ServerRow {
   const state = given.state ?? 'ready';
   const reason = state === 'lost' ? 'no heartbeat for 12 s' : 'its agent said hello';
-  return { name, state, reason, address: '', version: '', silentMs: 0, clockAheadMs: 0, load: makeLoad(given) };
+  return {
+    name,
+    state,
+    reason,
+    address: '',
+    version: '',
+    domain: given.domain ?? name,
+    silentMs: 0,
+    clockAheadMs: 0,
+    load: makeLoad(given),
+  };
 }
 
 const wish = (memoryMb = 512, groupOn: Record<string, number> = {}) => ({
   memoryMb,
   groupOn: new Map(Object.entries(groupOn)),
+});
+
+void test('nodes are spread over failure domains before servers, and bound to one server where they must be', () => {
+  const [a, b] = [makeServer('a', { domain: 'r1' }), makeServer('b', { domain: 'r1' })];
+  const c = makeServer('c', { domain: 'r2', pressure: 90 });
+  assert.deepEqual(choosePlacement([a, b, c], wish(512, { a: 1 })), {
+    server: 'c',
+    reason: 'c is the best of 3 with room: 0 of its kind there and 0 in r2, 90 % pressure, 8192 MB free',
+  });
+  const only = { server: 'a', why: 'its uploads lie there' };
+  assert.deepEqual(choosePlacement([a, b, c], { ...wish(), only }), {
+    server: 'a',
+    reason: 'a is the only server that it can be on: its uploads lie there',
+  });
+  const away = [makeServer('a', { state: 'lost' }), b, c];
+  assert.throws(() => choosePlacement(away, { ...wish(), only }), { code: 'server.only-one-away' });
 });
 
 void test('the server with the fewest of the group is chosen, and the sentence says why', () => {

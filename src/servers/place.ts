@@ -9,11 +9,19 @@ export interface Placement {
   reason: string;
 }
 
+/** The one server on which something can be, and why: `its uploads lie there`. */
+export interface OnlyOn {
+  server: string;
+  why: string;
+}
+
 export interface PlacementWish {
   /** What the container is expected to use. */
   memoryMb: number;
   /** How many containers of the same group (a pool) each server already carries. */
   groupOn: ReadonlyMap<string, number>;
+  /** It can be on this server only. */
+  only?: OnlyOn;
 }
 
 /** Below this a server is left alone: what runs there needs room for peaks. */
@@ -24,26 +32,44 @@ export const freeMb = (server: ServerRow): number => Math.floor((server.load?.me
 const pressure = (server: ServerRow): number =>
   Math.max(server.load?.cpuPressure ?? 0, server.load?.memoryPressure ?? 0, server.load?.ioPressure ?? 0);
 
-/** The ready server with the fewest of the group, then the least pressure, then the most free memory. */
+/**
+ * The ready server in whose failure domain there are the fewest of the group, then itself with the fewest, then with the least
+ * pressure, then with the most free memory.
+ */
 export function choosePlacement(servers: readonly ServerRow[], wish: PlacementWish): Placement {
   const ready = servers.filter((server) => server.state === 'ready' && server.load !== undefined);
   if (ready.length === 0) {
     const why = servers.map((server) => `${server.name} is ${server.state} (${server.reason})`).join('; ');
     throw serverProblems.make('none-ready', { why: why || 'no server has joined yet' });
   }
-  const roomy = ready.filter((server) => freeMb(server) - RESERVED_MEMORY_MB >= wish.memoryMb);
+  const { only } = wish;
+  const may = only === undefined ? ready : ready.filter(({ name }) => name === only.server);
+  if (may.length === 0)
+    throw serverProblems.make('only-one-away', { server: only?.server ?? '', why: only?.why ?? '' });
+  const roomy = may.filter((server) => freeMb(server) - RESERVED_MEMORY_MB >= wish.memoryMb);
   if (roomy.length === 0) {
-    const best = ready.map((server) => `${server.name} has ${freeMb(server)} MB free`).join(', ');
+    const best = may.map((server) => `${server.name} has ${freeMb(server)} MB free`).join(', ');
     throw serverProblems.make('no-memory', { neededMb: wish.memoryMb + RESERVED_MEMORY_MB, best });
   }
   const group = (server: ServerRow): number => wish.groupOn.get(server.name) ?? 0;
+  const inDomain = (server: ServerRow): number =>
+    servers.filter(({ domain }) => domain === server.domain).reduce((sum, one) => sum + group(one), 0);
   const [best] = [...roomy].sort(
-    (a, b) => group(a) - group(b) || pressure(a) - pressure(b) || freeMb(b) - freeMb(a) || (a.name < b.name ? -1 : 1),
+    (a, b) =>
+      inDomain(a) - inDomain(b) ||
+      group(a) - group(b) ||
+      pressure(a) - pressure(b) ||
+      freeMb(b) - freeMb(a) ||
+      (a.name < b.name ? -1 : 1),
   );
   if (best === undefined) throw new Error('a list that is not empty has a first element');
+  if (only !== undefined) {
+    return { server: best.name, reason: `${best.name} is the only server that it can be on: ${only.why}` };
+  }
+  const domainWords = best.domain === best.name ? '' : ` and ${inDomain(best)} in ${best.domain}`;
   const choice = roomy.length === 1 ? 'the only server with room' : `the best of ${roomy.length} with room`;
   return {
     server: best.name,
-    reason: `${best.name} is ${choice}: ${group(best)} of its kind there, ${pressure(best).toFixed(0)} % pressure, ${freeMb(best)} MB free`,
+    reason: `${best.name} is ${choice}: ${group(best)} of its kind there${domainWords}, ${pressure(best).toFixed(0)} % pressure, ${freeMb(best)} MB free`,
   };
 }

@@ -1,14 +1,20 @@
-// What servers bring: the loop that sees silent ones, and their routes.
-import type { Events } from '../platform/events.ts';
+// What servers bring: the operations of a cluster, the loops that see silent ones and tell agents of their network, routes.
 import type { House } from '../platform/house.ts';
 import type { ApiRoutes } from '../platform/http.ts';
 import { makeLoop } from '../platform/loops.ts';
-import type { Store } from '../platform/store.ts';
+import type { AgentPort } from '../protocol/agent-port.ts';
+import { makeClusterRoutes } from './cluster-routes.ts';
+import { makeClusterMake } from './make-cluster.ts';
+import { makeServerRemove, type RemoveParts } from './remove.ts';
 import { makeServerRoutes } from './routes.ts';
+import { makeNetworkTeller } from './tunnel.ts';
 import { watchServers } from './watch.ts';
 
-/** Registers the room's loop; gives its routes. */
-export function registerServers({ loops }: House, { store, events }: { store: Store; events: Events }): ApiRoutes[] {
+/** Registers the room's operations and loops; gives its routes. */
+export function registerServers({ operations, loops }: House, joining: RemoveParts, agents: AgentPort): ApiRoutes[] {
+  const { store, events } = joining;
+  operations.register(makeClusterMake(joining));
+  operations.register(makeServerRemove(joining));
   loops.add(
     makeLoop({
       name: 'servers.watch',
@@ -18,5 +24,14 @@ export function registerServers({ loops }: House, { store, events }: { store: St
       runOnce: () => watchServers(store, events),
     }),
   );
-  return [makeServerRoutes({ store })];
+  loops.add(
+    makeLoop({
+      name: 'servers.network',
+      wrongWhen: 'servers or their blocks of addresses are others than those that an agent was told of',
+      everyMs: 2_000,
+      timeoutMs: 15_000,
+      runOnce: makeNetworkTeller(store, agents),
+    }),
+  );
+  return [makeServerRoutes({ store }), makeClusterRoutes(joining)];
 }

@@ -1,11 +1,11 @@
-// The servers over HTTP: looking only; servers come by their agents.
+// The servers over HTTP: looking, and which of them fail together. They come by joining (cluster-routes.ts).
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
-import { type ApiRoutes, json, makeRoutes, pageOf } from '../platform/http.ts';
+import { type ApiRoutes, json, jsonBody, makeRoutes, needsScope, pageOf } from '../platform/http.ts';
 import type { Store } from '../platform/store.ts';
 import { loadSchema } from '../protocol/contract.ts';
-import { listServers, readServer, type ServerRow } from './store.ts';
+import { listServers, readServer, type ServerRow, storeDomain } from './store.ts';
 
 const serverSchema = z
   .object({
@@ -14,6 +14,7 @@ const serverSchema = z
     reason: z.string(),
     address: z.string(),
     version: z.string(),
+    domain: z.string(),
     silentMs: z.number().optional(),
     load: loadSchema.optional(),
   })
@@ -50,11 +51,41 @@ export function makeServerRoutes(deps: { store: Store }): ApiRoutes {
       responses: { 200: json(serverSchema, 'The server') },
     }),
     async (c) => {
+      return c.json(await readView(deps.store, c.req.valid('param').name), 200);
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'patch',
+      path: '/v1/servers/{name}',
+      operationId: 'changeServer',
+      tags: ['servers'],
+      summary: 'Say which servers fail together: a rack, a zone',
+      middleware: [needsScope('admin')],
+      request: {
+        params: z.object({ name: z.string() }),
+        body: jsonBody(
+          z.strictObject({
+            domain: z
+              .string()
+              .regex(/^[a-z0-9][a-z0-9-]{0,38}$/)
+              .nullable(),
+          }),
+        ),
+      },
+      responses: { 200: json(serverSchema, 'The server as it is then') },
+    }),
+    async (c) => {
       const { name } = c.req.valid('param');
-      const server = await readServer(deps.store, name);
-      if (server === undefined) throw commonProblems.make('not-found', { noun: 'server', name });
-      return c.json(toView(server), 200);
+      await storeDomain(deps.store, name, c.req.valid('json').domain);
+      return c.json(await readView(deps.store, name), 200);
     },
   );
   return routes;
+}
+
+async function readView(store: Store, name: string): Promise<z.infer<typeof serverSchema>> {
+  const server = await readServer(store, name);
+  if (server === undefined) throw commonProblems.make('not-found', { noun: 'server', name });
+  return toView(server);
 }

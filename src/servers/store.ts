@@ -11,6 +11,8 @@ export interface ServerRow {
   reason: string;
   address: string;
   version: string;
+  /** Servers of one domain fail together: a rack, a zone. Its own name unless told. */
+  domain: string;
   /** Milliseconds since the last heartbeat by the database's clock; undefined before the first. */
   silentMs: number | undefined;
   load: ServerLoad | undefined;
@@ -18,7 +20,7 @@ export interface ServerRow {
   clockAheadMs: number;
 }
 
-const COLUMNS = `name, state, reason, address, version, load, coalesce(clock_ahead_ms, 0) AS "clockAheadMs",
+const COLUMNS = `name, state, reason, address, version, coalesce(domain, name) AS domain, load, coalesce(clock_ahead_ms, 0) AS "clockAheadMs",
   (extract(epoch from now() - heartbeat_at) * 1000)::float8 AS "silentMs"`;
 
 type Raw = Omit<ServerRow, 'silentMs' | 'load'> & { silentMs: number | null; load: ServerLoad | null };
@@ -65,4 +67,14 @@ export async function storeServerState(sql: Sql, name: string, state: ServerStat
     [name, state, reason],
   );
   return rows.length > 0;
+}
+
+/** Which servers fail together; null: it alone. False when there is no such server. */
+export async function storeDomain(sql: Sql, name: string, domain: string | null): Promise<boolean> {
+  return (await sql.query('UPDATE server SET domain = $2 WHERE name = $1 RETURNING name', [name, domain])).length > 0;
+}
+
+/** Forgets it. */
+export async function deleteServer(sql: Sql, name: string): Promise<void> {
+  await sql.query('DELETE FROM server WHERE name = $1', [name]);
 }

@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Labels } from '../engines/fleet.ts';
 import { commonProblems } from '../lib/errors.ts';
-import { bridgeAddress } from '../servers/addresses.ts';
+import { readControllerHost } from '../servers/tunnel.ts';
 import { ADMIN_USER, adminSecret, type ServiceEngine, type ServiceLogin, type ServiceParts } from './kind.ts';
 import { readService, type ServiceRow } from './store.ts';
 
@@ -129,7 +129,8 @@ export async function bringUp<E extends ServiceEngine>(
   if (before?.image !== undefined && before.image !== service.image) await removeContainer(parts, service, signal);
   const { status } = await fleet.instances.ensure(renderContainer(parts, service), { signal });
   const login = await readLogin(parts, service);
-  const controllerHost = bridgeAddress(await parts.readCidr());
+  const cidr = await parts.readCidr();
+  const controllerHost = await parts.store.transaction((sql) => readControllerHost(sql, cidr, service.server));
   for (const { path, content, mode } of kind.renderFiles({ ...service, login, controllerHost })) {
     await fleet.files.write(service.instance, path, content, { mode, signal });
   }

@@ -3,7 +3,7 @@
 import type { HostFacts } from './host.ts';
 
 /** Everything that controller, agent and image building call. `ca-certificates` for recipes that fetch archives. */
-const NEEDED = [
+export const NEEDED = [
   ...['incus-base', 'incus-client', 'mmdebstrap', 'btrfs-progs', 'dnsmasq-base', 'nftables', 'iproute2', 'uidmap'],
   ...['rsync', 'squashfs-tools', 'openssl', 'ca-certificates', 'kmod'],
 ];

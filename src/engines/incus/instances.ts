@@ -146,7 +146,7 @@ export function makeIncusInstances(client: IncusClient, place: FleetPlace, serve
 
     async create(spec, options) {
       const bound = boundBy(CREATE_TIMEOUT_MS, options);
-      const query = { target: spec.server === undefined ? undefined : await server.toTarget(spec.server, options) };
+      const query = { target: await server.toTarget(spec.server, options) };
       const made =
         'copyOf' in spec.source
           ? await renderCopy(spec, spec.source.copyOf, options)

@@ -21,8 +21,11 @@ import type { WireMember, WireOwned, WirePoolResources, WireResources, WireServe
 export interface ServerFacts {
   /** Its name, under which it appears among the servers. Read once. */
   readName(options: CallOptions | undefined): Promise<string>;
-  /** `target` for a request that places something on a server; undefined when there is only one. `incus.not-found`. */
-  toTarget(serverName: string, options: CallOptions | undefined): Promise<string | undefined>;
+  /**
+   * `target` for a request that places something on a server (the one that we talk to when none is named); undefined when
+   * there is only one. `incus.not-found`.
+   */
+  toTarget(serverName: string | undefined, options: CallOptions | undefined): Promise<string | undefined>;
 }
 
 async function readServer(client: IncusClient, options: CallOptions | undefined): Promise<WireServer> {
@@ -41,6 +44,7 @@ export function makeServerFacts(client: IncusClient): ServerFacts {
     async toTarget(serverName, options) {
       // Asked each time: a server may join a cluster while we run.
       const { environment } = await readServer(client, options);
+      if (serverName === undefined) return environment.server_clustered ? environment.server_name : undefined;
       if (environment.server_clustered) {
         const request = {
           method: 'GET',

@@ -65,7 +65,7 @@ export function makeIncusVolumes(client: IncusClient, place: FleetPlace, server:
   }
 
   async function make(spec: VolumeSpec, json: object, options: CallOptions | undefined) {
-    const query = { target: spec.server === undefined ? undefined : await server.toTarget(spec.server, options) };
+    const query = { target: await server.toTarget(spec.server, options) };
     await client.operate(
       { method: 'POST', path: top, query, what: whatIs(spec.name), json },
       {

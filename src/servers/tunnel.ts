@@ -1,0 +1,70 @@
+// What each server must know so that its containers reach those of the others: addresses, and blocks as routes. And telling
+// the agents when that changed. Decided in docs/decisions/0061-routes-over-vxlan.md.
+import { toRange } from '../lib/ipv4.ts';
+import type { Sql, Store } from '../platform/store.ts';
+import type { AgentPort } from '../protocol/agent-port.ts';
+import type { Tunnel } from '../protocol/contract.ts';
+import { allocateAddress, BLOCK_PREFIX, bridgeAddress, listBlocks } from './addresses.ts';
+import { readCluster } from './cluster-store.ts';
+import { listServers } from './store.ts';
+
+const SYNC_TIMEOUT_MS = 10_000;
+/** A VXLAN's number has 24 bits; a network of ours begins at a multiple of 4,096. */
+const NUMBERS = 2 ** 24;
+
+/** The server itself as an instance that has an address. */
+export const innerOf = (server: string): string => `server:${server}`;
+
+/** A server's tunnel; undefined while the deployment is one server, or has no network yet. Servers without an address of their own get one. */
+export async function readTunnel(
+  sql: Sql,
+  network: { cidr: string | undefined; bridge: string },
+  server: string,
+): Promise<Tunnel | undefined> {
+  const { cidr, bridge } = network;
+  if (cidr === undefined || (await readCluster(sql)) === undefined) return undefined;
+  const known = (await listServers(sql)).filter(({ state }) => state !== 'fenced');
+  const own = known.find(({ name }) => name === server);
+  if (own === undefined) return undefined;
+  const inner = new Map<string, string>();
+  for (const { name } of known)
+    inner.set(name, await allocateAddress(sql, cidr, { instance: innerOf(name), server: name }));
+  const blocks = await listBlocks(sql);
+  return {
+    ...{ bridge, id: Math.floor(toRange(cidr).first / 16) % NUMBERS },
+    ...{ address: own.address, inner: inner.get(server) ?? '' },
+    peers: known
+      .filter(({ name }) => name !== server)
+      .map(({ name, address }) => ({
+        ...{ server: name, address, inner: inner.get(name) ?? '' },
+        networks: blocks.filter((block) => block.server === name).map(({ first }) => `${first}/${BLOCK_PREFIX}`),
+      })),
+  };
+}
+
+/** From which address the controller comes to a container on that server: its own bridge's, or through the tunnel. */
+export async function readControllerHost(sql: Sql, cidr: string, server: string): Promise<string> {
+  const cluster = await readCluster(sql);
+  if (cluster === undefined || cluster.server === server) return bridgeAddress(cidr);
+  return await allocateAddress(sql, cidr, { instance: innerOf(cluster.server), server: cluster.server });
+}
+
+/**
+ * Tells the agents that have not heard of the latest change: wrong is that servers or their blocks are others than those an
+ * agent was told of. What was told is remembered for as long as this process lives; telling twice does no harm.
+ */
+export function makeNetworkTeller(store: Store, agents: AgentPort): (signal: AbortSignal) => Promise<{ told: number }> {
+  const toldTo = new Map<string, string>();
+  return async (signal) => {
+    const servers = (await listServers(store)).map(({ name, address, state }) => [name, address, state === 'fenced']);
+    const now = JSON.stringify([servers, await listBlocks(store)]);
+    const late = agents.connected().filter((server) => toldTo.get(server) !== now);
+    await Promise.all(
+      late.map(async (server) => {
+        await agents.call(server, 'server.sync', {}, { timeoutMs: SYNC_TIMEOUT_MS, signal });
+        toldTo.set(server, now);
+      }),
+    );
+    return { told: late.length };
+  };
+}

@@ -1,0 +1,49 @@
+// A lab for tests, brought up by the real command line and taken down again. ESPALIER_TEST_KEEP=1 keeps it for the next run.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import type { LabServer } from '../../src/cli/lab/state.ts';
+import { runCommand } from '../../src/cli/run-command.ts';
+
+const ESPALIER = join(import.meta.dirname, '../../espalier');
+/** Packages are fetched for the servers' image. */
+const UP_MS = 600_000;
+const COMMAND_MS = 180_000;
+
+export interface CommandOutcome {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+export interface Lab {
+  /** A verb of `espalier lab` with its arguments. */
+  run(verb: string, ...argv: string[]): Promise<CommandOutcome>;
+  /** A command on a server, in the project's folder. */
+  exec(server: string, argv: readonly string[]): Promise<CommandOutcome>;
+  status(): Promise<Omit<LabServer, 'pid'>[]>;
+  close(): Promise<void>;
+}
+
+/** Brings it up from nothing, or as it was kept. */
+export async function openLab(name: string, servers: number): Promise<Lab> {
+  const runLab = (argv: readonly string[], timeoutMs: number) =>
+    runCommand([ESPALIER, 'lab', ...argv], { timeoutMs, env: { NO_COLOR: '1' } });
+  const down = () => runLab(['down', '--lab', name, '--confirm', name], COMMAND_MS);
+  const keeps = process.env.ESPALIER_TEST_KEEP === '1';
+  if (!keeps) await down();
+  const up = await runLab(['up', '--lab', name, '--servers', String(servers), '--bare'], UP_MS);
+  assert.equal(up.code, 0, up.stderr);
+  return {
+    run: (verb, ...rest) => runLab([verb, '--lab', name, ...rest], COMMAND_MS),
+    exec: (server, argv) => runLab(['exec', '--lab', name, server, '--', ...argv], COMMAND_MS),
+    async status() {
+      const { stdout } = await runLab(['status', '--lab', name, '--json'], COMMAND_MS);
+      return (JSON.parse(stdout) as { servers: Omit<LabServer, 'pid'>[] }).servers;
+    },
+    async close() {
+      if (keeps) return;
+      const { code, stderr } = await down();
+      assert.equal(code, 0, stderr);
+    },
+  };
+}
