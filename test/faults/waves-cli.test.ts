@@ -60,6 +60,6 @@ void test('a wave is planned, begun, shown, stopped by a broken site, resumed, a
     const done = await say(`wave watch ${id}`);
     assert.equal(done.code, 0, done.err);
     assert.match(done.out, /is done: wordpress\/2 has every site of the pool/);
-    assert.match((await say('pool list')).out, /wordpress +ready +wordpress +serving +2 +- +2 +2 +2/);
+    assert.match((await say('pool list')).out, /wordpress +ready +wordpress +serving +- +2 +- +2 +2 +2/);
     assert.equal((await say(`wave abort ${id}`)).code, 1, 'it is over');
   }));

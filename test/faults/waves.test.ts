@@ -13,6 +13,7 @@ import { listRunNodes } from '../../src/sequencer/choose.ts';
 import { newSiteSchema, startSiteCreate } from '../../src/sites/admit.ts';
 import { secretsOf } from '../../src/sites/parts.ts';
 import { listSnapshots } from '../../src/sites/snapshots/store.ts';
+import { removeSnapshot } from '../../src/sites/snapshots/take.ts';
 import { listSites, readSite, type SiteRow } from '../../src/sites/store.ts';
 import { startSiteChange } from '../../src/sites/suspend.ts';
 import { advanceWaves } from '../../src/waves/advance.ts';
@@ -203,13 +204,14 @@ const upgradeTrial: Trial = {
   async prepare(world) {
     const { wave, site } = await prepareOne(world);
     for (const twin of world.databases.values()) twin.alter(site.id, () => ['an order']);
+    for (const one of await listSnapshots(world.store, site.id))
+      await removeSnapshot(world.controller.rooms.parts.sites, one, AbortSignal.timeout(10_000));
     await world.begin(async (sql) => {
       await sql.query(
         'UPDATE site SET generation = 0, config_version = (SELECT version FROM config_clock) + 1 WHERE id = $1',
         [site.id],
       );
       await sql.query('UPDATE config_clock SET version = version + 1');
-      await sql.query('DELETE FROM site_snapshot WHERE site = $1', [site.id]);
       await storeWaveSite(sql, { wave, site: site.id }, { state: 'waiting', reason: 'again', snapshot: null });
     });
     await world.resync();

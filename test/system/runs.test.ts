@@ -11,6 +11,8 @@ import { LEASE_MS, makeRunsPlace, type RunsPlace, SITES } from './runs-place.ts'
 const clock = makeSystemClock();
 /** Where a run writes what it did; only its site can read it. */
 const DIARY = `/var/lib/espalier/sites/${SITES.one.site}/diary`;
+/** Is there when somebody has read what a run said. */
+const READ = `/var/lib/espalier/sites/${SITES.one.site}/read`;
 /** Says each 50 ms that it lives, by the machine's monotonic clock (seconds), for a minute. */
 const LIVE = [
   'php',
@@ -142,11 +144,10 @@ void describe('runs in a real node', () => {
     });
 
     void it('output without end is cut to its end, and can be followed meanwhile', async () => {
-      const order = makeOrder([
-        'sh',
-        '-c',
-        'for i in 1 2 3; do echo line $i; sleep 0.4; done; yes 0123456789 | head -c 9000000; echo; echo end',
-      ]);
+      // It says its first words and waits until somebody has read them.
+      const words = 'for i in 1 2 3; do echo line $i; done; until [ -e $0 ]; do sleep 0.05; done';
+      const order = makeOrder(['sh', '-c', `${words}; yes 0123456789 | head -c 9000000; echo; echo end`, READ]);
+      await place.exec('n1', 'rm', '-f', READ);
       await place.controller.order(order);
       const { peer } = await place.controller.agent();
       let text = '';
@@ -154,6 +155,7 @@ void describe('runs in a real node', () => {
         const chunk = await peer.call('runs.follow', { id: order.id, offset, waitMs: 5_000 }, { timeoutMs: 10_000 });
         text += chunk.text;
         offset = chunk.offset;
+        if (text === 'line 1\nline 2\nline 3\n') await place.exec('n1', 'touch', READ);
         if (chunk.ended) break;
       }
       assert.ok(text.startsWith('line 1\nline 2\nline 3\n0123456789\n'));

@@ -68,7 +68,7 @@ frontend _web
     http-request lua.hold_site if held
     http-request set-var(txn.route) var(txn.host),map_str(/etc/espalier-edge/maps/hosts.map) if held
     http-request return status 421 errorfile /etc/espalier-edge/errors/unknown.http unless { var(txn.route) -m found }
-    http-request return status 503 errorfile /etc/espalier-edge/errors/moving.http if held
+    http-request return status 503 errorfile /etc/espalier-edge/errors/held.http if held
     http-request return status 503 errorfile /etc/espalier-edge/errors/suspended.http if { var(txn.route) -m beg suspended/ }
     http-request return status 503 errorfile /etc/espalier-edge/errors/maintenance.http if { var(txn.route) -m beg maintenance/ }
     http-request return status 503 errorfile /etc/espalier-edge/errors/creating.http if { var(txn.route) -m beg creating/ }

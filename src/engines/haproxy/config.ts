@@ -110,7 +110,7 @@ ${tls}    monitor-uri /.espalier/edge
     http-request lua.hold_site if held
     http-request set-var(txn.route) var(txn.host),map_str(${edgeDir}/${edgeFiles.hostsMap}) if held
     http-request return status 421 errorfile ${page('unknown')} unless { var(txn.route) -m found }
-    http-request return status 503 errorfile ${page('moving')} if held
+    http-request return status 503 errorfile ${page('held')} if held
     http-request return status 503 errorfile ${page('suspended')} if { var(txn.route) -m beg suspended/ }
     http-request return status 503 errorfile ${page('maintenance')} if { var(txn.route) -m beg maintenance/ }
     http-request return status 503 errorfile ${page('creating')} if { var(txn.route) -m beg creating/ }

@@ -10,8 +10,8 @@ void test('every page is a whole HTTP response that fits a buffer and loads noth
     [
       'broken',
       'creating',
+      'held',
       'maintenance',
-      'moving',
       'no-node',
       'suspended',
       'too-many',

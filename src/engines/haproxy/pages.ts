@@ -55,10 +55,10 @@ const pages: Record<string, Page> = {
     text: 'None of the servers behind this site can answer right now. They are watched, and come back by themselves.',
     retryAfterS: 5,
   },
-  moving: {
+  held: {
     status: '503 Service Unavailable',
     title: 'Just a moment',
-    text: 'This site is being moved. The page shows it as soon as it is there.',
+    text: 'This site is being looked after. The page shows it as soon as it is back.',
     retryAfterS: 3,
     reloads: true,
   },

@@ -135,10 +135,13 @@ export function makeSiteRestore(parts: SiteParts): OperationKind<Params> {
           name: 'check',
           timeoutMs: 60_000,
           async do({ signal }) {
+            // Its nodes serve it from now on; the edge holds visitors until it is seen to be well.
+            await enter('upgrading', `it is looked at after it was restored to snapshot ${number}`, 'nodes', signal);
             const site = await read();
             const check = parts.readRecipe(site.app)?.site?.check;
             if (check !== undefined) await checkOnNodes(parts, site, check, signal);
           },
+          undo: ({ signal }) => enter('maintenance', 'its restore failed', 'edges', signal),
         },
         {
           name: 'open',
