@@ -1,9 +1,12 @@
 // The committed reference pages are those of the code, and every problem is complete.
 import assert from 'node:assert/strict';
+import { globSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { listCatalogues, renderErrors, renderReference } from './reference.ts';
+
+const SRC = join(import.meta.dirname, '..');
 
 void test('the reference pages are current', async () => {
   for (const [file, text] of await renderReference()) {
@@ -41,4 +44,15 @@ Taken (HTTP 409, operations wait and try again).
 - Choose another.
 `),
   );
+});
+
+void test('the OpenAPI page has the routes of every file of routes, whatever it is called and however deep it lies', async () => {
+  const page = JSON.parse(await readFile(join(SRC, '../docs/reference/openapi.json'), 'utf8')) as { paths: object };
+  const files = globSync('**/{routes,*-routes}.ts', { cwd: SRC });
+  assert.ok(files.length > 10);
+  for (const file of files) {
+    const text = await readFile(join(SRC, file), 'utf8');
+    for (const [, path = ''] of text.matchAll(/^\s+path: '(\/v1[^']*)',$/gm))
+      assert.ok(path in page.paths, `${path} of ${file}`);
+  }
 });

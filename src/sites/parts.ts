@@ -2,8 +2,8 @@
 // site needs of them, so that each file says at its head what it touches.
 
 import type { Recipe } from '../apps/recipe.ts';
+import type { Databases } from '../databases/databases.ts';
 import type { CacheSite } from '../engines/cache-engine.ts';
-import type { DatabaseDump, DatabaseSite } from '../engines/database-engine.ts';
 import type { ImageParts } from '../images/parts.ts';
 import type { Events } from '../platform/events.ts';
 import type { Operations } from '../platform/operations/operation.ts';
@@ -19,26 +19,22 @@ export interface ChosenServer {
   reason: string;
 }
 
-export interface SiteDatabases {
-  place(sql: Sql): Promise<ChosenServer>;
-  createSite(server: string, site: DatabaseSite, signal: AbortSignal): Promise<void>;
-  dropSite(server: string, site: { name: string; user: string }, signal: AbortSignal): Promise<void>;
-  lockSite(server: string, user: string, signal: AbortSignal): Promise<void>;
-  unlockSite(server: string, user: string, signal: AbortSignal): Promise<void>;
-  dump(server: string, name: string, file: string, signal: AbortSignal): Promise<DatabaseDump>;
-  restore(server: string, name: string, dump: { path: string; sha256: string }, signal: AbortSignal): Promise<void>;
-  removeDump(server: string, path: string, signal: AbortSignal): Promise<void>;
-  readDump(server: string, path: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
-  writeDump(
-    server: string,
-    file: string,
-    pieces: AsyncIterable<Uint8Array>,
-    signal: AbortSignal,
-  ): Promise<DatabaseDump>;
-  load(server: string, name: string, dump: { path: string; sha256: string }, signal: AbortSignal): Promise<void>;
-  /** Where a dump of this name lies on every database server. */
-  dumpPath(file: string): string;
-}
+/** What sites need of the database servers. */
+export type SiteDatabases = Pick<
+  Databases,
+  | 'place'
+  | 'createSite'
+  | 'dropSite'
+  | 'lockSite'
+  | 'unlockSite'
+  | 'dump'
+  | 'restore'
+  | 'removeDump'
+  | 'readDump'
+  | 'writeDump'
+  | 'load'
+  | 'dumpPath'
+>;
 
 export interface SiteCaches {
   place(sql: Sql): Promise<ChosenServer>;
