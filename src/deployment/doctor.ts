@@ -12,7 +12,7 @@ import { listAll, UNDER_WAY } from '../platform/operations/list-all.ts';
 import { contentVolume } from '../pools/parts.ts';
 import { listNodes, listPools } from '../pools/store.ts';
 import { findShortfalls, renderShortfall } from '../servers/spare.ts';
-import { listServers } from '../servers/store.ts';
+import { isApart, listServers } from '../servers/store.ts';
 import { carrierOf } from '../sites/carry.ts';
 import { listSites, type SiteRow } from '../sites/store.ts';
 import type { DeploymentParts } from './parts.ts';
@@ -49,7 +49,9 @@ export async function findOrphans(
     listSites(store),
     listImages(store),
   ]);
-  const instances = await fleet.instances.list({}, { signal });
+  // What lies on a fenced server is removed before that is ready again.
+  const apart = new Set((await listServers(store)).filter(({ state }) => isApart(state)).map(({ name }) => name));
+  const instances = (await fleet.instances.list({}, { signal })).filter(({ server }) => !apart.has(server));
   const volumes = await fleet.volumes.list({}, { signal });
   const ofKind = (things: readonly { name: string; labels: Labels }[], kind: string) =>
     things.filter(({ labels }) => labels.kind === kind).map(({ name }) => name);
@@ -120,11 +122,13 @@ export function makeDoctorChecks(parts: DeploymentParts): DoctorCheck[] {
         const servers = await listServers(store);
         const bad = servers.filter((server) => server.state !== 'ready');
         if (servers.length > 0 && bad.length === 0) return ok(`${servers.length} ready`);
-        const detail = bad.map((server) => `${server.name} is ${server.state}: ${server.reason}`).join('; ');
+        const detail = bad.map(({ name, state, reason, left }) =>
+          [`${name} is ${state}: ${reason}`, ...left.map((what) => `not made anew: ${what}`)].join('; '),
+        );
         return {
           status: 'fail',
-          detail: detail || 'no agent has said hello',
-          todo: 'Run `espalier up` on that server.',
+          detail: detail.join('; ') || 'no agent has said hello',
+          todo: 'Bring that server back, or its agent by `espalier up` there; one that is gone for good: `espalier server remove`.',
         };
       },
     },

@@ -34,6 +34,7 @@ function makeServer(
     domain: given.domain ?? name,
     silentMs: 0,
     clockAheadMs: 0,
+    ...{ alive: false, isFenceUp: false, returnsTo: 'ready' as const, left: [] },
     load: makeLoad(given),
   };
 }
