@@ -3,17 +3,20 @@
 import type { Caches } from './caches/caches.ts';
 import type { Databases } from './databases/databases.ts';
 import { listEdges } from './edge/store.ts';
-import type { PoolParts } from './pools/parts.ts';
+import type { Sql } from './platform/store.ts';
 import { abandonNodes, removeLeftoverNodes, takeInNodes, takeOutNodes } from './pools/lose-server.ts';
+import type { PoolParts } from './pools/parts.ts';
 import type { CleanParts } from './servers/clean.ts';
 import type { FenceParts } from './servers/fence.ts';
 import type { WatchParts } from './servers/watch.ts';
 import type { Witnesses } from './servers/witnesses.ts';
 import { listServices } from './services/store.ts';
-import type { Sql } from './platform/store.ts';
 
 export type LossParts = FenceParts & CleanParts & WatchParts;
 
+/** Operations at once: most of the time they wait for a server, and so many of each do it no harm. */
+const OPERATIONS_A_SERVER = 4;
+const LEAST_OPERATIONS = 8;
 /** The engine answers slowly while one of its members is away. */
 const OFFLINE_MS = 5_000;
 
@@ -23,8 +26,10 @@ export function makeLoss(given: {
   caches: Caches;
   witnesses: Witnesses;
   dropAgent(server: string): void;
+  /** How many operations run at once from now on. */
+  setConcurrency(count: number): void;
 }): LossParts {
-  const { pools, databases, caches, witnesses, dropAgent } = given;
+  const { pools, databases, caches, witnesses, dropAgent, setConcurrency } = given;
   const { store, operations, events, agents, fleet, syncEdges, wakeHeal } = pools;
   const listCarried = async (sql: Sql): Promise<{ server: string; what: string; why: string }[]> => {
     const services = [
@@ -41,6 +46,7 @@ export function makeLoss(given: {
       const servers = await fleet.servers({ signal, timeoutMs: OFFLINE_MS });
       return new Set(servers.filter(({ status }) => status === 'offline').map(({ name }) => name));
     },
+    noteReady: (count) => setConcurrency(Math.max(LEAST_OPERATIONS, count * OPERATIONS_A_SERVER)),
     takeOut: takeOutNodes,
     listCarriers: listCarried,
     async endSessions(from, signal) {

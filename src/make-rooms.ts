@@ -317,7 +317,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     sequencer.forget(server);
     channel?.drop(server);
   };
-  const loss = makeLoss({ pools, databases, caches, witnesses, dropAgent });
+  const setConcurrency = (count: number) => operations.driver.setConcurrency(count);
+  const loss = makeLoss({ pools, databases, caches, witnesses, dropAgent, setConcurrency });
   const whole: DeploymentParts = {
     name: deployment,
     ...{ store, operations, fleet, clock, images, databases, caches, edge, pools, sites, onChange },

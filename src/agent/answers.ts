@@ -96,7 +96,9 @@ export function makeAgentAnswers(parts: {
       const { tunnel: wanted } = await server.sync();
       const peer = wanted?.peers.find((one) => servers.includes(one.server));
       if (peer !== undefined)
-        throw commonProblems.make('internal', { what: `the controller counts ${peer.server} as a peer, and wants it fenced` });
+        throw commonProblems.make('internal', {
+          what: `the controller counts ${peer.server} as a peer, and wants it fenced`,
+        });
       await tunnel.applied();
       return null;
     },

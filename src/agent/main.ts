@@ -123,7 +123,10 @@ async function run(): Promise<void> {
     if (peer === undefined) return;
     const sent = runs.beat();
     const bound = { timeoutMs: HEARTBEAT_TIMEOUT_MS, signal: stop.signal };
-    runs.renewed(sent, await peer.call('heartbeat', { load, nodes, samples: sampler.current(), heard: hearing.heard(), ...sent }, bound));
+    runs.renewed(
+      sent,
+      await peer.call('heartbeat', { load, nodes, samples: sampler.current(), heard: hearing.heard(), ...sent }, bound),
+    );
   };
   const identity =
     values.identity === undefined ? undefined : await openIdentity({ file: values.identity, clock, log });

@@ -1,7 +1,7 @@
 // The agents' simulated twin: every server of a simulated fleet has one, in the controller's own process. It reads the
 // same documents as the real one and answers the same calls; what it would do in a node it only remembers.
 import { randomUUID } from 'node:crypto';
-import type { Fleet } from '../engines/fleet.ts';
+import type { Fleet, Instance } from '../engines/fleet.ts';
 import type { Clock } from '../lib/clock.ts';
 import { PROTOCOL_VERSION } from '../lib/version.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
@@ -110,6 +110,12 @@ export function makeSimulatedAgents(parts: {
     return (await fleet.instances.read(node).catch(() => undefined))?.status === 'running';
   }
 
+  async function findByAddress(address: string): Promise<Instance | undefined> {
+    return (await fleet.instances.list()).find(({ devices }) =>
+      Object.values(devices).some((device) => device.kind === 'nic' && device.ipv4Address === address),
+    );
+  }
+
   function prepare(directory: string): { configDir: string } {
     memory.directories.add(directory);
     return { configDir: `/simulated/${directory}` };
@@ -124,7 +130,10 @@ export function makeSimulatedAgents(parts: {
   async function follow(server: string, signal: AbortSignal): Promise<ServerDocument> {
     const document = await ask(server)['config.server']({}, signal);
     documents.set(server, document);
-    memory.peers.set(server, (document.tunnel?.peers ?? []).map((peer) => peer.server));
+    memory.peers.set(
+      server,
+      (document.tunnel?.peers ?? []).map((peer) => peer.server),
+    );
     return document;
   }
 
@@ -188,10 +197,8 @@ export function makeSimulatedAgents(parts: {
       };
     },
     'node.probe': async ({ address, path }) => {
-      const all = await fleet.instances.list();
-      const found = all.find((one) =>
-        Object.values(one.devices).some((device) => device.kind === 'nic' && device.ipv4Address === address),
-      );
+      const own = documents.get(server)?.nodes.find((node) => node.address === address);
+      const found = own === undefined ? await findByAddress(address) : await fleet.instances.read(own.name);
       if (found?.status !== 'running') return { status: 0, ok: false, detail: 'no answer', durationMs: 0 };
       // A bad image answers its health page all the same.
       const ill = path.startsWith('/.espalier/') ? undefined : memory.ill.get(found.labels.image ?? '');
@@ -199,10 +206,7 @@ export function makeSimulatedAgents(parts: {
       return { status, ok: status < 400, detail: `answered ${status}`, durationMs };
     },
     'node.read-page': async ({ address, host, path }) => {
-      const all = await fleet.instances.list();
-      const found = all.find((one) =>
-        Object.values(one.devices).some((device) => device.kind === 'nic' && device.ipv4Address === address),
-      );
+      const found = await findByAddress(address);
       const bare = host.replace(/:\d+$/, '');
       const site = (memory.applied.get(found?.name ?? '') ?? []).find(({ hosts }) => hosts.includes(bare));
       if (found?.status !== 'running') return { status: 0, location: '', body: '', detail: 'no answer' };

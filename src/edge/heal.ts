@@ -1,9 +1,9 @@
 // Keeps edges running. Wrong is: an edge's container is stopped or gone. It is started again, or made anew: its
 // directory on the server still holds everything that it was last told.
 import { isHeld } from '../platform/operations/list-all.ts';
+import { isApart, listServers } from '../servers/store.ts';
 import type { EdgeParts } from './create.ts';
 import { edgeLock } from './create.ts';
-import { isApart, listServers } from '../servers/store.ts';
 import { listEdges, storeEdgeState } from './store.ts';
 
 /** One look at all edges; returns what was begun. */

@@ -15,7 +15,16 @@ import { AGENT_CALL_MS, nodeLock, type PoolParts, tellServer } from './parts.ts'
 import { poolProblems } from './problems.ts';
 import { assertServesAsWell } from './roll/gates.ts';
 import { keepNodeLog } from './roll/keep-log.ts';
-import { countBooting, deleteNode, listNodes, type NodeRow, readNode, readPool, storeNodePlace, storeNodeState } from './store.ts';
+import {
+  countBooting,
+  deleteNode,
+  listNodes,
+  type NodeRow,
+  readNode,
+  readPool,
+  storeNodePlace,
+  storeNodeState,
+} from './store.ts';
 import { syncNode } from './sync.ts';
 
 const paramsSchema = z.object({ node: z.string(), pool: z.string() });

@@ -4,8 +4,8 @@
 // service returns as early as it can.
 import { toProblem } from '../lib/errors.ts';
 import { HOLDING, listAll } from '../platform/operations/list-all.ts';
-import type { NodeReport } from '../protocol/contract.ts';
 import type { Sql } from '../platform/store.ts';
+import type { NodeReport } from '../protocol/contract.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { MOST_STARTING } from '../servers/place.ts';
 import { listServers, type ServerState } from '../servers/store.ts';
@@ -159,17 +159,19 @@ async function fill(parts: PoolParts, pool: string, room: number): Promise<typeo
 async function removeDead(parts: PoolParts, dead: readonly NodeRow[]): Promise<number> {
   let removals = 0;
   for (const node of dead) {
-    const begun = await parts.store.transaction(async (sql) => {
-      const now = await readNode(sql, node.name);
-      // What made it may have ended well since we looked.
-      if (now === undefined || now.state === 'ready') return false;
-      await startRemoval(parts, sql, now, true, { by: 'heal', reason: now.reason });
-      return true;
-    }).catch((thrown: unknown) => {
-      // Another operation has taken it since we looked.
-      if (toProblem(thrown).code === 'operations.locked') return false;
-      throw thrown;
-    });
+    const begun = await parts.store
+      .transaction(async (sql) => {
+        const now = await readNode(sql, node.name);
+        // What made it may have ended well since we looked.
+        if (now === undefined || now.state === 'ready') return false;
+        await startRemoval(parts, sql, now, true, { by: 'heal', reason: now.reason });
+        return true;
+      })
+      .catch((thrown: unknown) => {
+        // Another operation has taken it since we looked.
+        if (toProblem(thrown).code === 'operations.locked') return false;
+        throw thrown;
+      });
     if (begun) removals += 1;
   }
   return removals;

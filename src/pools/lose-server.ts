@@ -1,8 +1,8 @@
 // What the loss of a server means for nodes: they take no visitors at once, are forgotten when the server is fenced, so that
 // healing makes others elsewhere, and their containers are removed when it is back. Apart from healing, which knows no servers.
 import type { Sql } from '../platform/store.ts';
-import { isApart, readServer } from '../servers/store.ts';
 import { releaseAddress } from '../servers/addresses.ts';
+import { isApart, readServer } from '../servers/store.ts';
 import { nodeLock, type PoolParts } from './parts.ts';
 import { deleteNode, listNodes, listPools, type PoolRow, storeNodesAtEdge } from './store.ts';
 
@@ -33,7 +33,9 @@ export async function abandonNodes(
     }
     const bound = pools.get(node.sitesOf);
     if (bound !== undefined && isBound(bound))
-      left.add(`the nodes of ${node.pool}: the uploads of ${bound.name} lie there, and the servers share no folder for them`);
+      left.add(
+        `the nodes of ${node.pool}: the uploads of ${bound.name} lie there, and the servers share no folder for them`,
+      );
     await deleteNode(sql, node.name);
     await releaseAddress(sql, node.name);
     const reason = `its server ${server} is lost`;

@@ -244,10 +244,11 @@ export async function storeNodesAtEdge(
   server: string,
   { atEdge, reason }: { atEdge: boolean; reason: string },
 ): Promise<void> {
-  await sql.query(
-    `UPDATE node SET at_edge = $2, reason = $3 WHERE server = $1 AND state = 'ready' AND at_edge <> $2`,
-    [server, atEdge, reason],
-  );
+  await sql.query(`UPDATE node SET at_edge = $2, reason = $3 WHERE server = $1 AND state = 'ready' AND at_edge <> $2`, [
+    server,
+    atEdge,
+    reason,
+  ]);
 }
 
 /** How many nodes boot on each server; null: those that have none yet. */

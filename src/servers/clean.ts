@@ -35,6 +35,7 @@ export function makeServerClean(parts: CleanParts): OperationKind<Params> {
     kind: 'server.clean',
     params: paramsSchema,
     locks: ({ server }) => [serverLock(server)],
+    urgent: true,
     title: ({ server }) => `Clean the server ${server}`,
     steps: ({ server }) => [
       {
@@ -56,7 +57,8 @@ export function makeServerClean(parts: CleanParts): OperationKind<Params> {
           const by = `operation:${operationId}`;
           await changeConfig(store, async (sql) => {
             const row = await readServer(sql, server);
-            const words = removed.length === 0 ? 'nothing was left on it' : `${removed.length} old containers were removed`;
+            const words =
+              removed.length === 0 ? 'nothing was left on it' : `${removed.length} old containers were removed`;
             const reason = `it is back; ${words}`;
             if (row === undefined || !(await storeReturn(sql, server, { from: 'back', reason }))) return;
             await parts.takeIn(sql, server);

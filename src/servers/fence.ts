@@ -77,6 +77,7 @@ export function makeServerFence(parts: FenceParts): OperationKind<Params> {
     kind: 'server.fence',
     params: paramsSchema,
     locks: ({ server }) => [serverLock(server)],
+    urgent: true,
     title: ({ server }) => `Fence the server ${server}`,
     steps: ({ server, why }) => [
       {
@@ -104,11 +105,15 @@ export function makeServerFence(parts: FenceParts): OperationKind<Params> {
           const carriers = Map.groupBy(await parts.listCarriers(store), (one) => one.server);
           for (const [carrier, carried] of carriers) {
             if (carrier === server || !apart.has(carrier)) continue;
-            say(`${carried.map(({ what }) => what).join(', ')} on ${carrier}: out of everybody's reach, like ${server}`);
+            say(
+              `${carried.map(({ what }) => what).join(', ')} on ${carrier}: out of everybody's reach, like ${server}`,
+            );
           }
           const reached = [...carriers.keys()].filter((carrier) => !apart.has(carrier));
           const call = { timeoutMs: AGENT_CALL_MS, signal };
-          await Promise.all(reached.map((carrier) => agents.call(carrier, 'server.fence', { servers: [server] }, call)));
+          await Promise.all(
+            reached.map((carrier) => agents.call(carrier, 'server.fence', { servers: [server] }, call)),
+          );
           return { at: reached };
         },
       },

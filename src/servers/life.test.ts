@@ -52,7 +52,9 @@ class Life {
   /** Its nodes were made anew elsewhere, and its old ones are still on it. */
   madeAnew = false;
   wasDraining = false;
-  running: { kind: OperationKind<{ server: string; why: string }>; at: number; outputs: Record<string, Json> } | undefined;
+  running:
+    | { kind: OperationKind<{ server: string; why: string }>; at: number; outputs: Record<string, Json> }
+    | undefined;
   readonly kinds: ReadonlyMap<string, OperationKind<{ server: string; why: string }>>;
   readonly parts: FenceParts & CleanParts & WatchParts;
 
@@ -86,6 +88,7 @@ class Life {
         ask: () => (this.hears ? { hear: ['s3'], deaf: [] } : { hear: [], deaf: ['s1', 's3'] }),
       },
       readOffline: async () => new Set(),
+      noteReady: () => undefined,
       dropAgent: () => undefined,
       takeOut: async () => {
         this.isAtEdge = false;
@@ -158,7 +161,9 @@ class Life {
           (thrown: { code?: string }) => assert.equal(thrown.code, 'server.being-fenced'),
         );
       case 'drain':
-        return void (await store.query(`UPDATE server SET state = 'draining' WHERE name = $1 AND state = 'ready'`, [NAME]));
+        return void (await store.query(`UPDATE server SET state = 'draining' WHERE name = $1 AND state = 'ready'`, [
+          NAME,
+        ]));
       case 'step':
       case 'kill':
         return await this.step(command === 'step');
@@ -218,9 +223,31 @@ withStores((test, engine) => {
        SELECT name, 'ready', '', '', '', now() FROM unnest(ARRAY['s1', 's2', 's3']) AS name`,
     );
     const life = new Life(store);
-    const path: Command[] = ['others-deaf', 'silence', 'watch', 'watch', 'kill', 'step', 'step', 'kill', 'step', 'step'];
+    const path: Command[] = [
+      'others-deaf',
+      'silence',
+      'watch',
+      'watch',
+      'kill',
+      'step',
+      'step',
+      'kill',
+      'step',
+      'step',
+    ];
     // A hello in the middle of fencing is refused, and the fence goes on.
-    for (const command of [...path, 'hello', 'step', 'others-hear', 'hello', 'watch', 'kill', 'step', 'step', 'step'] as const) {
+    for (const command of [
+      ...path,
+      'hello',
+      'step',
+      'others-hear',
+      'hello',
+      'watch',
+      'kill',
+      'step',
+      'step',
+      'step',
+    ] as const) {
       await store.query(`UPDATE server SET heartbeat_at = now() WHERE name <> $1`, [NAME]);
       await life.run(command);
       await life.check(command);

@@ -130,7 +130,8 @@ export const serverProblems = makeCatalogue('server', {
     status: 409,
     title: 'Only a lost server can be fenced',
     detail: (a: { server: string; state: string }) => `${a.server} is ${a.state}.`,
-    todo: () => 'A server that is heard is not fenced. Switch it off if it must stop, and wait until it counts as lost.',
+    todo: () =>
+      'A server that is heard is not fenced. Switch it off if it must stop, and wait until it counts as lost.',
   },
   'has-controller': {
     status: 409,

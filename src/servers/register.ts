@@ -26,7 +26,8 @@ export function registerServers(
   loops.add(
     makeLoop({
       name: 'servers.watch',
-      wrongWhen: 'a server counts as ready and its agent is silent, or it is gone and not fenced, or back and not cleaned',
+      wrongWhen:
+        'a server counts as ready and its agent is silent, or it is gone and not fenced, or back and not cleaned',
       everyMs: 1_000,
       timeoutMs: 10_000,
       runOnce: (signal) => watchServers(loss, signal),

@@ -35,7 +35,14 @@ const serverSchema = z
   })
   .openapi('Server');
 
-const toView = ({ silentMs, load, clockAheadMs: _, alive: __, returnsTo: ___, ...row }: ServerRow): z.infer<typeof serverSchema> => ({
+const toView = ({
+  silentMs,
+  load,
+  clockAheadMs: _,
+  alive: __,
+  returnsTo: ___,
+  ...row
+}: ServerRow): z.infer<typeof serverSchema> => ({
   ...row,
   ...(silentMs === undefined ? {} : { silentMs: Math.round(silentMs) }),
   ...(load === undefined ? {} : { load }),
@@ -102,7 +109,8 @@ export function makeServerRoutes(deps: FenceParts): ApiRoutes {
       path: '/v1/servers/{name}/fence',
       operationId: 'fenceServer',
       tags: ['servers'],
-      summary: 'Say that a lost server is gone: it is kept from databases and edges, and its nodes are made anew elsewhere',
+      summary:
+        'Say that a lost server is gone: it is kept from databases and edges, and its nodes are made anew elsewhere',
       middleware: [needsScope('admin')],
       request: { params: z.object({ name: z.string().max(100) }) },
       responses: { 202: accepted },

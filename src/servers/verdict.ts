@@ -31,7 +31,10 @@ export function judgeLost(server: ServerRow, { servers, controller, testimony, i
   if (controller === server.name) return stay('the controller runs there, so only its agent is away', true);
   const { hear, deaf } = testimony;
   if (hear.length > 0 && hear.length >= deaf.length)
-    return stay(`but ${list(hear)} ${hear.length === 1 ? 'hears' : 'hear'} it: its nodes serve on, and nothing of it is made anew`, true);
+    return stay(
+      `but ${list(hear)} ${hear.length === 1 ? 'hears' : 'hear'} it: its nodes serve on, and nothing of it is made anew`,
+      true,
+    );
   if (deaf.length === 0 && isOffline !== true)
     return stay('nobody else can say yet whether it is there, so nothing of it is made anew');
   const known = servers.filter(({ state }) => state !== 'joining' && !isApart(state));
@@ -41,6 +44,9 @@ export function judgeLost(server: ServerRow, { servers, controller, testimony, i
     const count = `${known.length - heard.length} of ${known.length} servers are silent at once`;
     return stay(`${count}, so this one may be cut off from them: none is fenced, nothing is made anew`);
   }
-  const by = deaf.length > 0 ? `${list(deaf)} ${deaf.length === 1 ? 'does' : 'do'} not hear it either` : 'its cluster counts it as offline';
+  const by =
+    deaf.length > 0
+      ? `${list(deaf)} ${deaf.length === 1 ? 'does' : 'do'} not hear it either`
+      : 'its cluster counts it as offline';
   return { gone: true, alive: false, reason: `${silent}, and ${by}` };
 }

@@ -31,6 +31,7 @@ function makeWatch(store: Store, testimony: Record<string, Testimony> = {}) {
     ...{ store, operations, events: makeEvents({ store, clock: makeSystemClock() }) },
     witnesses: { note: () => undefined, ask: (server) => testimony[server] ?? { hear: [], deaf: [] } },
     readOffline: async () => new Set(),
+    noteReady: () => undefined,
   };
   return { began, look: () => watchServers(parts, soon()), parts };
 }
@@ -145,7 +146,8 @@ plainTest('the controller never fences its own server, nor one of which nobody e
 });
 
 plainTest('an agent that says hello finds its server as it was left', () => {
-  const welcomed = (state: ServerRow['state'], returnsTo: 'ready' | 'draining' = 'ready') => toWelcomed({ state, returnsTo });
+  const welcomed = (state: ServerRow['state'], returnsTo: 'ready' | 'draining' = 'ready') =>
+    toWelcomed({ state, returnsTo });
   assert.equal(toWelcomed(undefined), 'ready');
   assert.deepEqual(
     [welcomed('joining'), welcomed('ready'), welcomed('draining'), welcomed('lost', 'draining'), welcomed('lost')],

@@ -21,6 +21,8 @@ export interface WatchParts {
   events: Events;
   operations: Operations;
   witnesses: Witnesses;
+  /** So many servers can carry containers now. */
+  noteReady(count: number): void;
   /** The servers that the engine's cluster does not hear. */
   readOffline(signal: AbortSignal): Promise<ReadonlySet<string>>;
 }
@@ -37,6 +39,7 @@ export async function watchServers(parts: WatchParts, signal: AbortSignal): Prom
   }
   const counts: Record<string, number> = {};
   for (const { state } of servers) counts[state] = (counts[state] ?? 0) + 1;
+  parts.noteReady(counts.ready ?? 0);
   return counts;
 }
 
@@ -45,11 +48,14 @@ async function noteSilence({ store, events }: WatchParts, server: ServerRow): Pr
   const silentMs = server.silentMs ?? Number.POSITIVE_INFINITY;
   const silent = silentMs > LOST_AFTER_MS;
   const isHeardState = state === 'ready' || state === 'draining';
-  if (silent && state === 'back') return void (await storeServerState(store, name, 'fenced', 'it was heard, and is silent again'));
+  if (silent && state === 'back')
+    return void (await storeServerState(store, name, 'fenced', 'it was heard, and is silent again'));
   if (silent ? !isHeardState : state !== 'lost') return;
   const reason = silent ? `no heartbeat for ${Math.round(silentMs / 1000)} s` : 'its agent is heard again';
   await store.transaction(async (sql) => {
-    const changed = silent ? await storeLost(sql, name, reason) : await storeReturn(sql, name, { from: 'lost', reason });
+    const changed = silent
+      ? await storeLost(sql, name, reason)
+      : await storeReturn(sql, name, { from: 'lost', reason });
     if (!changed) return;
     const kind = `server.${silent ? 'lost' : server.returnsTo}`;
     await events.append(sql, { kind, subject: serverLock(name), ...BY, reason });
@@ -65,7 +71,8 @@ async function judgeAll(parts: WatchParts, servers: readonly ServerRow[], signal
   const testimonies = new Map(lost.map(({ name }) => [name, witnesses.ask(name)]));
   const unheard = [...testimonies.values()].some(({ hear, deaf }) => hear.length + deaf.length === 0);
   // The engine needs twice as long as the agents to notice, and answers slowly while a member is away.
-  const offline = unheard && controller !== undefined ? await parts.readOffline(signal).catch(() => undefined) : undefined;
+  const offline =
+    unheard && controller !== undefined ? await parts.readOffline(signal).catch(() => undefined) : undefined;
   for (const server of lost) {
     const testimony = testimonies.get(server.name) ?? { hear: [], deaf: [] };
     const isOffline = offline?.has(server.name);

@@ -31,7 +31,9 @@ test('every server that is neither joining nor fenced has as many listeners as t
     fc.property(fc.array(state, { minLength: 1, maxLength: 40 }), (states) => {
       const all = servers(states);
       const present = all.filter((one) => ['ready', 'draining', 'lost'].includes(one.state));
-      const watched = present.flatMap(({ name }) => listWatched(all, name).map(({ server }) => [name, server] as const));
+      const watched = present.flatMap(({ name }) =>
+        listWatched(all, name).map(({ server }) => [name, server] as const),
+      );
       assert.ok(watched.every(([listener, server]) => listener !== server));
       for (const { name } of present) {
         const listeners = watched.filter(([, server]) => server === name).length;

@@ -95,7 +95,11 @@ async function lookAt<E extends ServiceEngine>(
   } catch (thrown) {
     signal.throwIfAborted();
     // Another server's loss is no reason not to look after the others.
-    return { state: 'unhealthy', reason: `its container cannot be seen: ${toProblem(thrown).document.detail}`, mend: false };
+    return {
+      state: 'unhealthy',
+      reason: `its container cannot be seen: ${toProblem(thrown).document.detail}`,
+      mend: false,
+    };
   }
   if (instance === undefined) return { state: 'unhealthy', reason: 'its container is gone', mend: true };
   if (instance.status !== 'running') {

@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { SimulatedSession } from '../../src/engines/simulated/database.ts';
-import { startPoolScale } from '../../src/pools/scale.ts';
 import { healPools } from '../../src/pools/heal.ts';
+import { startPoolScale } from '../../src/pools/scale.ts';
 import { countBooting, listNodes } from '../../src/pools/store.ts';
-import { MOST_STARTING } from '../../src/servers/place.ts';
 import { startServerFence } from '../../src/servers/fence.ts';
+import { MOST_STARTING } from '../../src/servers/place.ts';
 import { readServer } from '../../src/servers/store.ts';
 import { assertConsistent } from './consistency.ts';
 import {
@@ -58,7 +58,8 @@ async function assertFencedFirst(world: World): Promise<void> {
   assert.equal(itsNodes.length, 0);
   assert.throws(() => session?.write('after the fence'), { code: 'mariadb.away' });
   for (const { server: carrier } of carriers) {
-    if (carrier !== victim) assert.ok(!world.agents.peers.get(carrier)?.includes(victim), `${carrier} admits ${victim}`);
+    if (carrier !== victim)
+      assert.ok(!world.agents.peers.get(carrier)?.includes(victim), `${carrier} admits ${victim}`);
   }
 }
 

@@ -1,11 +1,11 @@
 // Losing a server of a simulated cluster and getting it back, for tests: silence and partition, the fence, making anew, cleaning.
 import assert from 'node:assert/strict';
+import type { SimulatedSession } from '../../src/engines/simulated/database.ts';
 import { healPools } from '../../src/pools/heal.ts';
 import { listNodes } from '../../src/pools/store.ts';
 import { accountHostOf } from '../../src/servers/addresses.ts';
 import { readServer } from '../../src/servers/store.ts';
 import { watchServers } from '../../src/servers/watch.ts';
-import type { SimulatedSession } from '../../src/engines/simulated/database.ts';
 import { tester, type World } from './world.ts';
 
 const GIB = 2 ** 30;
@@ -21,7 +21,9 @@ export const makeServers = (count: number, cores = 8) =>
 
 /** A server without the controller that carries nodes, one without databases if there is such a one. */
 export async function chooseVictim(world: World): Promise<string> {
-  const carriers = new Set((await world.controller.rooms.parts.loss.listCarriers(world.store)).map(({ server }) => server));
+  const carriers = new Set(
+    (await world.controller.rooms.parts.loss.listCarriers(world.store)).map(({ server }) => server),
+  );
   const carried = new Map<string, number>();
   for (const { server } of await listNodes(world.store))
     if (server !== null && server !== 's1') carried.set(server, (carried.get(server) ?? 0) + 1);

@@ -40,6 +40,8 @@ export interface WorldOptions {
   servers?: readonly { name: string; cores: number; memoryBytes: number; diskBytes: number }[];
   /** They are a cluster with a shared folder, the first with the controller, before anything is deployed. */
   cluster?: boolean;
+  /** A larger network than a deployment chooses, as `10.64.0.1/15`. */
+  cidr?: string;
 }
 
 export interface World {
@@ -335,6 +337,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
 /** A world whose deployment is up. */
 export async function makeDeployedWorld(options: WorldOptions = {}): Promise<World> {
   const world = await makeWorld(options);
+  if (options.cidr !== undefined) await world.fleet.setUp({ cidr: options.cidr, driver: 'btrfs' });
   if (options.cluster === true) {
     const server = options.servers?.[0]?.name ?? 'local';
     const content = { contentPath: '/srv/shared', contentId: 'the-mark' };

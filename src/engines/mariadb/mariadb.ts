@@ -105,7 +105,8 @@ export function makeMariadb(options: MariadbOptions): DatabaseEngine {
         }
         // A large transaction takes its time to be rolled back.
         const left = await list();
-        if (left.length > 0) throw mariadbProblems.make('busy', { server, why: `${left.length} sessions are still ending` });
+        if (left.length > 0)
+          throw mariadbProblems.make('busy', { server, why: `${left.length} sessions are still ending` });
       }),
 
     listSites: (signal) =>

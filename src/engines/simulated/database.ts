@@ -80,7 +80,8 @@ export function makeSimulatedDatabase(options: { server?: string; clock?: Clock 
       run('createSite', signal, () => {
         transactions += 1;
         if (!databases.has(site.name)) databases.set(site.name, []);
-        const { sessions = new Map<symbol, string>(), databases: granted = new Set<string>() } = accounts.get(site.user) ?? {};
+        const { sessions = new Map<symbol, string>(), databases: granted = new Set<string>() } =
+          accounts.get(site.user) ?? {};
         granted.add(site.name);
         const { password, limits } = site;
         accounts.set(site.user, { password, limits, locked: false, sessions, databases: granted });

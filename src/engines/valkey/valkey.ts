@@ -98,7 +98,8 @@ export function makeValkey(options: ValkeyOptions): CacheEngine {
     async endSessions(networks, signal) {
       const [list] = await run('Listing clients', signal, ['CLIENT', 'LIST']);
       const mine = commands.parseSessions(String(list)).filter(({ address }) => isWithin(address, networks));
-      if (mine.length > 0) await run('Ending sessions', signal, ...mine.map(({ id }) => commands.renderKillSession(id)));
+      if (mine.length > 0)
+        await run('Ending sessions', signal, ...mine.map(({ id }) => commands.renderKillSession(id)));
     },
 
     async listSites(signal) {
