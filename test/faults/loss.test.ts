@@ -190,6 +190,9 @@ void test('when most servers are silent at once none is fenced, until a person s
 void test('what cannot be made anew is said, with its reason, and its fence does not wait for it', () =>
   withDeployedWorld(async (world) => {
     const { loss } = world.controller.rooms.parts;
+    await world.run((sql, { rooms }) =>
+      rooms.databases.startCreate(sql, { name: 'db2', maxSites: 10, memoryMb: 512 }, tester),
+    );
     const carriers = await loss.listCarriers(world.store);
     const carrier = carriers.find(({ server }) => server !== 's1');
     if (carrier === undefined) return assert.fail('every service is on the first server');
