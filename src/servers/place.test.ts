@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { Problem } from '../lib/errors.ts';
 import { withStores } from '../platform/test-store.ts';
 import type { ServerLoad } from '../protocol/contract.ts';
-import { choosePlacement, freeMb, RESERVED_MEMORY_MB } from './place.ts';
+import { choosePlacement, freeMb, MOST_STARTING, RESERVED_MEMORY_MB } from './place.ts';
 import { assertMemory } from './room.ts';
 import { type ServerRow, type ServerState, storeHeartbeat, storeServer } from './store.ts';
 
@@ -137,4 +137,16 @@ withStores((it) => {
     const refused = { code: 'server.no-memory', message: /3072 MB are needed; a has 1612 MB free, b has 1612 MB free/ };
     await assert.rejects(assertMemory(store, { memoryMb: 512, count: 5 }), refused);
   });
+});
+
+void test('a server on which as many boot as may is left alone while another has room', () => {
+  const servers = [makeServer('a', { freeMb: 9_000 }), makeServer('b', { freeMb: 8_000 })];
+  const choose = (starting: Record<string, number>) =>
+    choosePlacement(servers, {
+      ...{ memoryMb: 256, groupOn: new Map([['b', 5]]), startingOn: new Map(Object.entries(starting)) },
+    }).server;
+  assert.equal(choose({}), 'a');
+  assert.equal(choose({ a: MOST_STARTING - 1 }), 'a');
+  assert.equal(choose({ a: MOST_STARTING }), 'b');
+  assert.equal(choose({ a: MOST_STARTING, b: MOST_STARTING }), 'a', 'then all have to wait');
 });
