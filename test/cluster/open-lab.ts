@@ -5,8 +5,8 @@ import type { LabServer } from '../../src/cli/lab/state.ts';
 import { runCommand } from '../../src/cli/run-command.ts';
 
 const ESPALIER = join(import.meta.dirname, '../../espalier');
-/** Packages are fetched for the servers' image. */
-const UP_MS = 600_000;
+/** Packages are fetched for the servers' image; Espalier on it bakes its own. */
+const UP_MS = 1_800_000;
 const COMMAND_MS = 180_000;
 
 export interface CommandOutcome {
@@ -24,14 +24,14 @@ export interface Lab {
   close(): Promise<void>;
 }
 
-/** Brings it up from nothing, or as it was kept. */
-export async function openLab(name: string, servers: number): Promise<Lab> {
+/** Brings it up from nothing, or as it was kept; `bare`: the machines alone. */
+export async function openLab(name: string, servers: number, bare = true): Promise<Lab> {
   const runLab = (argv: readonly string[], timeoutMs: number) =>
     runCommand([ESPALIER, 'lab', ...argv], { timeoutMs, env: { NO_COLOR: '1' } });
   const down = () => runLab(['down', '--lab', name, '--confirm', name], COMMAND_MS);
   const keeps = process.env.ESPALIER_TEST_KEEP === '1';
   if (!keeps) await down();
-  const up = await runLab(['up', '--lab', name, '--servers', String(servers), '--bare'], UP_MS);
+  const up = await runLab(['up', '--lab', name, '--servers', String(servers), ...(bare ? ['--bare'] : [])], UP_MS);
   assert.equal(up.code, 0, up.stderr);
   return {
     run: (verb, ...rest) => runLab([verb, '--lab', name, ...rest], COMMAND_MS),
