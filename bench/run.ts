@@ -12,6 +12,7 @@ import { type Result, storeResult } from './page.ts';
 import { makePlace, type Place, PROJECT_DIR } from './place.ts';
 import { roll } from './roll.ts';
 import { sequencer } from './sequencer/sequencer.ts';
+import { serverLoss } from './server-loss/server-loss.ts';
 import { serversScale } from './servers-scale/servers-scale.ts';
 import { siteCreate } from './site-create.ts';
 import { siteMove } from './site-move.ts';
@@ -32,6 +33,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   transfer,
   sequencer,
   votes,
+  serverLoss,
   serversScale,
 ];
 

@@ -21,6 +21,8 @@ export interface Lab {
   /** A command on a server, in the project's folder. */
   exec(server: string, argv: readonly string[]): Promise<CommandOutcome>;
   status(): Promise<Omit<LabServer, 'pid'>[]>;
+  /** The first process of a server, as this machine numbers processes. */
+  pidOf(server: string): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -39,6 +41,12 @@ export async function openLab(name: string, servers: number, bare = true): Promi
     async status() {
       const { stdout } = await runLab(['status', '--lab', name, '--json'], COMMAND_MS);
       return (JSON.parse(stdout) as { servers: Omit<LabServer, 'pid'>[] }).servers;
+    },
+    async pidOf(server) {
+      const argv = ['incus', '--project', name, 'list', server, '--format', 'json'];
+      const { stdout } = await runCommand(argv, { timeoutMs: COMMAND_MS });
+      const found = (JSON.parse(stdout) as { name: string; state: { pid: number } }[]).find((one) => one.name === server);
+      return found?.state.pid ?? assert.fail(`the lab has no ${server}`);
     },
     async close() {
       if (keeps) return;
