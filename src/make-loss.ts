@@ -30,7 +30,7 @@ export function makeLoss(given: {
   setConcurrency(count: number): void;
 }): LossParts {
   const { pools, databases, caches, witnesses, dropAgent, setConcurrency } = given;
-  const { store, operations, events, agents, fleet, syncEdges, wakeHeal } = pools;
+  const { store, operations, events, agents, fleet, clock, syncEdges, wakeHeal } = pools;
   const listCarried = async (sql: Sql): Promise<{ server: string; what: string; why: string }[]> => {
     const services = [
       ...(await listServices(sql, 'database')).map((row) => ({ ...row, noun: 'database' })),
@@ -41,7 +41,7 @@ export function makeLoss(given: {
     );
   };
   return {
-    ...{ store, operations, events, agents, witnesses, dropAgent, syncEdges, wakeHeal },
+    ...{ store, operations, events, agents, clock, witnesses, dropAgent, syncEdges, wakeHeal },
     async readOffline(signal) {
       const servers = await fleet.servers({ signal, timeoutMs: OFFLINE_MS });
       return new Set(servers.filter(({ status }) => status === 'offline').map(({ name }) => name));

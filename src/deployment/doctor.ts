@@ -19,6 +19,8 @@ import type { DeploymentParts } from './parts.ts';
 
 const CLOCK_OFF_MS = 2_000;
 const DISK_WARN_SHARE = 0.15;
+/** Of the disk on which a server's agent keeps its files. */
+const DISK_FULL_SHARE = 0.03;
 
 const ok = (detail: string): CheckFinding => ({ status: 'ok', detail });
 
@@ -168,6 +170,21 @@ export function makeDoctorChecks(parts: DeploymentParts): DoctorCheck[] {
           status: 'warn',
           detail: off.join('; '),
           todo: 'Set up time synchronisation (systemd-timesyncd or chrony) there.',
+        };
+      },
+    },
+    {
+      name: 'disks',
+      async run() {
+        const full = (await listServers(store)).flatMap(({ name, load }) => {
+          const share = load === undefined ? 1 : load.diskFreeBytes / Math.max(1, load.diskTotalBytes);
+          return share < DISK_FULL_SHARE ? [`${name} has ${Math.round(share * 100)} % of its disk free`] : [];
+        });
+        if (full.length === 0) return ok('every server has room on its disk');
+        return {
+          status: 'fail',
+          detail: full.join('; '),
+          todo: 'Free some there: an agent that cannot keep what it hears can take nothing new, and confirms no fence.',
         };
       },
     },

@@ -60,6 +60,7 @@ class Life {
 
   constructor(store: Store) {
     this.store = store;
+    const clock = makeSystemClock();
     const tell = async () => {
       const tunnel = await store.transaction((sql) => readTunnel(sql, network, 's1'));
       this.admitted = tunnel?.peers.some(({ server }) => server === NAME) ?? true;
@@ -73,7 +74,7 @@ class Life {
       },
     };
     const operations = {
-      list: async () => ({ items: this.running === undefined ? [] : [{}], nextPageToken: null }),
+      list: async () => ({ items: this.running === undefined ? [] : [{ state: 'running' }], nextPageToken: null }),
       start: async (_: unknown, kind: string) => {
         const made = this.kinds.get(kind);
         assert.ok(made !== undefined);
@@ -82,7 +83,7 @@ class Life {
       },
     } as unknown as Operations;
     this.parts = {
-      ...{ store, operations, agents, events: makeEvents({ store, clock: makeSystemClock() }) },
+      ...{ store, operations, agents, clock, events: makeEvents({ store, clock }) },
       witnesses: {
         note: () => undefined,
         ask: () => (this.hears ? { hear: ['s3'], deaf: [] } : { hear: [], deaf: ['s1', 's3'] }),

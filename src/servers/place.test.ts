@@ -34,7 +34,7 @@ function makeServer(
     domain: given.domain ?? name,
     silentMs: 0,
     clockAheadMs: 0,
-    ...{ alive: false, isFenceUp: false, returnsTo: 'ready' as const, left: [] },
+    ...{ alive: false, isEngineSilent: false, isFenceUp: false, returnsTo: 'ready' as const, left: [] },
     load: makeLoad(given),
   };
 }
@@ -149,4 +149,11 @@ void test('a server on which as many boot as may is left alone while another has
   assert.equal(choose({ a: MOST_STARTING - 1 }), 'a');
   assert.equal(choose({ a: MOST_STARTING }), 'b');
   assert.equal(choose({ a: MOST_STARTING, b: MOST_STARTING }), 'a', 'then all have to wait');
+});
+
+void test('nothing is placed on a server whose engine answers nobody', () => {
+  const silent = { ...makeServer('a'), isEngineSilent: true };
+  const wish = { memoryMb: 256, groupOn: new Map([['b', 5]]) };
+  assert.equal(choosePlacement([silent, makeServer('b')], wish).server, 'b');
+  assert.throws(() => choosePlacement([silent], wish), { code: 'server.none-ready' });
 });

@@ -42,7 +42,7 @@ const pressure = (server: ServerRow): number =>
  * pressure, then with the most free memory.
  */
 export function choosePlacement(servers: readonly ServerRow[], wish: PlacementWish): Placement {
-  const ready = servers.filter((server) => server.state === 'ready' && server.load !== undefined);
+  const ready = servers.filter((one) => one.state === 'ready' && one.load !== undefined && !one.isEngineSilent);
   if (ready.length === 0) {
     const why = servers.map((server) => `${server.name} is ${server.state} (${server.reason})`).join('; ');
     throw serverProblems.make('none-ready', { why: why || 'no server has joined yet' });

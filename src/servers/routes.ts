@@ -26,6 +26,8 @@ const serverSchema = z
     address: z.string(),
     version: z.string(),
     domain: z.string(),
+    /** Its agent is heard, and its Incus answers nobody: nothing new is placed there. */
+    isEngineSilent: z.boolean(),
     /** Of a fenced one: its fence stands at every database and cache, and what can be is made anew. */
     isFenceUp: z.boolean(),
     /** Of a fenced one: what cannot be made anew elsewhere, with the reason. */

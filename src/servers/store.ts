@@ -22,6 +22,8 @@ export interface ServerRow {
   domain: string;
   /** While it is lost: another server hears it, or there is no other; its agent lives and ends its runs by their leases. */
   alive: boolean;
+  /** Its agent is heard, and its engine answers none of the others: nothing can be made there. */
+  isEngineSilent: boolean;
   /** Its fence stands at every database and cache. */
   isFenceUp: boolean;
   /** What it is again after it was lost. */
@@ -36,7 +38,7 @@ export interface ServerRow {
 }
 
 const COLUMNS = `name, state, reason, address, version, coalesce(domain, name) AS domain, load, coalesce(clock_ahead_ms, 0) AS "clockAheadMs",
-  alive, fenced_at IS NOT NULL AS "isFenceUp", returns_to AS "returnsTo", left_behind AS "left",
+  alive, engine_silent AS "isEngineSilent", fenced_at IS NOT NULL AS "isFenceUp", returns_to AS "returnsTo", left_behind AS "left",
   (extract(epoch from now() - heartbeat_at) * 1000)::float8 AS "silentMs"`;
 
 type Raw = Omit<ServerRow, 'silentMs' | 'load'> & { silentMs: number | null; load: ServerLoad | null };
@@ -90,7 +92,7 @@ export async function storeServerState(sql: Sql, name: string, state: ServerStat
 /** A server that was heard is silent; true when it was ready or draining before. */
 export async function storeLost(sql: Sql, name: string, reason: string): Promise<boolean> {
   const rows = await sql.query(
-    `UPDATE server SET state = 'lost', returns_to = state, reason = $2, alive = false
+    `UPDATE server SET state = 'lost', returns_to = state, reason = $2, alive = false, engine_silent = false
      WHERE name = $1 AND state IN ('ready', 'draining') RETURNING name`,
     [name, reason],
   );
@@ -119,6 +121,20 @@ export async function storeReturn(
     `UPDATE server SET state = returns_to, reason = $3, alive = false, fenced_at = NULL, left_behind = '[]'
      WHERE name = $1 AND state = $2 RETURNING name`,
     [name, from, reason],
+  );
+  return rows.length > 0;
+}
+
+/** Whether the engine of a server that is heard answers the others; true when that is another answer than before. */
+export async function storeEngineSilence(
+  sql: Sql,
+  name: string,
+  { isSilent, reason }: { isSilent: boolean; reason: string },
+): Promise<boolean> {
+  const rows = await sql.query(
+    `UPDATE server SET engine_silent = $2, reason = $3
+     WHERE name = $1 AND state IN ('ready', 'draining') AND engine_silent <> $2 RETURNING name`,
+    [name, isSilent, reason],
   );
   return rows.length > 0;
 }

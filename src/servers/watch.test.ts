@@ -20,6 +20,7 @@ const sizes = { memoryTotalBytes: 1, memoryAvailableBytes: 1, diskTotalBytes: 1,
 /** A watch that notes which operations it begins. */
 function makeWatch(store: Store, testimony: Record<string, Testimony> = {}) {
   const began: string[] = [];
+  const clock = makeSystemClock();
   const operations = {
     list: async () => ({ items: [], nextPageToken: null }),
     async start(_: unknown, kind: string, { server }: { server: string }) {
@@ -28,7 +29,7 @@ function makeWatch(store: Store, testimony: Record<string, Testimony> = {}) {
     },
   } as unknown as Operations;
   const parts: WatchParts = {
-    ...{ store, operations, events: makeEvents({ store, clock: makeSystemClock() }) },
+    ...{ store, operations, clock, events: makeEvents({ store, clock }) },
     witnesses: { note: () => undefined, ask: (server) => testimony[server] ?? { hear: [], deaf: [] } },
     readOffline: async () => new Set(),
     noteReady: () => undefined,
@@ -84,6 +85,27 @@ withStores((test) => {
     assert.match(left?.reason ?? '', /but s4 hears it: its nodes serve on/);
   });
 
+  test('a server whose Incus answers nobody stays ready, and says that nothing is placed on it', async ({ store }) => {
+    await addServers(store, { s1: 'ready', s2: 'ready' });
+    const testimony: Record<string, Testimony> = { s2: { hear: [], deaf: ['s1'] } };
+    const { look, began } = makeWatch(store, testimony);
+    await look();
+    await look();
+    const silent = await readServer(store, 's2');
+    assert.deepEqual([silent?.state, silent?.isEngineSilent], ['ready', true]);
+    assert.match(silent?.reason ?? '', /its Incus does not answer s1: what runs there runs on/);
+    testimony.s2 = { hear: ['s1'], deaf: [] };
+    await look();
+    const heard = await readServer(store, 's2');
+    assert.deepEqual([heard?.isEngineSilent, heard?.reason], [false, 'its Incus answers again']);
+    assert.deepEqual(began, []);
+    const told = await store.query<{ kind: string }>('SELECT kind FROM event ORDER BY id');
+    assert.deepEqual(
+      told.map(({ kind }) => kind),
+      ['server.engine-silent', 'server.engine-heard'],
+    );
+  });
+
   test('a fence that is not up is begun again, a server that is back is cleaned, and one silent again is fenced as before', async ({
     store,
   }) => {
@@ -115,7 +137,7 @@ withStores((test) => {
 
 const row = (name: string, state: ServerRow['state']): ServerRow => ({
   ...{ name, state, reason: '', address: '', version: '', domain: name, silentMs: 0, clockAheadMs: 0, load: undefined },
-  ...{ alive: false, isFenceUp: false, returnsTo: 'ready', left: [] },
+  ...{ alive: false, isEngineSilent: false, isFenceUp: false, returnsTo: 'ready', left: [] },
 });
 
 plainTest('a controller that hears less than half of all servers fences none', () => {

@@ -2,12 +2,13 @@
 // LOST_AFTER_MS; it counts as lost and its agent is heard again; it is gone and not fenced; it is fenced and no operation puts the
 // fence up; it is back and no operation cleans it. An agent that was frozen for a moment goes on over the same connection,
 // without another hello.
+import type { Clock } from '../lib/clock.ts';
 import type { Events } from '../platform/events.ts';
 import { isHeld } from '../platform/operations/list-all.ts';
 import type { Operations } from '../platform/operations/operation.ts';
 import type { Store } from '../platform/store.ts';
 import { readCluster } from './cluster-store.ts';
-import { listServers, type ServerRow, storeLost, storeReturn, storeServerState, storeSuspicion } from './store.ts';
+import { listServers, type ServerRow, storeEngineSilence, storeLost, storeReturn, storeServerState, storeSuspicion } from './store.ts';
 import { judgeLost } from './verdict.ts';
 import type { Witnesses } from './witnesses.ts';
 
@@ -15,11 +16,14 @@ import type { Witnesses } from './witnesses.ts';
 export const LOST_AFTER_MS = 10_000;
 export const serverLock = (server: string): string => `server:${server}`;
 const BY = { by: 'watch' };
+/** A fence or a cleaning that failed is begun again after this. */
+const AGAIN_MS = 10_000;
 
 export interface WatchParts {
   store: Store;
   events: Events;
   operations: Operations;
+  clock: Clock;
   witnesses: Witnesses;
   /** So many servers can carry containers now. */
   noteReady(count: number): void;
@@ -30,8 +34,13 @@ export interface WatchParts {
 /** One look at all servers; returns how many are in which state. */
 export async function watchServers(parts: WatchParts, signal: AbortSignal): Promise<Record<string, number>> {
   const { store } = parts;
-  for (const server of await listServers(store)) await noteSilence(parts, server);
-  const servers = await listServers(store);
+  const before = await listServers(store);
+  let changed = false;
+  for (const server of before) {
+    if (await noteSilence(parts, server)) changed = true;
+    if (await noteEngine(parts, server)) changed = true;
+  }
+  const servers = changed ? await listServers(store) : before;
   await judgeAll(parts, servers, signal);
   for (const { name, state, isFenceUp } of servers) {
     if (state === 'fenced' && !isFenceUp) await begin(parts, 'server.fence', name, 'its fence is not up yet');
@@ -43,22 +52,43 @@ export async function watchServers(parts: WatchParts, signal: AbortSignal): Prom
   return counts;
 }
 
-async function noteSilence({ store, events }: WatchParts, server: ServerRow): Promise<void> {
+/** True when its state is another one now. */
+async function noteSilence({ store, events }: WatchParts, server: ServerRow): Promise<boolean> {
   const { name, state } = server;
   const silentMs = server.silentMs ?? Number.POSITIVE_INFINITY;
   const silent = silentMs > LOST_AFTER_MS;
-  const isHeardState = state === 'ready' || state === 'draining';
   if (silent && state === 'back')
-    return void (await storeServerState(store, name, 'fenced', 'it was heard, and is silent again'));
-  if (silent ? !isHeardState : state !== 'lost') return;
+    return await storeServerState(store, name, 'fenced', 'it was heard, and is silent again');
+  const isHeardState = state === 'ready' || state === 'draining';
+  if (silent ? !isHeardState : state !== 'lost') return false;
   const reason = silent ? `no heartbeat for ${Math.round(silentMs / 1000)} s` : 'its agent is heard again';
-  await store.transaction(async (sql) => {
+  return await store.transaction(async (sql) => {
     const changed = silent
       ? await storeLost(sql, name, reason)
       : await storeReturn(sql, name, { from: 'lost', reason });
-    if (!changed) return;
+    if (!changed) return false;
     const kind = `server.${silent ? 'lost' : server.returnsTo}`;
     await events.append(sql, { kind, subject: serverLock(name), ...BY, reason });
+    return true;
+  });
+}
+
+/** The agent is well and the engine beside it answers nobody: said, and nothing is placed there. True when that has changed. */
+async function noteEngine({ store, events, witnesses }: WatchParts, server: ServerRow): Promise<boolean> {
+  const { name, state, isEngineSilent } = server;
+  if (state !== 'ready' && state !== 'draining') return false;
+  const { hear, deaf } = witnesses.ask(name);
+  const isSilent = deaf.length > hear.length;
+  // Without word nothing is changed.
+  if (isSilent === isEngineSilent || hear.length + deaf.length === 0) return false;
+  const reason = isSilent
+    ? `its agent is heard, but its Incus does not answer ${deaf.toSorted().join(', ')}: what runs there runs on, nothing new is placed there`
+    : 'its Incus answers again';
+  return await store.transaction(async (sql) => {
+    if (!(await storeEngineSilence(sql, name, { isSilent, reason }))) return false;
+    const kind = `server.engine-${isSilent ? 'silent' : 'heard'}`;
+    await events.append(sql, { kind, subject: serverLock(name), ...BY, reason });
+    return true;
   });
 }
 
@@ -82,9 +112,13 @@ async function judgeAll(parts: WatchParts, servers: readonly ServerRow[], signal
   }
 }
 
-/** Begins an operation on a server unless another is under way there; one that failed is begun again. */
+/** Begins an operation on a server unless another is under way there; one that failed is begun again after a pause. */
 async function begin(parts: WatchParts, kind: string, server: string, reason: string): Promise<void> {
-  const { store, operations } = parts;
-  if (await isHeld(operations, serverLock(server))) return;
+  const { store, operations, clock } = parts;
+  const lock = serverLock(server);
+  if (await isHeld(operations, lock)) return;
+  const [last] = (await operations.list({ lock, kind, limit: 1 })).items;
+  const failedMs = last === undefined || last.state === 'succeeded' ? undefined : Date.parse(last.endedAt ?? '');
+  if (failedMs !== undefined && clock.nowMs() - failedMs < AGAIN_MS) return;
   await store.transaction((sql) => operations.start(sql, kind, { server, why: reason }, { ...BY, reason }));
 }
