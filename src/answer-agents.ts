@@ -16,7 +16,9 @@ import { certifyServer } from './servers/authority.ts';
 import { readCluster } from './servers/cluster-store.ts';
 import { noteHeartbeat, welcomeAgent } from './servers/meet-agents.ts';
 import type { RemoveParts } from './servers/remove.ts';
+import { listServers } from './servers/store.ts';
 import { readTunnel } from './servers/tunnel.ts';
+import { listWatched, type Witnesses } from './servers/witnesses.ts';
 import { readPoolConfig } from './sites/document.ts';
 import type { SiteParts } from './sites/parts.ts';
 import type { VotesParts } from './votes/parts.ts';
@@ -31,6 +33,7 @@ export interface AnswerParts {
   sites: SiteParts;
   votes: VotesParts;
   joining: RemoveParts;
+  witnesses: Witnesses;
   syncEdges: EdgeSync;
   /** The deployment's network; undefined before it is there. */
   findCidr(): Promise<string | undefined>;
@@ -61,6 +64,7 @@ export function makeAnswers(parts: () => AnswerParts): AgentAnswers {
       // The leases first: nothing that others wait for may hold up their renewal.
       const answer = await sequencer.heartbeat(server, beat);
       await noteHeartbeat(store, server, beat.load);
+      parts().witnesses.note(server, beat.heard ?? []);
       const reports = mayNodesRest() ? beat.nodes.filter(({ healthy }) => healthy) : beat.nodes;
       if (await noteNodeReports(pools, server, reports)) {
         pools.wakeHeal();
@@ -82,7 +86,7 @@ export function makeAnswers(parts: () => AnswerParts): AgentAnswers {
       const [nodes, edges] = [await listNodes(store, { server }), await listEdges(store)];
       return {
         server,
-        ...(tunnel === undefined ? {} : { tunnel }),
+        ...(tunnel === undefined ? {} : { tunnel, watch: listWatched(await listServers(store), server) }),
         nodes: nodes.flatMap(({ name, sitesOf, generation, address, state: nodeState }) =>
           address === null
             ? []

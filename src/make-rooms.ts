@@ -28,6 +28,7 @@ import { readTakenNetworks } from './lib/ipv4.ts';
 import type { Logger } from './lib/log.ts';
 import type { Engines } from './make-engines.ts';
 import { makeJoining } from './make-joining.ts';
+import { type LossParts, makeLoss } from './make-loss.ts';
 import type { Platform } from './open-platform.ts';
 import { type Agents, bindAnswers, makeAgents } from './platform/agents.ts';
 import type { DoctorCheck } from './platform/doctor-check.ts';
@@ -55,6 +56,7 @@ import { makeDatabaseTime } from './sequencer/time.ts';
 import { accountHostOf } from './servers/addresses.ts';
 import { readCluster } from './servers/cluster-store.ts';
 import { registerServers } from './servers/register.ts';
+import { makeWitnesses } from './servers/witnesses.ts';
 import { listServices } from './services/store.ts';
 import { listPageChecks } from './sites/page-checks.ts';
 import type { SiteParts } from './sites/parts.ts';
@@ -79,6 +81,7 @@ export interface Rooms {
     deployment: DeploymentParts;
     votes: VotesParts;
     waves: WaveParts;
+    loss: LossParts;
   };
   databases: Databases;
   caches: Caches;
@@ -142,9 +145,11 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     return image.fingerprint;
   };
   const wakeHeal = () => loops.wake('pools.heal');
+  const witnesses = makeWitnesses(clock);
 
   const answers = makeAnswers(() => ({
-    ...{ store, events, log, sequencer, pools, sites, votes, joining, syncEdges, mayNodesRest, findCidr },
+    ...{ store, events, log, sequencer, pools, sites, votes, joining, witnesses },
+    ...{ syncEdges, mayNodesRest, findCidr },
   }));
   const channel: Agents | undefined = engines.simulated
     ? undefined
@@ -308,6 +313,12 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       ];
     },
   });
+  const dropAgent = (server: string) => {
+    sequencer.forget(server);
+    channel?.drop(server);
+  };
+  const setConcurrency = (count: number) => operations.driver.setConcurrency(count);
+  const loss = makeLoss({ pools, databases, caches, witnesses, dropAgent, setConcurrency });
   const whole: DeploymentParts = {
     name: deployment,
     ...{ store, operations, fleet, clock, images, databases, caches, edge, pools, sites, onChange },
@@ -322,7 +333,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   };
   const { whenUp } = house;
   const routes = [
-    ...registerServers(house, joining, agents),
+    ...registerServers(house, { joining, loss }),
     ...registerImages(house, images),
     ...registerPools(house, pools),
     ...registerEdges(house, edge),
@@ -347,7 +358,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   return {
     routes,
     checks: [...makeDoctorChecks(whole), ...makeTaskChecks(store, channels)],
-    parts: { images, pools, sites, edge, deployment: whole, votes, waves },
+    parts: { images, pools, sites, edge, deployment: whole, votes, waves, loss },
     databases,
     caches,
     sequencer,

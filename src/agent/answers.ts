@@ -9,6 +9,7 @@ import type { ServerFollower } from './follow-server.ts';
 import { get, probe } from './probe.ts';
 import type { Runs } from './runs/runs.ts';
 import { makeContent, removeContent } from './shared-content.ts';
+import type { TunnelKeeper } from './tunnel.ts';
 
 const PROBE_TIMEOUT_MS = 10_000;
 /** Of a page so much is compared. */
@@ -26,8 +27,9 @@ export function makeAgentAnswers(parts: {
   edges: EdgeFollower;
   server: ServerFollower;
   runs: Runs;
+  tunnel: TunnelKeeper;
 }): Answers<AgentContract> {
-  const { fleet, pools, edges, server, runs } = parts;
+  const { fleet, pools, edges, server, runs, tunnel } = parts;
   const assertSite = (site: string) => {
     if (!SITE_ID.test(site)) throw commonProblems.make('invalid-input', { where: 'site', why: 'it is not a site id' });
   };
@@ -88,6 +90,16 @@ export function makeAgentAnswers(parts: {
     'runs.follow': (about, signal) => runs.follow(about, signal),
     'server.sync': async () => {
       await server.sync();
+      return null;
+    },
+    'server.fence': async ({ servers }) => {
+      const { tunnel: wanted } = await server.sync();
+      const peer = wanted?.peers.find((one) => servers.includes(one.server));
+      if (peer !== undefined)
+        throw commonProblems.make('internal', {
+          what: `the controller counts ${peer.server} as a peer, and wants it fenced`,
+        });
+      await tunnel.applied();
       return null;
     },
   };

@@ -16,6 +16,7 @@ import { makeConnection } from './connection.ts';
 import { makeEdgeFollower } from './follow-edges.ts';
 import { makePoolFollower } from './follow-pools.ts';
 import { makeServerFollower } from './follow-server.ts';
+import { makeEngineAsker, makeHearing } from './hear-servers.ts';
 import { openIdentity } from './identity.ts';
 import { readLoad } from './load.ts';
 import { hasUnifiedControllers } from './runs/cgroups.ts';
@@ -76,6 +77,7 @@ async function run(): Promise<void> {
     readEdges: (signal) => edges.readStats(signal),
   });
   const tunnel = makeTunnel({ log, signal: stop.signal });
+  const hearing = makeHearing(clock, makeEngineAsker());
   const follower = makeServerFollower({
     file: join(dataDir, 'server.json'),
     controller,
@@ -86,6 +88,7 @@ async function run(): Promise<void> {
       pools.setNodes(document.nodes, document.trustedProxies);
       edges.setEdges(document.edges);
       tunnel.follow(document.tunnel);
+      hearing.setServers(document.watch ?? []);
     },
   });
   await mkdir(dataDir, { recursive: true, mode: 0o711 });
@@ -120,7 +123,10 @@ async function run(): Promise<void> {
     if (peer === undefined) return;
     const sent = runs.beat();
     const bound = { timeoutMs: HEARTBEAT_TIMEOUT_MS, signal: stop.signal };
-    runs.renewed(sent, await peer.call('heartbeat', { load, nodes, samples: sampler.current(), ...sent }, bound));
+    runs.renewed(
+      sent,
+      await peer.call('heartbeat', { load, nodes, samples: sampler.current(), heard: hearing.heard(), ...sent }, bound),
+    );
   };
   const identity =
     values.identity === undefined ? undefined : await openIdentity({ file: values.identity, clock, log });
@@ -129,7 +135,7 @@ async function run(): Promise<void> {
       ? { url: `ws+unix://${values.controller ?? join(values['data-dir'], 'controller.sock')}:/v1/agent` }
       : { url: `wss://${values.controller ?? ''}/v1/agent`, tls: () => identity.toTls() }),
     hello: { server, protocol: PROTOCOL_VERSION, version: VERSION, address: values.address },
-    answers: makeAgentAnswers({ fleet, pools, edges, server: follower, runs }),
+    answers: makeAgentAnswers({ fleet, pools, edges, server: follower, runs, tunnel }),
     onHello: () => {
       void resync();
       // The leases of adopted runs do not wait for the next second.
@@ -156,6 +162,7 @@ async function run(): Promise<void> {
       nodes = await watch.probeAll(stop.signal);
     }),
     every(HEARTBEAT_MS, 'a heartbeat', beat),
+    every(HEARTBEAT_MS, 'a look at other servers', () => hearing.listen(stop.signal)),
     every(SAMPLE_MS, 'a look at the load of nodes', () => sampler.lookAtNodes(soon())),
     every(SAMPLE_MS, 'a look at the load of edges', () => sampler.lookAtEdges(soon())),
     every(RESYNC_MS, 'a look at everything', resync),

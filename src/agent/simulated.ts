@@ -1,7 +1,7 @@
 // The agents' simulated twin: every server of a simulated fleet has one, in the controller's own process. It reads the
 // same documents as the real one and answers the same calls; what it would do in a node it only remembers.
 import { randomUUID } from 'node:crypto';
-import type { Fleet } from '../engines/fleet.ts';
+import type { Fleet, Instance } from '../engines/fleet.ts';
 import type { Clock } from '../lib/clock.ts';
 import { PROTOCOL_VERSION } from '../lib/version.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
@@ -36,6 +36,10 @@ export interface AgentMemory {
   respond: (argv: readonly string[], site: string) => { code: number; stdout: string; stderr: string };
   /** What a page of a site is on a node of an image (its number). */
   readPage: (site: SiteDocument, path: string, image: string) => { status: number; body: string };
+  /** The servers whose containers reach those on a server, by its name: its peers, as it heard last. */
+  readonly peers: Map<string, readonly string[]>;
+  /** Whether one server's engine answers another's agent; those of `off` answer too, unless it says otherwise. */
+  hears: (listener: string, server: string) => boolean;
   /** Requests that an edge sent to a node. */
   readonly requests: Map<string, number>;
 }
@@ -53,6 +57,8 @@ export function makeAgentMemory(): AgentMemory {
     respond: () => ({ code: 0, stdout: '', stderr: '' }),
     readPage: ({ title }, path) => ({ status: 200, body: `<title>${title}</title><p>The page ${path} of ${title}.` }),
     requests: new Map(),
+    peers: new Map(),
+    hears: () => true,
   };
 }
 
@@ -91,6 +97,7 @@ export function makeSimulatedAgents(parts: {
   const documents = new Map<string, ServerDocument>();
   const turns = new Map<string, Promise<unknown>>();
   const healthySince = new Map<string, number>();
+  const deafSince = new Map<string, number>();
 
   const runs = new Map<string, SimulatedRuns>();
   function runsOn(server: string): SimulatedRuns {
@@ -101,6 +108,12 @@ export function makeSimulatedAgents(parts: {
 
   async function isRunning(node: string): Promise<boolean> {
     return (await fleet.instances.read(node).catch(() => undefined))?.status === 'running';
+  }
+
+  async function findByAddress(address: string): Promise<Instance | undefined> {
+    return (await fleet.instances.list()).find(({ devices }) =>
+      Object.values(devices).some((device) => device.kind === 'nic' && device.ipv4Address === address),
+    );
   }
 
   function prepare(directory: string): { configDir: string } {
@@ -117,6 +130,10 @@ export function makeSimulatedAgents(parts: {
   async function follow(server: string, signal: AbortSignal): Promise<ServerDocument> {
     const document = await ask(server)['config.server']({}, signal);
     documents.set(server, document);
+    memory.peers.set(
+      server,
+      (document.tunnel?.peers ?? []).map((peer) => peer.server),
+    );
     return document;
   }
 
@@ -180,10 +197,8 @@ export function makeSimulatedAgents(parts: {
       };
     },
     'node.probe': async ({ address, path }) => {
-      const all = await fleet.instances.list();
-      const found = all.find((one) =>
-        Object.values(one.devices).some((device) => device.kind === 'nic' && device.ipv4Address === address),
-      );
+      const own = documents.get(server)?.nodes.find((node) => node.address === address);
+      const found = own === undefined ? await findByAddress(address) : await fleet.instances.read(own.name);
       if (found?.status !== 'running') return { status: 0, ok: false, detail: 'no answer', durationMs: 0 };
       // A bad image answers its health page all the same.
       const ill = path.startsWith('/.espalier/') ? undefined : memory.ill.get(found.labels.image ?? '');
@@ -191,10 +206,7 @@ export function makeSimulatedAgents(parts: {
       return { status, ok: status < 400, detail: `answered ${status}`, durationMs };
     },
     'node.read-page': async ({ address, host, path }) => {
-      const all = await fleet.instances.list();
-      const found = all.find((one) =>
-        Object.values(one.devices).some((device) => device.kind === 'nic' && device.ipv4Address === address),
-      );
+      const found = await findByAddress(address);
       const bare = host.replace(/:\d+$/, '');
       const site = (memory.applied.get(found?.name ?? '') ?? []).find(({ hosts }) => hosts.includes(bare));
       if (found?.status !== 'running') return { status: 0, location: '', body: '', detail: 'no answer' };
@@ -216,6 +228,12 @@ export function makeSimulatedAgents(parts: {
       await follow(server, signal);
       return null;
     },
+    'server.fence': async ({ servers: fenced }, signal) => {
+      await follow(server, signal);
+      const peer = memory.peers.get(server)?.find((one) => fenced.includes(one));
+      if (peer !== undefined) throw new Error(`${peer} is a peer of ${server} and should be fenced`);
+      return null;
+    },
   });
 
   /** What an agent does after each hello: it looks at everything again. */
@@ -224,6 +242,20 @@ export function makeSimulatedAgents(parts: {
     const answers = answersOf(server);
     for (const pool of new Set(nodes.map((node) => node.pool))) await answers['pool.sync']({ pool }, signal);
     if (edges.length > 0) await answers['edge.sync']({}, signal);
+  }
+
+  /** Whom it hears of those that it watches, and since when it does not. */
+  function listen(server: string): { server: string; silentMs: number }[] {
+    return (documents.get(server)?.watch ?? []).map(({ server: other }) => {
+      const key = `${server} ${other}`;
+      if (memory.hears(server, other)) {
+        deafSince.delete(key);
+        return { server: other, silentMs: 0 };
+      }
+      const sinceMs = deafSince.get(key) ?? clock.monotonicMs();
+      deafSince.set(key, sinceMs);
+      return { server: other, silentMs: Math.max(1, clock.monotonicMs() - sinceMs) };
+    });
   }
 
   async function beat(signal: AbortSignal): Promise<void> {
@@ -266,7 +298,10 @@ export function makeSimulatedAgents(parts: {
       });
       const own = runsOn(member.name);
       await ask(member.name).heartbeat(
-        { load, nodes, samples: { nodes: told, edges: [] }, beat: randomUUID(), ...own.state() },
+        {
+          ...{ load, nodes, samples: { nodes: told, edges: [] }, beat: randomUUID() },
+          ...{ heard: listen(member.name), ...own.state() },
+        },
         signal,
       );
       const ended = own.ended();

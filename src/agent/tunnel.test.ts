@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Tunnel } from '../protocol/contract.ts';
-import { deviceOf, macOf, renderCleanup, renderDevice, renderPeers } from './tunnel.ts';
+import { deviceOf, macOf, renderAdmission, renderCleanup, renderDevice, renderPeers } from './tunnel.ts';
 
 const tunnel: Tunnel = {
   ...{ bridge: 'espalier0', id: 42, address: '192.0.2.11', inner: '10.64.0.5' },
@@ -45,4 +45,25 @@ test('what is of a peer that is gone or has moved is taken away, and nothing els
     'ip route del 10.64.2.0/26 dev espalier0-vx',
     'bridge fdb del 02:e5:0a:40:00:40 dev espalier0-vx dst 192.0.2.99 self',
   ]);
+});
+
+test("only what comes from a peer's own addresses is admitted, and of nobody when there is no peer", () => {
+  const second = { server: 's3', address: '192.0.2.13', inner: '10.64.9.9', networks: ['10.64.2.0/26'] };
+  assert.equal(
+    renderAdmission({ ...tunnel, bridge: 'my-try0', peers: [...tunnel.peers, second] }),
+    [
+      'table inet espalier_my_try0',
+      'delete table inet espalier_my_try0',
+      'table inet espalier_my_try0 {',
+      '  chain admission {',
+      '    type filter hook prerouting priority raw; policy accept;',
+      // Once each: an address of a network that is listed may not be listed too.
+      '    iifname "my-try0-vx" ip saddr != { 10.64.0.64/26, 10.64.1.0/26, 10.64.2.0/26, 10.64.9.9 } counter drop',
+      '    iifname "my-try0-vx" meta nfproto ipv6 counter drop',
+      '  }',
+      '}',
+      '',
+    ].join('\n'),
+  );
+  assert.match(renderAdmission({ ...tunnel, peers: [] }), /iifname "espalier0-vx" counter drop\n {2}\}/);
 });

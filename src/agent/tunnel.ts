@@ -3,6 +3,7 @@
 // it does is text, rendered and tested; one function runs it. The kernel's state is the only memory.
 import { writeFile } from 'node:fs/promises';
 import { runCommand } from '../engines/command.ts';
+import { isWithin } from '../lib/ipv4.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Tunnel } from '../protocol/contract.ts';
 
@@ -82,6 +83,37 @@ export function renderCleanup({ bridge, peers }: Tunnel, { routes, forwards }: T
   ];
 }
 
+/**
+ * What comes out of the tunnel is from a peer's own addresses, or is dropped before anything else looks at it. A fenced server is
+ * no peer: nothing of it passes, whatever it had open. In one transaction, so that there is no moment without rules; for nft's
+ * standard input.
+ */
+export function renderAdmission({ bridge, peers }: Tunnel): string {
+  const table = `inet ${tableOf(bridge)}`;
+  const blocks = peers.flatMap(({ networks }) => networks);
+  // A set's members may not overlap; a server's own address is one of its blocks'.
+  const alone = peers.map(({ inner }) => inner).filter((inner) => !isWithin(inner, blocks));
+  const admitted = [...blocks, ...alone];
+  const rules =
+    admitted.length === 0
+      ? ['counter drop']
+      : [`ip saddr != { ${admitted.join(', ')} } counter drop`, 'meta nfproto ipv6 counter drop'];
+  return [
+    `table ${table}`,
+    `delete table ${table}`,
+    `table ${table} {`,
+    '  chain admission {',
+    '    type filter hook prerouting priority raw; policy accept;',
+    ...rules.map((rule) => `    iifname "${deviceOf(bridge)}" ${rule}`),
+    '  }',
+    '}',
+    '',
+  ].join('\n');
+}
+
+/** A table's name has no hyphens. */
+export const tableOf = (bridge: string): string => `espalier_${bridge.replaceAll('-', '_')}`;
+
 /** The bridge answers for addresses of other servers, at once: the kernel would wait up to 0.8 s first. */
 const renderSettings = (bridge: string): [path: string, value: string][] => [
   ['/proc/sys/net/ipv4/ip_forward', '1'],
@@ -96,13 +128,20 @@ interface WireLink {
   linkinfo?: { info_data?: { id?: number; local?: string } };
 }
 
+export interface TunnelKeeper {
+  follow(tunnel: Tunnel | undefined): void;
+  /** Resolves when the kernel is as the last document said; rejects with why it is not. */
+  applied(): Promise<void>;
+}
+
 /** Keeps the kernel as the documents say; each is applied after the one before. */
-export function makeTunnel(parts: { log: Logger; signal: AbortSignal }): { follow(tunnel: Tunnel | undefined): void } {
+export function makeTunnel(parts: { log: Logger; signal: AbortSignal }): TunnelKeeper {
   const { log, signal } = parts;
   let last: Promise<void> = Promise.resolve();
 
-  async function run(argv: readonly string[]): Promise<string> {
-    const { code, stdout, stderr } = await runCommand(argv, { timeoutMs: COMMAND_TIMEOUT_MS, signal });
+  async function run(argv: readonly string[], stdin?: string): Promise<string> {
+    const options = { timeoutMs: COMMAND_TIMEOUT_MS, signal, ...(stdin === undefined ? {} : { stdin }) };
+    const { code, stdout, stderr } = await runCommand(argv, options);
     if (code !== 0) throw new Error(`${argv.join(' ')}: ${stderr.trim()}`);
     return stdout.toString('utf8');
   }
@@ -132,6 +171,8 @@ export function makeTunnel(parts: { log: Logger; signal: AbortSignal }): { follo
 
   async function apply(tunnel: Tunnel): Promise<void> {
     for (const [path, value] of renderSettings(tunnel.bridge)) await writeFile(path, value);
+    // Before there is a device: also at a boot, nothing passes that must not.
+    await run(['nft', '--file', '-'], renderAdmission(tunnel));
     await ensureDevice(tunnel);
     for (const argv of renderPeers(tunnel)) await run(argv);
     for (const argv of renderCleanup(tunnel, await readState(deviceOf(tunnel.bridge)))) await run(argv);
@@ -140,11 +181,12 @@ export function makeTunnel(parts: { log: Logger; signal: AbortSignal }): { follo
   return {
     follow(tunnel) {
       if (tunnel === undefined) return;
-      last = last
-        .then(() => apply(tunnel))
-        .catch((thrown: unknown) =>
-          log.warn({ err: thrown }, 'the tunnel to the other servers is not as it should be'),
-        );
+      const before = last.catch(() => undefined);
+      last = before.then(() => apply(tunnel));
+      last.catch((thrown: unknown) =>
+        log.warn({ err: thrown }, 'the tunnel to the other servers is not as it should be'),
+      );
     },
+    applied: () => last,
   };
 }

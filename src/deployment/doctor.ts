@@ -12,13 +12,15 @@ import { listAll, UNDER_WAY } from '../platform/operations/list-all.ts';
 import { contentVolume } from '../pools/parts.ts';
 import { listNodes, listPools } from '../pools/store.ts';
 import { findShortfalls, renderShortfall } from '../servers/spare.ts';
-import { listServers } from '../servers/store.ts';
+import { isApart, listServers } from '../servers/store.ts';
 import { carrierOf } from '../sites/carry.ts';
 import { listSites, type SiteRow } from '../sites/store.ts';
 import type { DeploymentParts } from './parts.ts';
 
 const CLOCK_OFF_MS = 2_000;
 const DISK_WARN_SHARE = 0.15;
+/** Of the disk on which a server's agent keeps its files. */
+const DISK_FULL_SHARE = 0.03;
 
 const ok = (detail: string): CheckFinding => ({ status: 'ok', detail });
 
@@ -49,7 +51,9 @@ export async function findOrphans(
     listSites(store),
     listImages(store),
   ]);
-  const instances = await fleet.instances.list({}, { signal });
+  // What lies on a fenced server is removed before that is ready again.
+  const apart = new Set((await listServers(store)).filter(({ state }) => isApart(state)).map(({ name }) => name));
+  const instances = (await fleet.instances.list({}, { signal })).filter(({ server }) => !apart.has(server));
   const volumes = await fleet.volumes.list({}, { signal });
   const ofKind = (things: readonly { name: string; labels: Labels }[], kind: string) =>
     things.filter(({ labels }) => labels.kind === kind).map(({ name }) => name);
@@ -120,11 +124,13 @@ export function makeDoctorChecks(parts: DeploymentParts): DoctorCheck[] {
         const servers = await listServers(store);
         const bad = servers.filter((server) => server.state !== 'ready');
         if (servers.length > 0 && bad.length === 0) return ok(`${servers.length} ready`);
-        const detail = bad.map((server) => `${server.name} is ${server.state}: ${server.reason}`).join('; ');
+        const detail = bad.map(({ name, state, reason, left }) =>
+          [`${name} is ${state}: ${reason}`, ...left.map((what) => `not made anew: ${what}`)].join('; '),
+        );
         return {
           status: 'fail',
-          detail: detail || 'no agent has said hello',
-          todo: 'Run `espalier up` on that server.',
+          detail: detail.join('; ') || 'no agent has said hello',
+          todo: 'Bring that server back, or its agent by `espalier up` there; one that is gone for good: `espalier server remove`.',
         };
       },
     },
@@ -164,6 +170,21 @@ export function makeDoctorChecks(parts: DeploymentParts): DoctorCheck[] {
           status: 'warn',
           detail: off.join('; '),
           todo: 'Set up time synchronisation (systemd-timesyncd or chrony) there.',
+        };
+      },
+    },
+    {
+      name: 'disks',
+      async run() {
+        const full = (await listServers(store)).flatMap(({ name, load }) => {
+          const share = load === undefined ? 1 : load.diskFreeBytes / Math.max(1, load.diskTotalBytes);
+          return share < DISK_FULL_SHARE ? [`${name} has ${Math.round(share * 100)} % of its disk free`] : [];
+        });
+        if (full.length === 0) return ok('every server has room on its disk');
+        return {
+          status: 'fail',
+          detail: full.join('; '),
+          todo: 'Free some there: an agent that cannot keep what it hears can take nothing new, and confirms no fence.',
         };
       },
     },

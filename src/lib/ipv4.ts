@@ -15,6 +15,12 @@ export function toRange(cidr: string): { first: number; last: number } {
   return { first, last: first + size - 1 };
 }
 
+/** Whether the address lies in one of the networks (`10.87.16.64/26`). */
+export function isWithin(address: string, networks: readonly string[]): boolean {
+  const number = toNumber(address);
+  return networks.map(toRange).some(({ first, last }) => first <= number && number <= last);
+}
+
 /** Networks of 4,096 addresses in 10.64.0.0/10, where few others are. */
 export const CANDIDATES = '10.64.0.0/10';
 const CANDIDATE_PREFIX = 20;

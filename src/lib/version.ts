@@ -5,4 +5,4 @@ import manifest from '../../package.json' with { type: 'json' };
 export const VERSION: string = manifest.version;
 
 /** Raised when a method changes so that older programs would misunderstand it. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;

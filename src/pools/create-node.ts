@@ -10,11 +10,21 @@ import { listServers } from '../servers/store.ts';
 import { readContentServer, readSharedContent, renderContent } from './content.ts';
 import { generationKey } from './generations.ts';
 import { renderDisk, renderNewLimits } from './limits.ts';
+import { isOutOfReach } from './lose-server.ts';
 import { AGENT_CALL_MS, nodeLock, type PoolParts, tellServer } from './parts.ts';
 import { poolProblems } from './problems.ts';
 import { assertServesAsWell } from './roll/gates.ts';
 import { keepNodeLog } from './roll/keep-log.ts';
-import { deleteNode, listNodes, type NodeRow, readNode, readPool, storeNodePlace, storeNodeState } from './store.ts';
+import {
+  countBooting,
+  deleteNode,
+  listNodes,
+  type NodeRow,
+  readNode,
+  readPool,
+  storeNodePlace,
+  storeNodeState,
+} from './store.ts';
 import { syncNode } from './sync.ts';
 
 const paramsSchema = z.object({ node: z.string(), pool: z.string() });
@@ -56,7 +66,9 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
             for (const other of await listNodes(sql, { pool: poolName })) {
               if (other.server !== null) groupOn.set(other.server, (groupOn.get(other.server) ?? 0) + 1);
             }
-            const wish = { memoryMb: pool.nodeMemoryMb, groupOn, ...(only === undefined ? {} : { only }) };
+            const startingOn = new Map<string, number>();
+            for (const [server, count] of await countBooting(sql)) if (server !== null) startingOn.set(server, count);
+            const wish = { memoryMb: pool.nodeMemoryMb, groupOn, startingOn, ...(only === undefined ? {} : { only }) };
             const choice = choosePlacement(await listServers(sql), wish);
             const address = await allocateAddress(sql, cidr, { instance: name, server: choice.server });
             await storeNodePlace(sql, name, { server: choice.server, address, placement: choice.reason });
@@ -114,7 +126,9 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
             { signal },
           );
         },
-        async undo({ signal, operationId }) {
+        async undo({ signal, operationId, outputs, say }) {
+          const { server } = (outputs.place ?? {}) as { server?: string };
+          if (await isOutOfReach(store, server)) return say(`its container stays until ${server} is back and cleaned`);
           const { problem } = await parts.operations.read(operationId);
           await keepNodeLog(parts, name, problem?.detail ?? 'its making failed', signal);
           await fleet.instances.delete(name, { force: true, signal });

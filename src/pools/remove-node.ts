@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
 import { releaseAddress } from '../servers/addresses.ts';
 import { changeConfig } from '../servers/config-clock.ts';
+import { isOutOfReach } from './lose-server.ts';
 import { nodeLock, type PoolParts, tellServer } from './parts.ts';
 import { keepNodeLog } from './roll/keep-log.ts';
 import { deleteNode, readNode, storeNodeState } from './store.ts';
@@ -85,7 +86,11 @@ export function makeNodeRemove(parts: PoolParts): OperationKind<Params> {
       {
         name: 'container',
         timeoutMs: 120_000,
-        async do({ signal }) {
+        async do({ signal, say }) {
+          const node = await readNode(store, name);
+          // Its server was fenced meanwhile: what is there is removed before that is ready again.
+          if (node === undefined || (await isOutOfReach(store, node.server)))
+            return say('its container stays until its server is back and cleaned');
           if (keepLog) await keepNodeLog(parts, name, why, signal);
           const instance = await fleet.instances.read(name, { signal });
           if (instance?.labels.kind !== 'seed') return await fleet.instances.delete(name, { force: true, signal });

@@ -62,8 +62,17 @@ export async function startRemoval(
   return parts.operations.start(sql, 'node.remove', params, who);
 }
 
-/** Brings the number of living nodes of each generation to what the pool wants: the oldest leave first. */
-export async function startMissing(parts: PoolParts, sql: Sql, poolName: string, who: Asker): Promise<Started> {
+/**
+ * Brings the number of living nodes of each generation to what the pool wants: the oldest leave first. `most`: so many are begun
+ * at once.
+ */
+export async function startMissing(
+  parts: PoolParts,
+  sql: Sql,
+  poolName: string,
+  who: Asker,
+  most = Number.POSITIVE_INFINITY,
+): Promise<Started> {
   const started: Started = { making: [], removing: [] };
   const pool = await readPool(sql, poolName);
   if (pool === undefined) return started;
@@ -72,7 +81,7 @@ export async function startMissing(parts: PoolParts, sql: Sql, poolName: string,
   );
   for (const { generation, imageNumber, wanted } of listGenerations(pool)) {
     const living = nodes.filter((node) => node.generation === generation);
-    for (let count = living.length; count < wanted; count += 1) {
+    for (let count = living.length; count < wanted && started.making.length < most; count += 1) {
       const reason = who.reason ?? `${living.length} of ${wanted} nodes live`;
       const wish = { pool: poolName, imageNumber, generation };
       started.making.push((await startNode(parts, sql, wish, { ...who, reason })).id);

@@ -238,6 +238,27 @@ export async function storeNodeState(
   return rows.length > 0;
 }
 
+/** Whether the edges know the nodes on a server, all at once. */
+export async function storeNodesAtEdge(
+  sql: Sql,
+  server: string,
+  { atEdge, reason }: { atEdge: boolean; reason: string },
+): Promise<void> {
+  await sql.query(`UPDATE node SET at_edge = $2, reason = $3 WHERE server = $1 AND state = 'ready' AND at_edge <> $2`, [
+    server,
+    atEdge,
+    reason,
+  ]);
+}
+
+/** How many nodes boot on each server; null: those that have none yet. */
+export async function countBooting(sql: Sql): Promise<Map<string | null, number>> {
+  const rows = await sql.query<{ server: string | null; count: number }>(
+    `SELECT server, count(*) AS count FROM node WHERE state = 'booting' GROUP BY server`,
+  );
+  return new Map(rows.map(({ server, count }) => [server, count]));
+}
+
 export async function deleteNode(sql: Sql, name: string): Promise<void> {
   await sql.query('DELETE FROM node WHERE name = $1', [name]);
 }

@@ -51,6 +51,8 @@ export const serverDocumentSchema = z.object({
   edges: z.array(z.string()),
   /** Absent while there is one server. */
   tunnel: tunnelSchema.optional(),
+  /** The servers to which this one listens, and tells of them in its heartbeats. */
+  watch: z.array(z.object({ server: z.string(), address: z.string() })).optional(),
 });
 export type ServerDocument = z.infer<typeof serverDocumentSchema>;
 
@@ -233,6 +235,11 @@ export const agentContract = {
   },
   /** Removes the files that a site's customers uploaded. */
   'site.remove-content': { params: z.object({ node: z.string(), site: z.string() }), result: nothing },
+  /**
+   * Reads its document anew and answers when the containers of these servers reach nothing on this one any more; what it keeps
+   * over a reboot says so too.
+   */
+  'server.fence': { params: z.object({ servers: z.array(z.string()) }), result: nothing },
   /** The agent looks at its server document again (nodes came or went). */
   'server.sync': { params: z.object({}), result: nothing },
   /**
@@ -282,6 +289,8 @@ export const controllerContract = {
       nodes: z.array(nodeReportSchema),
       /** The load of nodes and edges here; absent of an agent that tells none. */
       samples: z.object({ nodes: z.array(nodeSampleSchema), edges: z.array(edgeSampleSchema) }).optional(),
+      /** For how long the servers that it watches have not answered; 0: they answered last. */
+      heard: z.array(z.object({ server: z.string(), silentMs: z.number().min(0) })).optional(),
       /** Names this heartbeat, never used twice, not by a later process either; `runs.start` refers to it. */
       beat: z.string(),
       slots: slotsSchema,

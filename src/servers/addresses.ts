@@ -26,6 +26,9 @@ export function accountHostOf(cidr: string): string {
 const BLOCK_SIZE = 64;
 export const BLOCK_PREFIX = 26;
 
+const listAddresses = (block: string): string[] =>
+  Array.from({ length: BLOCK_SIZE }, (_, n) => toAddress(toNumber(block) + n));
+
 /** Addresses of containers that may be given, and whom the blocks belong to. */
 interface Plan {
   taken: ReadonlySet<string>;
@@ -66,16 +69,32 @@ export async function allocateAddress(
 ): Promise<string> {
   // The clock's row serialises allocations of several controllers; it is held for one short transaction.
   await sql.query('SELECT version FROM config_clock FOR UPDATE');
-  const rows = await sql.query<{ address: string; instance: string }>('SELECT address, instance FROM instance_address');
-  const mine = rows.find((row) => row.instance === instance);
-  if (mine !== undefined) return mine.address;
-  const taken = new Set(rows.map((row) => row.address));
-  const choice = chooseAddress(cidr, { taken, blocks: await listBlocks(sql) }, server);
+  const mine = (await readAddressesOf(sql, [instance])).get(instance);
+  if (mine !== undefined) return mine;
+  const blocks = await listBlocks(sql);
+  const own = blocks.filter((block) => block.server === server).flatMap(({ first }) => listAddresses(first));
+  const choose = async (among: readonly string[] | null) => {
+    const text = 'SELECT address FROM instance_address WHERE $1::text[] IS NULL OR address = ANY($1)';
+    const rows = await sql.query<{ address: string }>(text, [among === null ? null : [...among]]);
+    return chooseAddress(cidr, { taken: new Set(rows.map((row) => row.address)), blocks }, server);
+  };
+  // Of thousands only those of its own blocks, unless they are full.
+  const first = await choose(own);
+  const choice = first?.isNew === true ? await choose(null) : first;
   if (choice === undefined) throw serverProblems.make('no-address-left', { network: networkOf(cidr) });
   const { address, block, isNew } = choice;
   if (isNew) await sql.query('INSERT INTO address_block (first, server) VALUES ($1, $2)', [block, server]);
   await sql.query('INSERT INTO instance_address (address, instance) VALUES ($1, $2)', [address, instance]);
   return address;
+}
+
+/** The addresses of these instances, by instance; those that have none are left out. */
+export async function readAddressesOf(sql: Sql, instances: readonly string[]): Promise<Map<string, string>> {
+  const rows = await sql.query<{ address: string; instance: string }>(
+    'SELECT address, instance FROM instance_address WHERE instance = ANY($1)',
+    [[...instances]],
+  );
+  return new Map(rows.map(({ address, instance }) => [instance, address]));
 }
 
 /** Which server has which blocks. */

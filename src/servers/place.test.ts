@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { Problem } from '../lib/errors.ts';
 import { withStores } from '../platform/test-store.ts';
 import type { ServerLoad } from '../protocol/contract.ts';
-import { choosePlacement, freeMb, RESERVED_MEMORY_MB } from './place.ts';
+import { choosePlacement, freeMb, MOST_STARTING, RESERVED_MEMORY_MB } from './place.ts';
 import { assertMemory } from './room.ts';
 import { type ServerRow, type ServerState, storeHeartbeat, storeServer } from './store.ts';
 
@@ -34,6 +34,7 @@ function makeServer(
     domain: given.domain ?? name,
     silentMs: 0,
     clockAheadMs: 0,
+    ...{ alive: false, isEngineSilent: false, isFenceUp: false, returnsTo: 'ready' as const, left: [] },
     load: makeLoad(given),
   };
 }
@@ -136,4 +137,23 @@ withStores((it) => {
     const refused = { code: 'server.no-memory', message: /3072 MB are needed; a has 1612 MB free, b has 1612 MB free/ };
     await assert.rejects(assertMemory(store, { memoryMb: 512, count: 5 }), refused);
   });
+});
+
+void test('a server on which as many boot as may is left alone while another has room', () => {
+  const servers = [makeServer('a', { freeMb: 9_000 }), makeServer('b', { freeMb: 8_000 })];
+  const choose = (starting: Record<string, number>) =>
+    choosePlacement(servers, {
+      ...{ memoryMb: 256, groupOn: new Map([['b', 5]]), startingOn: new Map(Object.entries(starting)) },
+    }).server;
+  assert.equal(choose({}), 'a');
+  assert.equal(choose({ a: MOST_STARTING - 1 }), 'a');
+  assert.equal(choose({ a: MOST_STARTING }), 'b');
+  assert.equal(choose({ a: MOST_STARTING, b: MOST_STARTING }), 'a', 'then all have to wait');
+});
+
+void test('nothing is placed on a server whose engine answers nobody', () => {
+  const silent = { ...makeServer('a'), isEngineSilent: true };
+  const wish = { memoryMb: 256, groupOn: new Map([['b', 5]]) };
+  assert.equal(choosePlacement([silent, makeServer('b')], wish).server, 'b');
+  assert.throws(() => choosePlacement([silent], wish), { code: 'server.none-ready' });
 });

@@ -20,9 +20,14 @@ export interface PlacementWish {
   memoryMb: number;
   /** How many containers of the same group (a pool) each server already carries. */
   groupOn: ReadonlyMap<string, number>;
+  /** How many containers boot on each server now: none gets more than a few at once while others could take them. */
+  startingOn?: ReadonlyMap<string, number>;
   /** It can be on this server only. */
   only?: OnlyOn;
 }
+
+/** So many containers boot on a server at once: after the loss of others all want to, and each would boot slowly. */
+export const MOST_STARTING = 4;
 
 /** Below this a server is left alone: what runs there needs room for peaks. */
 export const RESERVED_MEMORY_MB = 512;
@@ -37,7 +42,7 @@ const pressure = (server: ServerRow): number =>
  * pressure, then with the most free memory.
  */
 export function choosePlacement(servers: readonly ServerRow[], wish: PlacementWish): Placement {
-  const ready = servers.filter((server) => server.state === 'ready' && server.load !== undefined);
+  const ready = servers.filter((one) => one.state === 'ready' && one.load !== undefined && !one.isEngineSilent);
   if (ready.length === 0) {
     const why = servers.map((server) => `${server.name} is ${server.state} (${server.reason})`).join('; ');
     throw serverProblems.make('none-ready', { why: why || 'no server has joined yet' });
@@ -52,12 +57,16 @@ export function choosePlacement(servers: readonly ServerRow[], wish: PlacementWi
     throw serverProblems.make('no-memory', { neededMb: wish.memoryMb + RESERVED_MEMORY_MB, best });
   }
   const group = (server: ServerRow): number => wish.groupOn.get(server.name) ?? 0;
-  const inDomain = (server: ServerRow): number =>
-    servers.filter(({ domain }) => domain === server.domain).reduce((sum, one) => sum + group(one), 0);
-  const [best] = [...roomy].sort(
+  const domains = new Map<string, number>();
+  for (const one of servers) domains.set(one.domain, (domains.get(one.domain) ?? 0) + group(one));
+  const inDomain = ({ domain }: ServerRow): number => domains.get(domain) ?? 0;
+  const starting = ({ name }: ServerRow): number => wish.startingOn?.get(name) ?? 0;
+  const calm = roomy.filter((server) => starting(server) < MOST_STARTING);
+  const [best] = [...(calm.length > 0 ? calm : roomy)].sort(
     (a, b) =>
       inDomain(a) - inDomain(b) ||
       group(a) - group(b) ||
+      starting(a) - starting(b) ||
       pressure(a) - pressure(b) ||
       freeMb(b) - freeMb(a) ||
       (a.name < b.name ? -1 : 1),

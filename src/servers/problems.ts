@@ -118,6 +118,21 @@ export const serverProblems = makeCatalogue('server', {
     todo: (a) => `Bring ${a.server} back; \`espalier server show ${a.server}\` says what it lacks.`,
     retryable: true,
   },
+  'being-fenced': {
+    status: 503,
+    title: 'The server is being fenced',
+    detail: (a: { server: string }) =>
+      `${a.server} was gone and is being kept from the databases; it is let in again when that is done and it is cleaned.`,
+    todo: (a) => `Wait. \`espalier operation list\` shows what the fence of ${a.server} waits for.`,
+    retryable: true,
+  },
+  'not-lost': {
+    status: 409,
+    title: 'Only a lost server can be fenced',
+    detail: (a: { server: string; state: string }) => `${a.server} is ${a.state}.`,
+    todo: () =>
+      'A server that is heard is not fenced. Switch it off if it must stop, and wait until it counts as lost.',
+  },
   'has-controller': {
     status: 409,
     title: 'The controller runs on this server',

@@ -1,27 +1,36 @@
-// What servers bring: the operations of a cluster, the loops that see silent ones and tell agents of their network, routes.
+// What servers bring: the operations of a cluster and of a lost server, the loops that see silent ones and tell agents of their
+// network, routes.
 import type { House } from '../platform/house.ts';
 import type { ApiRoutes } from '../platform/http.ts';
 import { makeLoop } from '../platform/loops.ts';
-import type { AgentPort } from '../protocol/agent-port.ts';
+import { type CleanParts, makeServerClean } from './clean.ts';
 import { makeClusterRoutes } from './cluster-routes.ts';
+import { type FenceParts, makeServerFence } from './fence.ts';
 import { makeClusterMake } from './make-cluster.ts';
 import { makeServerRemove, type RemoveParts } from './remove.ts';
 import { makeServerRoutes } from './routes.ts';
 import { makeNetworkTeller } from './tunnel.ts';
-import { watchServers } from './watch.ts';
+import { type WatchParts, watchServers } from './watch.ts';
 
 /** Registers the room's operations and loops; gives its routes. */
-export function registerServers({ operations, loops }: House, joining: RemoveParts, agents: AgentPort): ApiRoutes[] {
-  const { store, events } = joining;
+export function registerServers(
+  { operations, loops }: House,
+  parts: { joining: RemoveParts; loss: FenceParts & CleanParts & WatchParts },
+): ApiRoutes[] {
+  const { joining, loss } = parts;
+  const { store } = joining;
   operations.register(makeClusterMake(joining));
   operations.register(makeServerRemove(joining));
+  operations.register(makeServerFence(loss));
+  operations.register(makeServerClean(loss));
   loops.add(
     makeLoop({
       name: 'servers.watch',
-      wrongWhen: 'a server counts as ready and its agent is silent',
-      everyMs: 2_000,
+      wrongWhen:
+        'a server counts as ready and its agent is silent, or it is gone and not fenced, or back and not cleaned',
+      everyMs: 1_000,
       timeoutMs: 10_000,
-      runOnce: () => watchServers(store, events),
+      runOnce: (signal) => watchServers(loss, signal),
     }),
   );
   loops.add(
@@ -30,8 +39,8 @@ export function registerServers({ operations, loops }: House, joining: RemovePar
       wrongWhen: 'servers or their blocks of addresses are others than those that an agent was told of',
       everyMs: 2_000,
       timeoutMs: 15_000,
-      runOnce: makeNetworkTeller(store, agents),
+      runOnce: makeNetworkTeller(store, loss.agents),
     }),
   );
-  return [makeServerRoutes({ store }), makeClusterRoutes(joining)];
+  return [makeServerRoutes(loss), makeClusterRoutes(joining)];
 }

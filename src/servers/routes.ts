@@ -1,33 +1,57 @@
-// The servers over HTTP: looking, and which of them fail together. They come by joining (cluster-routes.ts).
+// The servers over HTTP: looking, which of them fail together, and that one is gone. They come by joining (cluster-routes.ts).
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
-import { type ApiRoutes, json, jsonBody, makeRoutes, needsScope, pageOf } from '../platform/http.ts';
+import {
+  type ApiRoutes,
+  accepted,
+  answerAccepted,
+  json,
+  jsonBody,
+  makeRoutes,
+  needsScope,
+  pageOf,
+  whoOf,
+} from '../platform/http.ts';
 import type { Store } from '../platform/store.ts';
 import { loadSchema } from '../protocol/contract.ts';
+import { type FenceParts, startServerFence } from './fence.ts';
 import { listServers, readServer, type ServerRow, storeDomain } from './store.ts';
 
 const serverSchema = z
   .object({
     name: z.string(),
-    state: z.enum(['joining', 'ready', 'draining', 'lost', 'fenced']),
+    state: z.enum(['joining', 'ready', 'draining', 'lost', 'fenced', 'back']),
     reason: z.string(),
     address: z.string(),
     version: z.string(),
     domain: z.string(),
+    /** Its agent is heard, and its Incus answers nobody: nothing new is placed there. */
+    isEngineSilent: z.boolean(),
+    /** Of a fenced one: its fence stands at every database and cache, and what can be is made anew. */
+    isFenceUp: z.boolean(),
+    /** Of a fenced one: what cannot be made anew elsewhere, with the reason. */
+    left: z.array(z.string()),
     silentMs: z.number().optional(),
     load: loadSchema.optional(),
   })
   .openapi('Server');
 
-const toView = ({ silentMs, load, clockAheadMs: _, ...row }: ServerRow): z.infer<typeof serverSchema> => ({
+const toView = ({
+  silentMs,
+  load,
+  clockAheadMs: _,
+  alive: __,
+  returnsTo: ___,
+  ...row
+}: ServerRow): z.infer<typeof serverSchema> => ({
   ...row,
   ...(silentMs === undefined ? {} : { silentMs: Math.round(silentMs) }),
   ...(load === undefined ? {} : { load }),
 });
 
 /** GET /v1/servers and /v1/servers/{name}. */
-export function makeServerRoutes(deps: { store: Store }): ApiRoutes {
+export function makeServerRoutes(deps: FenceParts): ApiRoutes {
   const routes = makeRoutes();
   routes.openapi(
     createRoute({
@@ -79,6 +103,24 @@ export function makeServerRoutes(deps: { store: Store }): ApiRoutes {
       const { name } = c.req.valid('param');
       await storeDomain(deps.store, name, c.req.valid('json').domain);
       return c.json(await readView(deps.store, name), 200);
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/servers/{name}/fence',
+      operationId: 'fenceServer',
+      tags: ['servers'],
+      summary:
+        'Say that a lost server is gone: it is kept from databases and edges, and its nodes are made anew elsewhere',
+      middleware: [needsScope('admin')],
+      request: { params: z.object({ name: z.string().max(100) }) },
+      responses: { 202: accepted },
+    }),
+    async (c) => {
+      const operation = await startServerFence(deps, c.req.valid('param').name, whoOf(c));
+      deps.operations.wake();
+      return answerAccepted(c, operation);
     },
   );
   return routes;

@@ -4,9 +4,9 @@ import { toRange } from '../lib/ipv4.ts';
 import type { Sql, Store } from '../platform/store.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
 import type { Tunnel } from '../protocol/contract.ts';
-import { allocateAddress, BLOCK_PREFIX, bridgeAddress, listBlocks } from './addresses.ts';
+import { allocateAddress, BLOCK_PREFIX, bridgeAddress, listBlocks, readAddressesOf } from './addresses.ts';
 import { readCluster } from './cluster-store.ts';
-import { listServers } from './store.ts';
+import { isApart, listServers } from './store.ts';
 
 const SYNC_TIMEOUT_MS = 10_000;
 /** A VXLAN's number has 24 bits; a network of ours begins at a multiple of 4,096. */
@@ -23,13 +23,19 @@ export async function readTunnel(
 ): Promise<Tunnel | undefined> {
   const { cidr, bridge } = network;
   if (cidr === undefined || (await readCluster(sql)) === undefined) return undefined;
-  const known = (await listServers(sql)).filter(({ state }) => state !== 'fenced');
+  const known = (await listServers(sql)).filter(({ state }) => !isApart(state));
   const own = known.find(({ name }) => name === server);
   if (own === undefined) return undefined;
+  const given = await readAddressesOf(
+    sql,
+    known.map(({ name }) => innerOf(name)),
+  );
   const inner = new Map<string, string>();
-  for (const { name } of known)
-    inner.set(name, await allocateAddress(sql, cidr, { instance: innerOf(name), server: name }));
-  const blocks = await listBlocks(sql);
+  for (const { name } of known) {
+    const instance = innerOf(name);
+    inner.set(name, given.get(instance) ?? (await allocateAddress(sql, cidr, { instance, server: name })));
+  }
+  const networks = Map.groupBy(await listBlocks(sql), (block) => block.server);
   return {
     ...{ bridge, id: Math.floor(toRange(cidr).first / 16) % NUMBERS },
     ...{ address: own.address, inner: inner.get(server) ?? '' },
@@ -37,7 +43,7 @@ export async function readTunnel(
       .filter(({ name }) => name !== server)
       .map(({ name, address }) => ({
         ...{ server: name, address, inner: inner.get(name) ?? '' },
-        networks: blocks.filter((block) => block.server === name).map(({ first }) => `${first}/${BLOCK_PREFIX}`),
+        networks: (networks.get(name) ?? []).map(({ first }) => `${first}/${BLOCK_PREFIX}`),
       })),
   };
 }
@@ -56,7 +62,7 @@ export async function readControllerHost(sql: Sql, cidr: string, server: string)
 export function makeNetworkTeller(store: Store, agents: AgentPort): (signal: AbortSignal) => Promise<{ told: number }> {
   const toldTo = new Map<string, string>();
   return async (signal) => {
-    const servers = (await listServers(store)).map(({ name, address, state }) => [name, address, state === 'fenced']);
+    const servers = (await listServers(store)).map(({ name, address, state }) => [name, address, isApart(state)]);
     const now = JSON.stringify([servers, await listBlocks(store)]);
     const late = agents.connected().filter((server) => toldTo.get(server) !== now);
     await Promise.all(

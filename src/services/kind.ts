@@ -13,6 +13,7 @@ import type { ServiceProblems } from './problems.ts';
 /** What every service's engine can do. */
 export interface ServiceEngine {
   checkHealth(signal?: AbortSignal): Promise<ServiceHealth>;
+  endSessions(networks: readonly string[], signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 

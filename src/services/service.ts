@@ -5,6 +5,7 @@ import type { Loop } from '../platform/loops.ts';
 import type { Asker, Operation } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
 import { makeServiceCreate, startServiceCreate } from './create.ts';
+import { endSessionsFrom } from './end-sessions.ts';
 import { makeServiceEngines } from './engines.ts';
 import type { ServiceEngine, ServiceParts } from './kind.ts';
 import type { ServiceNoun } from './noun.ts';
@@ -32,6 +33,11 @@ export interface Service<E extends ServiceEngine> {
   readServiceImage(): Promise<string>;
   /** The open engine of a server; `common.not-found`. */
   engineFor(name: string): Promise<E>;
+  /** Ends every session from these networks at all servers but those on `apart`; gives what it left out, in words. */
+  endSessions(
+    from: { networks: readonly string[]; apart: ReadonlySet<string> },
+    signal: AbortSignal,
+  ): Promise<string[]>;
   /** Closes every open engine. */
   close(): Promise<void>;
 }
@@ -60,6 +66,7 @@ export function makeService<E extends ServiceEngine>(parts: ServiceParts<E>): Se
     startRenew: (sql, wish, who) => startServiceRenew(parts, sql, wish, who),
     readServiceImage: () => parts.readServiceImage(),
     engineFor: (name) => engines.engineFor(name),
+    endSessions: (from, signal) => endSessionsFrom(parts, engines, from, signal),
     close: () => engines.close(),
   };
 }

@@ -5,8 +5,8 @@ import type { LabServer } from '../../src/cli/lab/state.ts';
 import { runCommand } from '../../src/cli/run-command.ts';
 
 const ESPALIER = join(import.meta.dirname, '../../espalier');
-/** Packages are fetched for the servers' image. */
-const UP_MS = 600_000;
+/** Packages are fetched for the servers' image; Espalier on it bakes its own. */
+const UP_MS = 1_800_000;
 const COMMAND_MS = 180_000;
 
 export interface CommandOutcome {
@@ -21,17 +21,19 @@ export interface Lab {
   /** A command on a server, in the project's folder. */
   exec(server: string, argv: readonly string[]): Promise<CommandOutcome>;
   status(): Promise<Omit<LabServer, 'pid'>[]>;
+  /** The first process of a server, as this machine numbers processes. */
+  pidOf(server: string): Promise<number>;
   close(): Promise<void>;
 }
 
-/** Brings it up from nothing, or as it was kept. */
-export async function openLab(name: string, servers: number): Promise<Lab> {
+/** Brings it up from nothing, or as it was kept; `bare`: the machines alone. */
+export async function openLab(name: string, servers: number, bare = true): Promise<Lab> {
   const runLab = (argv: readonly string[], timeoutMs: number) =>
     runCommand([ESPALIER, 'lab', ...argv], { timeoutMs, env: { NO_COLOR: '1' } });
   const down = () => runLab(['down', '--lab', name, '--confirm', name], COMMAND_MS);
   const keeps = process.env.ESPALIER_TEST_KEEP === '1';
   if (!keeps) await down();
-  const up = await runLab(['up', '--lab', name, '--servers', String(servers), '--bare'], UP_MS);
+  const up = await runLab(['up', '--lab', name, '--servers', String(servers), ...(bare ? ['--bare'] : [])], UP_MS);
   assert.equal(up.code, 0, up.stderr);
   return {
     run: (verb, ...rest) => runLab([verb, '--lab', name, ...rest], COMMAND_MS),
@@ -39,6 +41,12 @@ export async function openLab(name: string, servers: number): Promise<Lab> {
     async status() {
       const { stdout } = await runLab(['status', '--lab', name, '--json'], COMMAND_MS);
       return (JSON.parse(stdout) as { servers: Omit<LabServer, 'pid'>[] }).servers;
+    },
+    async pidOf(server) {
+      const argv = ['incus', '--project', name, 'list', server, '--format', 'json'];
+      const { stdout } = await runCommand(argv, { timeoutMs: COMMAND_MS });
+      const found = (JSON.parse(stdout) as { name: string; state: { pid: number } }[]).find((one) => one.name === server);
+      return found?.state.pid ?? assert.fail(`the lab has no ${server}`);
     },
     async close() {
       if (keeps) return;

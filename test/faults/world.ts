@@ -24,6 +24,7 @@ import type { Sql, Store } from '../../src/platform/store.ts';
 import { openPglite } from '../../src/platform/test-store.ts';
 import { generationKey, listGenerations } from '../../src/pools/generations.ts';
 import { listPools } from '../../src/pools/store.ts';
+import { storeCluster } from '../../src/servers/cluster-store.ts';
 import { type Mortal, makeMortal } from './mortal.ts';
 
 /** One life of the controller. */
@@ -37,6 +38,10 @@ export interface WorldOptions {
   store?: Store;
   /** Instead of one server with 8 cores and 32 GiB. */
   servers?: readonly { name: string; cores: number; memoryBytes: number; diskBytes: number }[];
+  /** They are a cluster with a shared folder, the first with the controller, before anything is deployed. */
+  cluster?: boolean;
+  /** A larger network than a deployment chooses, as `10.64.0.1/15`. */
+  cidr?: string;
 }
 
 export interface World {
@@ -332,6 +337,12 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
 /** A world whose deployment is up. */
 export async function makeDeployedWorld(options: WorldOptions = {}): Promise<World> {
   const world = await makeWorld(options);
+  if (options.cidr !== undefined) await world.fleet.setUp({ cidr: options.cidr, driver: 'btrfs' });
+  if (options.cluster === true) {
+    const server = options.servers?.[0]?.name ?? 'local';
+    const content = { contentPath: '/srv/shared', contentId: 'the-mark' };
+    await storeCluster(world.store, { server, address: '192.0.2.1', port: 7443, ...content });
+  }
   const { id } = await startUp(world.controller.rooms.parts.deployment, 8080, tester);
   const view = await world.ended(id);
   if (view.state !== 'succeeded') throw new Error(`deployment.up ended ${view.state}: ${view.problem?.detail}`);

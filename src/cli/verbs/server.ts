@@ -52,6 +52,16 @@ export function addServerVerbs(server: Command, run: Run): void {
       ),
     );
   server
+    .command('fence')
+    .description('say that a lost server is gone, when nobody else can tell; asks for its name')
+    .argument('<server>')
+    .action(
+      run(async (cli, _, [name = '']) => {
+        await assertConfirmed(cli, `This keeps ${name} from the databases; its nodes are made anew elsewhere.`, name);
+        return await runChange(toEarnest(cli), { method: 'POST', path: `/v1/servers/${enc(name)}/fence` });
+      }),
+    );
+  server
     .command('remove')
     .description('take an empty server out of the cluster; asks for its name')
     .argument('<server>')

@@ -1,0 +1,191 @@
+// `server-loss`: rounds of random faults of one server of a lab, under load on all sites: what visitors notice, how soon its nodes
+// and its tasks' runs are elsewhere, and whether a server that was fenced ever wrote.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type Losing, makeLosing } from '../../test/cluster/losing.ts';
+import { type Lab, openLab } from '../../test/cluster/open-lab.ts';
+import { type Benchmark, type Measured, toRow } from '../bench.ts';
+import { round } from '../statistics.ts';
+import type { Met, VisitorsOrder } from './visitors.ts';
+
+const LAB = 'esploss';
+const ROUNDS = 20;
+const QUICK_ROUNDS = 3;
+/** What breaks a server for good until it is mended; each is a verb of `espalier lab` with its options. */
+const FAULTS: readonly (readonly string[])[] = [
+  ['kill'],
+  ['freeze'],
+  ['cut'],
+  ['cut', '--way', 'in'],
+  ['cut', '--way', 'out'],
+];
+const TASK = 'wordpress/loss-probe';
+/** Longer than any round takes to fence: the victim always has one under way. */
+const RUN_S = 60;
+const AGAIN_S = 120;
+
+interface Round {
+  fault: string;
+  anewS: number;
+  runsAgainS: number;
+  fencedWrites: number;
+}
+
+interface RunDocument {
+  id: number | null;
+  state: string;
+  server: string | null;
+  startedAt: string | null;
+  endedAt: string | null;
+}
+
+export const serverLoss: Benchmark = {
+  name: 'server-loss',
+  needsPlace: false,
+  async run(place, { quick }): Promise<Measured> {
+    const rounds = quick ? QUICK_ROUNDS : ROUNDS;
+    const lab = await openLab(LAB, 3, false);
+    try {
+      const losing = await makeLosing(lab);
+      await addProbe(lab);
+      const visitors = await startVisitors(lab);
+      const done: Round[] = [];
+      for (let number = 0; number < rounds; number += 1) {
+        const one = await runRound(lab, losing, FAULTS[Math.floor(Math.random() * FAULTS.length)] ?? ['kill']);
+        done.push(one);
+        place.say(
+          `round ${number + 1} of ${rounds}, ${one.fault}: nodes anew after ${one.anewS.toFixed(1)} s, runs after ${one.runsAgainS.toFixed(1)} s`,
+        );
+      }
+      const met = await visitors.stop();
+      return report(done, met, await countOverlaps(lab));
+    } finally {
+      await lab.close();
+    }
+  },
+};
+
+async function espalier(lab: Lab, ...argv: string[]): Promise<string> {
+  const { code, stdout, stderr } = await lab.exec('s1', ['./espalier', ...argv]);
+  if (code !== 0) throw new Error(`espalier ${argv.join(' ')}: ${stderr}`);
+  return stdout;
+}
+
+/** A task that is always under way, and tried again when it is lost. */
+async function addProbe(lab: Lab): Promise<void> {
+  await lab.exec('s1', ['./espalier', 'task', 'remove', TASK]);
+  const options = ['--every', '5s', '--class', 'urgent', '--when-lost', 'retry', '--retries', '5'];
+  await espalier(lab, 'task', 'add', TASK, ...options, '--', 'sleep', String(RUN_S));
+}
+
+async function readRuns(lab: Lab): Promise<RunDocument[]> {
+  return (JSON.parse(await espalier(lab, 'task', 'history', TASK, '--json')) as { items: RunDocument[] }).items;
+}
+
+async function startVisitors(lab: Lab): Promise<{ stop(): Promise<Met> }> {
+  const pid = await lab.pidOf('s1');
+  const { items } = JSON.parse(await espalier(lab, 'site', 'list', '--json')) as { items: { hosts: string[] }[] };
+  const edges = JSON.parse(await espalier(lab, 'edge', 'list', '--json')) as { items: { address: string }[] };
+  const order: VisitorsOrder = {
+    origin: `http://${edges.items[0]?.address ?? ''}`,
+    hosts: items.flatMap(({ hosts }) => hosts.slice(0, 1)),
+    workersEach: 2,
+  };
+  const program = [process.execPath, join(import.meta.dirname, 'visitors.ts'), JSON.stringify(order)];
+  const child = spawn('nsenter', [`--net=/proc/${pid}/ns/net`, '--', ...program], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  return {
+    async stop() {
+      const lines = createInterface({ input: child.stdout });
+      child.stdin.write('stop\n');
+      const [line] = (await once(lines, 'line', { signal: AbortSignal.timeout(90_000) })) as [string];
+      return JSON.parse(line) as Met;
+    },
+  };
+}
+
+async function runRound(lab: Lab, losing: Losing, how: readonly string[]): Promise<Round> {
+  const untilWhole = () =>
+    losing.until(
+      'all is well',
+      async () => {
+        const [servers, nodes] = [await losing.servers(), await losing.nodes()];
+        return servers.every(({ state }) => state === 'ready') && nodes.every(({ state }) => state === 'ready');
+      },
+      AGAIN_S,
+    );
+  await untilWhole();
+  const victim = await losing.chooseVictim();
+  const count = (await losing.nodes()).length;
+  const writer = await losing.startWriter(victim);
+  const wasRunning = (await readRuns(lab)).some(({ server, endedAt }) => server === victim && endedAt === null);
+  const [verb = '', ...options] = how;
+  const broken = await lab.run(verb, victim, ...options);
+  if (broken.code !== 0) throw new Error(broken.stderr);
+  const brokenMs = performance.now();
+  let fencedAt = '';
+  let anewS = 0;
+  let runsAgainS = wasRunning ? 0 : Number.NaN;
+  await losing.until(
+    'nodes and runs are elsewhere',
+    async () => {
+      const seconds = (performance.now() - brokenMs) / 1_000;
+      if (fencedAt === '' && (await losing.state(victim)).isFenceUp) fencedAt = await losing.databaseTime();
+      const nodes = await losing.nodes();
+      if (anewS === 0 && nodes.length === count && nodes.every(({ state, server }) => state === 'ready' && server !== victim))
+        anewS = seconds;
+      if (runsAgainS === 0 && (await readRuns(lab)).some((run) => run.endedAt === null && run.server !== victim && run.server !== null))
+        runsAgainS = seconds;
+      return fencedAt !== '' && anewS > 0 && runsAgainS !== 0;
+    },
+    AGAIN_S,
+  );
+  await lab.run('heal', victim);
+  await untilWhole();
+  const fencedWrites = await losing.writesSince(writer, fencedAt);
+  // So that the victim has nodes again.
+  const [node] = (await losing.nodes()).filter(({ pool }) => pool === 'wordpress');
+  if (node !== undefined) await espalier(lab, 'node', 'replace', node.name);
+  return { fault: how.join(' '), anewS, runsAgainS, fencedWrites };
+}
+
+/** Pairs of runs of the probe that were under way at one moment, by what the history says. */
+async function countOverlaps(lab: Lab): Promise<number> {
+  const spans = (await readRuns(lab))
+    .flatMap(({ startedAt, endedAt }) => (startedAt === null ? [] : [{ from: startedAt, to: endedAt ?? '9999' }]))
+    .sort((a, b) => (a.from < b.from ? -1 : 1));
+  return spans.filter((span, index) => index > 0 && span.from < (spans[index - 1]?.to ?? '')).length;
+}
+
+function report(rounds: readonly Round[], met: Met, overlaps: number): Measured {
+  const most = (of: (one: Round) => number) => round(Math.max(0, ...rounds.map(of).filter((value) => !Number.isNaN(value))), 1);
+  const figures = {
+    failed_idempotent: met.failedIdempotent,
+    failed_share: met.requests === 0 ? 0 : met.failed / met.requests,
+    nodes_anew_s_max: most(({ anewS }) => anewS),
+    runs_again_s_max: most(({ runsAgainS }) => runsAgainS),
+    overlaps,
+    fenced_writes: rounds.reduce((sum, { fencedWrites }) => sum + fencedWrites, 0),
+    rounds: rounds.length,
+  };
+  return {
+    figures,
+    peers: { requests: met.requests, failed: met.failed },
+    rows: [
+      toRow(`idempotent requests that failed, of ${met.requests} in all`, figures.failed_idempotent, '', { is: '<=', value: 0 }),
+      toRow('share of all requests that failed', figures.failed_share, '', { is: '<=', value: 0.001 }),
+      toRow('until all nodes of the lost server served elsewhere, the longest', figures.nodes_anew_s_max, 's', { is: '<=', value: 30 }),
+      toRow('until its task ran again, the longest', figures.runs_again_s_max, 's', { is: '<=', value: 25 }),
+      toRow('runs of one task that overlapped', overlaps, '', { is: '<=', value: 0 }),
+      toRow('rows that a fenced server wrote', figures.fenced_writes, '', { is: '<=', value: 0 }),
+      toRow('rounds of random faults', figures.rounds, '', { is: '>=', value: ROUNDS }),
+    ],
+    details: [
+      ...rounds.map(({ fault, anewS, runsAgainS }) => `${fault}: nodes ${anewS.toFixed(1)} s, runs ${runsAgainS.toFixed(1)} s`),
+      ...Object.entries(met.failures).map(([what, count]) => `${count} times: ${what}`),
+    ],
+  };
+}
