@@ -38,6 +38,8 @@ export interface AgentMemory {
   readPage: (site: SiteDocument, path: string, image: string) => { status: number; body: string };
   /** Requests that an edge sent to a node. */
   readonly requests: Map<string, number>;
+  /** Servers as machines: which boot it is, and how many packages could be upgraded. */
+  readonly hosts: Map<string, { boot: string; wantsReboot: boolean; upgradable: number }>;
 }
 
 export function makeAgentMemory(): AgentMemory {
@@ -53,6 +55,7 @@ export function makeAgentMemory(): AgentMemory {
     respond: () => ({ code: 0, stdout: '', stderr: '' }),
     readPage: ({ title }, path) => ({ status: 200, body: `<title>${title}</title><p>The page ${path} of ${title}.` }),
     requests: new Map(),
+    hosts: new Map(),
   };
 }
 
@@ -101,6 +104,11 @@ export function makeSimulatedAgents(parts: {
 
   async function isRunning(node: string): Promise<boolean> {
     return (await fleet.instances.read(node).catch(() => undefined))?.status === 'running';
+  }
+
+  function hostOf(server: string): { boot: string; wantsReboot: boolean } {
+    const { boot, wantsReboot } = memory.hosts.get(server) ?? { boot: 'first', wantsReboot: false };
+    return { boot, wantsReboot };
   }
 
   function prepare(directory: string): { configDir: string } {
@@ -212,6 +220,17 @@ export function makeSimulatedAgents(parts: {
     'runs.start': (order, signal) => runsOn(server)['runs.start'](order, signal),
     'runs.cancel': (which, signal) => runsOn(server)['runs.cancel'](which, signal),
     'runs.follow': (from, signal) => runsOn(server)['runs.follow'](from, signal),
+    'server.describe': async () => hostOf(server),
+    'server.upgrade': async () => {
+      const upgraded = memory.hosts.get(server)?.upgradable ?? 0;
+      memory.hosts.set(server, { ...hostOf(server), upgradable: 0, wantsReboot: upgraded > 0 });
+      return { ...hostOf(server), upgraded };
+    },
+    'server.reboot': async ({ boot }) => {
+      if (hostOf(server).boot !== boot) return { reboots: false };
+      memory.hosts.set(server, { boot: `${boot}+1`, wantsReboot: false, upgradable: 0 });
+      return { reboots: true };
+    },
     'server.sync': async (_, signal) => {
       await follow(server, signal);
       return null;

@@ -23,11 +23,11 @@ export async function welcomeAgent(
     if (before?.state === 'fenced') {
       throw commonProblems.make('invalid-input', { where: hello.server, why: 'the server is fenced; clean it first' });
     }
-    const state = before?.state === 'draining' ? 'draining' : 'ready';
+    const state = before?.drainReason == null ? 'ready' : 'draining';
     const reason = before === undefined ? 'its agent said hello for the first time' : 'its agent said hello';
     await storeServer(sql, { name: hello.server, state, reason, address: hello.address, version: hello.version });
     if (before?.state === state) return;
-    await events.append(sql, { kind: 'server.ready', subject: `server:${hello.server}`, by: 'agent', reason });
+    await events.append(sql, { kind: `server.${state}`, subject: `server:${hello.server}`, by: 'agent', reason });
   });
 }
 

@@ -33,6 +33,7 @@ function makeServer(
     version: '',
     domain: given.domain ?? name,
     silentMs: 0,
+    drainReason: null,
     clockAheadMs: 0,
     load: makeLoad(given),
   };

@@ -16,11 +16,14 @@ export interface ServerRow {
   /** Milliseconds since the last heartbeat by the database's clock; undefined before the first. */
   silentMs: number | undefined;
   load: ServerLoad | undefined;
+  /** Why it is being emptied, or has been; null: it is not. Holds also while it is lost. */
+  drainReason: string | null;
   /** How far its clock was ahead of the database's at the last heartbeat (behind: negative); 0 before the first. */
   clockAheadMs: number;
 }
 
-const COLUMNS = `name, state, reason, address, version, coalesce(domain, name) AS domain, load, coalesce(clock_ahead_ms, 0) AS "clockAheadMs",
+const COLUMNS = `name, state, reason, address, version, coalesce(domain, name) AS domain, load, drain_reason AS "drainReason",
+  coalesce(clock_ahead_ms, 0) AS "clockAheadMs",
   (extract(epoch from now() - heartbeat_at) * 1000)::float8 AS "silentMs"`;
 
 type Raw = Omit<ServerRow, 'silentMs' | 'load'> & { silentMs: number | null; load: ServerLoad | null };
@@ -40,6 +43,12 @@ export async function readServer(sql: Sql, name: string): Promise<ServerRow | un
   return row === undefined ? undefined : toServer(row);
 }
 
+/** One that is being emptied is `draining` where another would be `ready`, whoever finds it well again. */
+const renderState = (given: string): string =>
+  `CASE WHEN ${given} = 'ready' AND server.drain_reason IS NOT NULL THEN 'draining' ELSE ${given} END`;
+const renderReason = (state: string, given: string): string =>
+  `CASE WHEN ${state} = 'ready' THEN coalesce(server.drain_reason, ${given}) ELSE ${given} END`;
+
 /** Makes the server known, or brings it back to ready. */
 export async function storeServer(
   sql: Sql,
@@ -47,7 +56,8 @@ export async function storeServer(
 ): Promise<void> {
   await sql.query(
     `INSERT INTO server (name, state, reason, address, version, heartbeat_at) VALUES ($1, $2, $3, $4, $5, now())
-     ON CONFLICT (name) DO UPDATE SET state = $2, reason = $3, address = $4, version = $5, heartbeat_at = now()`,
+     ON CONFLICT (name) DO UPDATE SET state = ${renderState('$2')}, reason = ${renderReason('$2', '$3')}, address = $4,
+       version = $5, heartbeat_at = now()`,
     [server.name, server.state, server.reason, server.address, server.version],
   );
 }
@@ -60,11 +70,27 @@ export async function storeHeartbeat(sql: Sql, name: string, load: ServerLoad): 
   );
 }
 
-/** Changes the state; true when it was another one before. */
+/** Changes the state; true when it was another one before. A `ready` server that is being emptied is `draining`. */
 export async function storeServerState(sql: Sql, name: string, state: ServerState, reason: string): Promise<boolean> {
   const rows = await sql.query(
-    'UPDATE server SET state = $2, reason = $3 WHERE name = $1 AND state <> $2 RETURNING name',
+    `UPDATE server SET state = ${renderState('$2::text')}, reason = ${renderReason('$2::text', '$3::text')}
+     WHERE name = $1 AND state <> ${renderState('$2::text')} RETURNING name`,
     [name, state, reason],
+  );
+  return rows.length > 0;
+}
+
+/**
+ * From now on it takes nothing new (a reason), or it does again (null). One that is lost or fenced stays so for now; true when
+ * something changed.
+ */
+export async function storeDraining(sql: Sql, name: string, drainReason: string | null, why: string): Promise<boolean> {
+  const rows = await sql.query(
+    `UPDATE server SET drain_reason = $2::text,
+       state = CASE WHEN state NOT IN ('ready', 'draining') THEN state WHEN $2::text IS NULL THEN 'ready' ELSE 'draining' END,
+       reason = CASE WHEN state IN ('ready', 'draining') THEN $3 ELSE reason END
+     WHERE name = $1 AND drain_reason IS DISTINCT FROM $2::text RETURNING name`,
+    [name, drainReason, why],
   );
   return rows.length > 0;
 }

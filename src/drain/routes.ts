@@ -1,0 +1,98 @@
+// Emptying and updating servers over HTTP.
+import { createRoute } from '@hono/zod-openapi';
+import { z } from 'zod';
+import {
+  type ApiRoutes,
+  accepted,
+  answerAccepted,
+  dryRunQuery,
+  json,
+  jsonBody,
+  makeRoutes,
+  needsScope,
+  planSchema,
+  whoOf,
+} from '../platform/http.ts';
+import { rehearse } from '../platform/rehearse.ts';
+import type { Sql } from '../platform/store.ts';
+import { drainWishSchema, startServerDrain } from './drain.ts';
+import type { DrainParts } from './parts.ts';
+import { planDrain } from './plan.ts';
+import { endDraining, findDrain, storeUndrained } from './undrain.ts';
+import { planUpdate, startServerUpdate, updateWishSchema } from './update.ts';
+
+const nameParam = z.object({ name: z.string().max(100) });
+const planned = json(planSchema, 'With dryRun: what would be done');
+
+/** /v1/servers/{name}/drain, …/undrain and /v1/servers/update. */
+export function makeDrainRoutes(parts: DrainParts): ApiRoutes {
+  const { store } = parts;
+  const routes = makeRoutes();
+  const common = { tags: ['servers'], middleware: [needsScope('admin')] };
+  routes.openapi(
+    createRoute({
+      ...common,
+      method: 'post',
+      path: '/v1/servers/{name}/drain',
+      operationId: 'drainServer',
+      summary: 'Empty a server: what it carries goes elsewhere, no request fails, runs of tasks have their time',
+      request: { params: nameParam, query: dryRunQuery, body: jsonBody(drainWishSchema) },
+      responses: { 202: accepted, 200: planned },
+    }),
+    async (c) => {
+      const { name } = c.req.valid('param');
+      const wish = c.req.valid('json');
+      const { nodes, ...plan } = await planDrain(parts, name, wish, c.req.raw.signal);
+      const start = (sql: Sql) => startServerDrain(parts, sql, name, { ...wish, nodes }, whoOf(c));
+      if (c.req.valid('query').dryRun) {
+        await rehearse(store, start);
+        return c.json(plan, 200);
+      }
+      return answerAccepted(c, await store.transaction(start));
+    },
+  );
+  routes.openapi(
+    createRoute({
+      ...common,
+      method: 'post',
+      path: '/v1/servers/{name}/undrain',
+      operationId: 'undrainServer',
+      summary: 'Let a server take new things again; an emptying that is under way is cancelled',
+      request: { params: nameParam, query: dryRunQuery },
+      responses: { 200: planned },
+    }),
+    async (c) => {
+      const { name } = c.req.valid('param');
+      const underWay = (await findDrain(parts, name)) !== undefined;
+      if (c.req.valid('query').dryRun) await rehearse(store, (sql) => storeUndrained(parts, sql, name, whoOf(c)));
+      else await endDraining(parts, name, whoOf(c));
+      const plan = [
+        ...(underWay ? ['The emptying that is under way is cancelled.'] : []),
+        `${name} takes new things again. What has left it stays where it is.`,
+      ];
+      return c.json({ plan, sites: [], pauseS: 0 }, 200);
+    },
+  );
+  routes.openapi(
+    createRoute({
+      ...common,
+      method: 'post',
+      path: '/v1/servers/update',
+      operationId: 'updateServers',
+      summary: 'Update servers one after another: each is emptied, upgraded, rebooted if wanted, checked, used again',
+      request: { query: dryRunQuery, body: jsonBody(updateWishSchema) },
+      responses: { 202: accepted, 200: planned },
+    }),
+    async (c) => {
+      const wish = c.req.valid('json');
+      const { servers, nodes: _, ...plan } = await planUpdate(parts, wish, c.req.raw.signal);
+      const start = (sql: Sql) => startServerUpdate(parts, sql, { ...wish, servers }, whoOf(c));
+      if (c.req.valid('query').dryRun) {
+        await rehearse(store, start);
+        return c.json(plan, 200);
+      }
+      return answerAccepted(c, await store.transaction(start));
+    },
+  );
+  return routes;
+}
