@@ -15,6 +15,14 @@ import { makeSimulatedRuns, type SimulatedRuns } from './simulated-runs.ts';
 /** What the controller answers to the agent of one server. */
 export type AskController = (server: string) => Answers<ControllerContract>;
 
+/** A server as a machine. `broken`: why its packages cannot be upgraded. */
+export interface SimulatedHost {
+  boot: string;
+  wantsReboot: boolean;
+  upgradable: number;
+  broken?: string;
+}
+
 /** What the agents' twins have done. It outlives a controller, as the real agents' work does. */
 export interface AgentMemory {
   /** What a server knows of a pool's sites, by `SERVER/pools/POOL`, and up to which version. */
@@ -38,8 +46,7 @@ export interface AgentMemory {
   readPage: (site: SiteDocument, path: string, image: string) => { status: number; body: string };
   /** Requests that an edge sent to a node. */
   readonly requests: Map<string, number>;
-  /** Servers as machines: which boot it is, and how many packages could be upgraded. */
-  readonly hosts: Map<string, { boot: string; wantsReboot: boolean; upgradable: number }>;
+  readonly hosts: Map<string, SimulatedHost>;
 }
 
 export function makeAgentMemory(): AgentMemory {
@@ -222,7 +229,9 @@ export function makeSimulatedAgents(parts: {
     'runs.follow': (from, signal) => runsOn(server)['runs.follow'](from, signal),
     'server.describe': async () => hostOf(server),
     'server.upgrade': async () => {
-      const upgraded = memory.hosts.get(server)?.upgradable ?? 0;
+      const { upgradable: upgraded = 0, broken } = memory.hosts.get(server) ?? {};
+      if (broken !== undefined)
+        throw protocolProblems.make('command-failed', { command: 'apt-get upgrade', code: 100, why: broken });
       memory.hosts.set(server, { ...hostOf(server), upgradable: 0, wantsReboot: upgraded > 0 });
       return { ...hostOf(server), upgraded };
     },

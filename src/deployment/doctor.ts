@@ -118,9 +118,18 @@ export function makeDoctorChecks(parts: DeploymentParts): DoctorCheck[] {
       name: 'servers',
       async run() {
         const servers = await listServers(store);
-        const bad = servers.filter((server) => server.state !== 'ready');
-        if (servers.length > 0 && bad.length === 0) return ok(`${servers.length} ready`);
-        const detail = bad.map((server) => `${server.name} is ${server.state}: ${server.reason}`).join('; ');
+        const emptied = servers.filter((server) => server.state === 'draining');
+        const bad = servers.filter((server) => server.state !== 'ready' && server.state !== 'draining');
+        const render = (those: typeof servers) =>
+          those.map((server) => `${server.name} is ${server.state}: ${server.reason}`).join('; ');
+        if (servers.length > 0 && bad.length === 0 && emptied.length === 0) return ok(`${servers.length} ready`);
+        if (servers.length > 0 && bad.length === 0)
+          return {
+            status: 'warn',
+            detail: render(emptied),
+            todo: 'When it is done there: `espalier server undrain NAME`.',
+          };
+        const detail = render(bad);
         return {
           status: 'fail',
           detail: detail || 'no agent has said hello',

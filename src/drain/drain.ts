@@ -112,7 +112,7 @@ async function moveNodes(
   { server, patienceS, why }: Pick<Params, 'server' | 'patienceS' | 'why'>,
   ctx: StepContext,
 ): Promise<void> {
-  const { store, clock } = parts;
+  const { clock } = parts;
   const replace = async (node: NodeRow): Promise<void> => {
     const who = { ...askerOf(ctx), reason: `${server} is emptied: ${why}` };
     const begin = (sql: Sql) => startReplacement(parts.pools, sql, node.name, who, patienceS);

@@ -129,6 +129,6 @@ export const serverProblems = makeCatalogue('server', {
     title: 'Something lives on the server',
     detail: (a: { server: string; tenants: string }) => `On ${a.server} there are still ${a.tenants}.`,
     todo: () =>
-      'Remove or move them first: pools are made smaller by `espalier pool scale`, nodes go by `espalier node replace`.',
+      'Empty it first: `espalier server drain NAME` says what cannot go and why.',
   },
 });

@@ -37,7 +37,15 @@ export interface WorldOptions {
   store?: Store;
   /** Instead of one server with 8 cores and 32 GiB. */
   servers?: readonly { name: string; cores: number; memoryBytes: number; diskBytes: number }[];
+  /** The servers are a cluster whose shared folder holds all uploads, from before the first pool is made. */
+  sharedFolder?: boolean;
 }
+
+/** So many servers, alike. */
+export const makeServers = (count: number) =>
+  Array.from({ length: count }, (_, at) => ({
+    ...{ name: `s${at + 1}`, cores: 8, memoryBytes: 16 * 2 ** 30, diskBytes: 200 * 2 ** 30 },
+  }));
 
 export interface World {
   /** To look at; it outlives every controller. */
@@ -332,6 +340,14 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
 /** A world whose deployment is up. */
 export async function makeDeployedWorld(options: WorldOptions = {}): Promise<World> {
   const world = await makeWorld(options);
+  if (options.sharedFolder === true) {
+    const [server = ''] = (options.servers ?? []).map(({ name }) => name);
+    await world.store.query(
+      `INSERT INTO cluster (server, address, port, content_path, content_id)
+       VALUES ($1, '192.0.2.1', 7443, '/srv/shared', 'mark') ON CONFLICT (single) DO NOTHING`,
+      [server],
+    );
+  }
   const { id } = await startUp(world.controller.rooms.parts.deployment, 8080, tester);
   const view = await world.ended(id);
   if (view.state !== 'succeeded') throw new Error(`deployment.up ended ${view.state}: ${view.problem?.detail}`);
