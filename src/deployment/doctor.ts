@@ -13,7 +13,7 @@ import { contentVolume } from '../pools/parts.ts';
 import { listNodes, listPools } from '../pools/store.ts';
 import { findShortfalls, renderShortfall } from '../servers/spare.ts';
 import { listServers } from '../servers/store.ts';
-import { carrierOf } from '../sites/carry.ts';
+import { carrierOf, sourceCarrierOf } from '../sites/carriers.ts';
 import { listSites, type SiteRow } from '../sites/store.ts';
 import type { DeploymentParts } from './parts.ts';
 
@@ -63,7 +63,7 @@ export async function findOrphans(
   compare(
     'carrier',
     ofKind(instances, 'carrier'),
-    carried.map(({ id }) => ({ name: carrierOf(id), whole: false })),
+    carried.flatMap(({ id }) => [carrierOf(id), sourceCarrierOf(id)].map((name) => ({ name, whole: false }))),
   );
   compare('bake', ofKind(instances, 'bake'), []);
   const seeds = (await listSeeds(store)).map((seed) => ready({ ...seed, name: seedInstance(seed.name) }));
