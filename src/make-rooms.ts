@@ -298,7 +298,10 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     ...{ store, operations, events, clock, pools, sites },
     wake: () => loops.wake(WAVES_LOOP),
   };
-  const drain: DrainParts = { store, operations, events, fleet, agents, clock, pools };
+  const drain: DrainParts = {
+    ...{ store, operations, events, fleet, agents, clock, pools, sites },
+    services: { database: databases, cache: caches },
+  };
   const { joining, door } = makeJoining({
     ...{ deployment, simulated: engines.simulated, store, secrets, fleet, events, operations, clock, log },
     accept: (socket, server) => channel?.accept(socket, server),

@@ -18,6 +18,7 @@ import { poolLock } from '../pools/parts.ts';
 import { startReplacement } from '../pools/replace-node.ts';
 import { listNodes, type NodeRow } from '../pools/store.ts';
 import { storeDraining } from '../servers/store.ts';
+import { startServiceMove } from './move-service.ts';
 import { type DrainParts, serverLock } from './parts.ts';
 import type { DrainWish } from './plan.ts';
 import { drainProblems } from './problems.ts';
@@ -31,13 +32,16 @@ export const drainWishSchema = z.strictObject({
 
 const paramsSchema = z.object({
   ...{ server: z.string(), patienceS: z.int(), why: z.string() },
-  /** How many leave: the bound of the step. */
+  /** How many leave: the bounds of the steps. */
   nodes: z.int(),
+  services: z.int(),
 });
 type Params = z.infer<typeof paramsSchema>;
 
 /** Making one in its place and taking it away, without the time of its runs. */
 export const NODE_MS = 600_000;
+/** Copying the data of one over a network, and the runs of its sites that end first. */
+export const SERVICE_MS = 10_800_000;
 const LOOK_EVERY_MS = 500;
 /** Pools that change at once: each has a container that boots. */
 const POOLS_AT_ONCE = 3;
@@ -47,12 +51,12 @@ export async function startServerDrain(
   parts: DrainParts,
   sql: Sql,
   server: string,
-  wish: DrainWish & { nodes: number },
+  wish: DrainWish & { nodes: number; services: number },
   who: Asker,
 ): Promise<Operation> {
-  const { nodes } = wish;
+  const { nodes, services, patienceS } = wish;
   const why = who.reason ?? `${who.by} wants it empty`;
-  return parts.operations.start(sql, 'server.drain', { server, patienceS: wish.patienceS, why, nodes }, who);
+  return parts.operations.start(sql, 'server.drain', { server, patienceS, why, nodes, services }, who);
 }
 
 /** The operation `server.drain`. */
@@ -65,7 +69,7 @@ export function makeServerDrain(parts: DrainParts): OperationKind<Params> {
     params: paramsSchema,
     locks: ({ server }) => [serverLock(server)],
     title: ({ server }) => `Empty the server ${server}`,
-    steps: ({ server, patienceS, why, nodes }) => [
+    steps: ({ server, patienceS, why, nodes, services }) => [
       {
         name: 'close',
         timeoutMs: 10_000,
@@ -85,6 +89,11 @@ export function makeServerDrain(parts: DrainParts): OperationKind<Params> {
         name: 'nodes',
         timeoutMs: (nodes + 1) * (NODE_MS + patienceS * 1000),
         do: (ctx) => moveNodes(parts, { server, patienceS, why }, ctx),
+      },
+      {
+        name: 'services',
+        timeoutMs: (services + 1) * SERVICE_MS,
+        do: (ctx) => moveServices(parts, { server, why }, ctx),
       },
       {
         name: 'note',
@@ -116,13 +125,9 @@ async function moveNodes(
   const replace = async (node: NodeRow): Promise<void> => {
     const who = { ...askerOf(ctx), reason: `${server} is emptied: ${why}` };
     const begin = (sql: Sql) => startReplacement(parts.pools, sql, node.name, who, patienceS);
-    try {
-      await runChild(parts, { kind: 'node.replace', lock: poolLock(node.pool), begin }, ctx.signal);
-    } catch (thrown) {
-      ctx.signal.throwIfAborted();
-      if (!(thrown instanceof Problem) || !WAITS_FOR.has(thrown.code)) throw thrown;
-      throw drainProblems.make('busy', { what: `the node ${node.name}`, why: thrown.document.detail }, thrown);
-    }
+    await orBusy(`the node ${node.name}`, ctx, () =>
+      runChild(parts, { kind: 'node.replace', lock: poolLock(node.pool), begin }, ctx.signal),
+    );
   };
   for (let told = -1; ; ) {
     const leaving = await listLeaving(parts, server, ctx.signal);
@@ -137,6 +142,37 @@ async function moveNodes(
     if (failed !== undefined) throw failed.reason;
     // What boots, leaves or is dead is another operation's, or healing's.
     if (serving.length === 0) await clock.wait(LOOK_EVERY_MS, ctx.signal);
+  }
+}
+
+/** Database servers and cache servers, one after another: visitors of a site wait for one at a time. */
+async function moveServices(
+  parts: DrainParts,
+  { server, why }: Pick<Params, 'server' | 'why'>,
+  ctx: StepContext,
+): Promise<void> {
+  for (;;) {
+    const tenants = await listTenants(parts, server, ctx.signal);
+    const next = tenants.find(({ kind, stays }) => (kind === 'database' || kind === 'cache') && stays === null);
+    if (next === undefined) return;
+    const noun = next.kind === 'database' ? 'database' : 'cache';
+    ctx.say(`moving ${next.words}`);
+    const who = { ...askerOf(ctx), reason: `${server} is emptied: ${why}` };
+    const begin = (sql: Sql) => startServiceMove(parts, sql, noun, next.name, {}, who);
+    await orBusy(next.words, ctx, () =>
+      runChild(parts, { kind: `${noun}.move`, lock: `${noun}:${next.name}`, begin }, ctx.signal),
+    );
+  }
+}
+
+/** What another operation holds is waited for. */
+async function orBusy(what: string, ctx: StepContext, work: () => Promise<unknown>): Promise<void> {
+  try {
+    await work();
+  } catch (thrown) {
+    ctx.signal.throwIfAborted();
+    if (!(thrown instanceof Problem) || !WAITS_FOR.has(thrown.code)) throw thrown;
+    throw drainProblems.make('busy', { what, why: thrown.document.detail }, thrown);
   }
 }
 

@@ -6,6 +6,7 @@ import { listNodes, listPools } from '../pools/store.ts';
 import { type Placed, placeAll } from '../servers/place-all.ts';
 import { findShortfalls, type Movable, renderShortfall } from '../servers/spare.ts';
 import { listServers, readServer, type ServerRow } from '../servers/store.ts';
+import { SERVICE_PAUSE_S } from './move-service.ts';
 import type { DrainParts } from './parts.ts';
 import { drainProblems } from './problems.ts';
 import { listTenants, renderStaying, type Tenant } from './tenants.ts';
@@ -21,8 +22,9 @@ export interface DrainPlan {
   plan: string[];
   sites: string[];
   pauseS: number;
-  /** How many nodes leave. */
+  /** How many nodes leave, and how many services. */
   nodes: number;
+  services: number;
 }
 
 /** Refuses with the reason, or says what would be done. */
@@ -47,20 +49,26 @@ export async function planDrain(
   const others = (await listServers(sql)).map((one) =>
     one.name === name ? { ...one, state: 'draining' as const } : one,
   );
+  const services = movers.filter(({ kind }) => kind !== 'node');
   const { placed, servers } =
     movers.length === 0 ? { placed: [], servers: others } : await place(sql, others, movers, name);
-  const sites = [...new Set(staying.flatMap((tenant) => tenant.sites))].sort();
+  const away = unique(staying);
+  const waiting = unique(services);
   return {
     plan: [
-      ...renderMoves(name, placed, wish.patienceS),
+      ...renderMoves(name, placed, services, wish.patienceS),
       ...staying.map(({ words, stays }) => `It stays: ${words}, since ${stays}.`),
       ...(await renderSpare(sql, servers, placed, name)),
-      sites.length === 0
-        ? 'No site is away, neither now nor while the server is off.'
-        : `Now nobody notices it; while the server is off, these are away: ${sites.join(', ')}.`,
+      waiting.length === 0
+        ? 'No visitor notices it.'
+        : `Visitors of these wait about ${SERVICE_PAUSE_S} s, none is turned away: ${waiting.join(', ')}.`,
+      away.length === 0
+        ? 'While the server is off no site is away.'
+        : `While the server is off these are away: ${away.join(', ')}.`,
       `${name} takes nothing new until \`espalier server undrain ${name}\`.`,
     ],
-    ...{ sites, pauseS: 0, nodes: movers.filter(({ kind }) => kind === 'node').length },
+    ...{ sites: [...new Set([...waiting, ...away])].sort(), pauseS: waiting.length === 0 ? 0 : SERVICE_PAUSE_S },
+    ...{ services: services.length, nodes: movers.filter(({ kind }) => kind === 'node').length },
   };
 }
 
@@ -74,11 +82,25 @@ async function place(sql: Sql, servers: readonly ServerRow[], movers: readonly T
   return placeAll(servers, movers, groups);
 }
 
-function renderMoves(server: string, placed: readonly Placed[], patienceS: number): string[] {
+const unique = (tenants: readonly Tenant[]): string[] => [...new Set(tenants.flatMap(({ sites }) => sites))].sort();
+
+function renderMoves(
+  server: string,
+  placed: readonly Placed[],
+  services: readonly Tenant[],
+  patienceS: number,
+): string[] {
   if (placed.length === 0) return [`Nothing on ${server} can go elsewhere.`];
-  const count = placed.length === 1 ? '1 node' : `${placed.length} nodes`;
+  const nodes = placed.filter(({ name }) => !services.some((service) => service.name === name));
+  const moves = services.flatMap(({ words, name }) => {
+    const place = placed.find((one) => one.name === name);
+    return place === undefined ? [] : [`It moves with its data: ${words}, to ${place.server}: ${place.reason}.`];
+  });
+  if (nodes.length === 0) return moves;
+  const count = nodes.length === 1 ? '1 node' : `${nodes.length} nodes`;
   return [
-    ...placed.map(({ name, server: to, reason }) => `In the place of ${name} a new one is made on ${to}: ${reason}.`),
+    ...moves,
+    ...nodes.map(({ name, server: to, reason }) => `In the place of ${name} a new one is made on ${to}: ${reason}.`),
     `${count} leave, of each pool one after another: the new one serves before the old one gets no more visitors. ` +
       `Requests end first, and runs of tasks have ${patienceS} s.`,
   ];

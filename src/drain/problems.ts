@@ -29,6 +29,13 @@ export const drainProblems = makeCatalogue('drain', {
     todo: () => 'It goes on by itself when that is over; `espalier operation list` shows it.',
     retryable: true,
   },
+  'requests-last': {
+    status: 409,
+    title: 'Requests under way do not end',
+    detail: (a: { noun: string; name: string; seconds: number }) =>
+      `Requests to sites of the ${a.noun} server ${a.name} were still under way after ${a.seconds} s.`,
+    todo: () => 'It serves where it was, and visitors were let go. Try at a quieter time.',
+  },
   'update-failed': {
     status: 500,
     title: 'The packages of the server could not be upgraded',

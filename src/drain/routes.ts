@@ -6,23 +6,22 @@ import {
   accepted,
   answerAccepted,
   dryRunQuery,
-  json,
   jsonBody,
   makeRoutes,
   needsScope,
-  planSchema,
   whoOf,
 } from '../platform/http.ts';
+import { beginOrPlan, planned } from '../platform/plan-change.ts';
 import { rehearse } from '../platform/rehearse.ts';
-import type { Sql } from '../platform/store.ts';
+import type { Sql, Store } from '../platform/store.ts';
 import { drainWishSchema, startServerDrain } from './drain.ts';
+import { planServiceMove, serviceMoveSchema, startServiceMove } from './move-service.ts';
 import type { DrainParts } from './parts.ts';
 import { planDrain } from './plan.ts';
 import { endDraining, findDrain, storeUndrained } from './undrain.ts';
 import { planUpdate, startServerUpdate, updateWishSchema } from './update.ts';
 
 const nameParam = z.object({ name: z.string().max(100) });
-const planned = json(planSchema, 'With dryRun: what would be done');
 
 /** /v1/servers/{name}/drain, …/undrain and /v1/servers/update. */
 export function makeDrainRoutes(parts: DrainParts): ApiRoutes {
@@ -42,8 +41,8 @@ export function makeDrainRoutes(parts: DrainParts): ApiRoutes {
     async (c) => {
       const { name } = c.req.valid('param');
       const wish = c.req.valid('json');
-      const { nodes, ...plan } = await planDrain(parts, name, wish, c.req.raw.signal);
-      const start = (sql: Sql) => startServerDrain(parts, sql, name, { ...wish, nodes }, whoOf(c));
+      const { nodes, services, ...plan } = await planDrain(parts, name, wish, c.req.raw.signal);
+      const start = (sql: Sql) => startServerDrain(parts, sql, name, { ...wish, nodes, services }, whoOf(c));
       if (c.req.valid('query').dryRun) {
         await rehearse(store, start);
         return c.json(plan, 200);
@@ -85,14 +84,37 @@ export function makeDrainRoutes(parts: DrainParts): ApiRoutes {
     }),
     async (c) => {
       const wish = c.req.valid('json');
-      const { servers, nodes: _, ...plan } = await planUpdate(parts, wish, c.req.raw.signal);
+      const { servers, plan, sites, pauseS } = await planUpdate(parts, wish, c.req.raw.signal);
       const start = (sql: Sql) => startServerUpdate(parts, sql, { ...wish, servers }, whoOf(c));
       if (c.req.valid('query').dryRun) {
         await rehearse(store, start);
-        return c.json(plan, 200);
+        return c.json({ plan, sites, pauseS }, 200);
       }
       return answerAccepted(c, await store.transaction(start));
     },
   );
+  for (const [noun, path] of [
+    ['database', '/v1/databases/{name}/move'],
+    ['cache', '/v1/caches/{name}/move'],
+  ] as const) {
+    routes.openapi(
+      createRoute({
+        method: 'post',
+        path,
+        operationId: `move${noun === 'database' ? 'DatabaseServer' : 'CacheServer'}`,
+        tags: [`${noun}s`],
+        summary: `Move a ${noun} server with its data to another server; visitors of its sites wait for some seconds`,
+        request: { params: nameParam, query: dryRunQuery, body: jsonBody(serviceMoveSchema) },
+        responses: { 202: accepted, 200: planned },
+      }),
+      async (c) => {
+        const { name } = c.req.valid('param');
+        const wish = c.req.valid('json');
+        const { params: _, ...plan } = await planServiceMove(parts, store, noun, name, wish);
+        const begin = (s: Store) => s.transaction((sql) => startServiceMove(parts, sql, noun, name, wish, whoOf(c)));
+        return beginOrPlan(c, store, begin, () => plan);
+      },
+    );
+  }
   return routes;
 }

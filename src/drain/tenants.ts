@@ -56,7 +56,7 @@ export async function listTenants(parts: DrainParts, server: string, signal: Abo
       services.push({
         ...{ words: `the ${noun} server ${service.name}`, name: service.name, kind: noun, group: noun },
         memoryMb: service.memoryMb,
-        stays: 'its data lie on this server',
+        stays: service.state === 'ready' ? null : `it is ${service.state}: ${service.reason}`,
         sites: sitesOf((site) => (noun === 'database' ? site.databaseServer : site.cacheServer) === service.name),
       });
     }

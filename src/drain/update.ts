@@ -14,7 +14,7 @@ import { askerOf, runChild } from '../platform/operations/run-child.ts';
 import type { Json, Sql } from '../platform/store.ts';
 import { readCluster } from '../servers/cluster-store.ts';
 import { listServers, readServer } from '../servers/store.ts';
-import { drainWishSchema, NODE_MS, startServerDrain } from './drain.ts';
+import { drainWishSchema, NODE_MS, SERVICE_MS, startServerDrain } from './drain.ts';
 import { type DrainParts, serverLock } from './parts.ts';
 import { type DrainPlan, planDrain } from './plan.ts';
 import { drainProblems } from './problems.ts';
@@ -29,7 +29,7 @@ export const updateWishSchema = drainWishSchema.extend({
 export type UpdateWish = z.infer<typeof updateWishSchema>;
 
 const paramsSchema = z.object({
-  servers: z.array(z.object({ name: z.string(), nodes: z.int() })),
+  servers: z.array(z.object({ name: z.string(), nodes: z.int(), services: z.int() })),
   ...{ reboot: updateWishSchema.shape.reboot, patienceS: z.int(), leaveBehind: z.boolean(), why: z.string() },
 });
 type Params = z.infer<typeof paramsSchema>;
@@ -63,9 +63,10 @@ export async function planUpdate(
       ...plan.plan.slice(0, -1).map((line) => `   ${line}`),
     ]),
     sites: [...new Set(plans.flatMap(({ plan }) => plan.sites))].sort(),
-    pauseS: 0,
+    pauseS: Math.max(0, ...plans.map(({ plan }) => plan.pauseS)),
     nodes: plans.reduce((sum, { plan }) => sum + plan.nodes, 0),
-    servers: plans.map(({ name, plan }) => ({ name, nodes: plan.nodes })),
+    services: plans.reduce((sum, { plan }) => sum + plan.services, 0),
+    servers: plans.map(({ name, plan: { nodes, services } }) => ({ name, nodes, services })),
   };
 }
 
@@ -87,24 +88,26 @@ export function makeServerUpdate(parts: DrainParts): OperationKind<Params> {
     params: paramsSchema,
     locks: () => [UPDATE_LOCK],
     title: ({ servers }) => `Update ${servers.map(({ name }) => name).join(', ')}`,
-    steps: (params) => params.servers.flatMap(({ name, nodes }) => makeSteps(parts, name, nodes, params)),
+    steps: (params) => params.servers.flatMap((server) => makeSteps(parts, server, params)),
   });
 }
 
 /** Of one server. Their names tell which. */
-function makeSteps(parts: DrainParts, server: string, nodes: number, params: Params): Step[] {
+function makeSteps(parts: DrainParts, of: Params['servers'][number], params: Params): Step[] {
+  const { name: server, nodes, services } = of;
   const { store, agents } = parts;
   const { reboot, patienceS, leaveBehind, why } = params;
   return [
     {
       name: `drain ${server}`,
-      timeoutMs: (nodes + 2) * (NODE_MS + patienceS * 1000),
+      timeoutMs: (nodes + 2) * (NODE_MS + patienceS * 1000) + (services + 1) * SERVICE_MS,
       async do(ctx) {
         const wish = { patienceS, leaveBehind };
         // Others may be there by now: it is looked at anew.
         const plan = await planDrain(parts, server, wish, ctx.signal);
         const who = { ...askerOf(ctx), reason: why };
-        const begin = (sql: Sql) => startServerDrain(parts, sql, server, { ...wish, nodes: plan.nodes }, who);
+        const leaving = { nodes: plan.nodes, services: plan.services };
+        const begin = (sql: Sql) => startServerDrain(parts, sql, server, { ...wish, ...leaving }, who);
         await runChild(parts, { kind: 'server.drain', lock: serverLock(server), begin }, ctx.signal);
       },
     },

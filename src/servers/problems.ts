@@ -128,7 +128,6 @@ export const serverProblems = makeCatalogue('server', {
     status: 409,
     title: 'Something lives on the server',
     detail: (a: { server: string; tenants: string }) => `On ${a.server} there are still ${a.tenants}.`,
-    todo: () =>
-      'Empty it first: `espalier server drain NAME` says what cannot go and why.',
+    todo: () => 'Empty it first: `espalier server drain NAME` says what cannot go and why.',
   },
 });

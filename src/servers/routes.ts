@@ -2,8 +2,18 @@
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
-import { type ApiRoutes, json, jsonBody, makeRoutes, needsScope, pageOf } from '../platform/http.ts';
-import type { Store } from '../platform/store.ts';
+import {
+  type ApiRoutes,
+  dryRunQuery,
+  json,
+  jsonBody,
+  makeRoutes,
+  needsScope,
+  pageOf,
+  planSchema,
+} from '../platform/http.ts';
+import { planOf, rehearsing } from '../platform/plan-change.ts';
+import type { Sql, Store } from '../platform/store.ts';
 import { loadSchema } from '../protocol/contract.ts';
 import { listServers, readServer, type ServerRow, storeDomain } from './store.ts';
 
@@ -63,6 +73,7 @@ export function makeServerRoutes(deps: { store: Store }): ApiRoutes {
       summary: 'Say which servers fail together: a rack, a zone',
       middleware: [needsScope('admin')],
       request: {
+        query: dryRunQuery,
         params: z.object({ name: z.string() }),
         body: jsonBody(
           z.strictObject({
@@ -73,11 +84,22 @@ export function makeServerRoutes(deps: { store: Store }): ApiRoutes {
           }),
         ),
       },
-      responses: { 200: json(serverSchema, 'The server as it is then') },
+      responses: { 200: json(z.union([serverSchema, planSchema]), 'The server as it is then') },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
-      await storeDomain(deps.store, name, c.req.valid('json').domain);
+      const { domain } = c.req.valid('json');
+      const change = async (sql: Sql): Promise<void> => {
+        if (await storeDomain(sql, name, domain)) return;
+        throw commonProblems.make('not-found', { noun: 'server', name });
+      };
+      const plan = await planOf(c, () => change(rehearsing(deps.store)), {
+        plan: [
+          `${name} fails ${domain === null ? 'alone' : `together with all of ${domain}`}; new nodes are spread by that, none moves now.`,
+        ],
+      });
+      if (plan !== undefined) return c.json(plan, 200);
+      await change(deps.store);
       return c.json(await readView(deps.store, name), 200);
     },
   );

@@ -15,6 +15,7 @@ import {
   planSchema,
   whoOf,
 } from '../platform/http.ts';
+import { beginOrPlan, planned } from '../platform/plan-change.ts';
 import { rehearse } from '../platform/rehearse.ts';
 import type { Sql } from '../platform/store.ts';
 import { assertDisk } from '../servers/room.ts';
@@ -62,8 +63,8 @@ export function makeSiteMoveRoutes(parts: SiteParts): ApiRoutes {
       summary: "Bake an image with a site's own code, from a repository or a folder",
       // A path here is read as root.
       middleware: [needsScope('admin')],
-      request: { params: nameParam, body: jsonBody(newCodeSchema) },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, params: nameParam, body: jsonBody(newCodeSchema) },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
@@ -71,7 +72,12 @@ export function makeSiteMoveRoutes(parts: SiteParts): ApiRoutes {
       const site = await readSite(store, name);
       if (site === undefined) throw commonProblems.make('not-found', { noun: 'site', name });
       const params = await planCode(images, store, site, c.req.valid('json'));
-      return answerAccepted(c, await store.transaction((sql) => startCodeBake(images, sql, params, whoOf(c))));
+      return beginOrPlan(
+        c,
+        store,
+        (s) => s.transaction((sql) => startCodeBake(images, sql, params, whoOf(c))),
+        () => ({ plan: ['No node has the image before it is rolled out.'], sites: [] }),
+      );
     },
   );
   return routes;

@@ -101,7 +101,7 @@ export async function unhold(parts: SiteParts, site: SiteRow, signal: AbortSigna
 }
 
 /** Over all edges. An agent that is away has none that could be asked; its edges hold as soon as it is back. */
-async function countUnderWay(parts: SiteParts, site: string, signal: AbortSignal): Promise<number> {
+export async function countUnderWay(parts: SiteParts, site: string, signal: AbortSignal): Promise<number> {
   const { agents } = parts.pools;
   const connected = new Set(agents.connected());
   const servers = (await listServers(parts.store)).filter(({ name }) => connected.has(name));

@@ -91,6 +91,9 @@ export interface World {
   close(): Promise<void>;
 }
 
+/** A server that moves lives in a container of another name, with the same data. */
+const toData = (instance: string): string => instance.replace(/-m\d+$/, '');
+
 export const DEPLOYMENT = 'faults';
 export const tester = { by: 'test' };
 const WAIT_MS = 20_000;
@@ -159,12 +162,12 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
       connectDatabase: ({ instance }) =>
         mortal.wrap(
           'database',
-          once(databases, instance, () => makeSimulatedDatabase({ server: instance, clock })),
+          once(databases, toData(instance), () => makeSimulatedDatabase({ server: instance, clock })),
         ),
       connectCache: ({ instance }) =>
         mortal.wrap(
           'cache',
-          once(caches, instance, () => makeSimulatedCache({ server: instance, clock })),
+          once(caches, toData(instance), () => makeSimulatedCache({ server: instance, clock })),
         ),
     };
   }

@@ -5,6 +5,8 @@ import { renderJson } from '../output.ts';
 import { exitCodes } from '../problems.ts';
 import { enc, positive, type Run, seconds } from './arguments.ts';
 
+const toMinutes = (durationS: number): number => Math.max(1, Math.round(durationS / 60));
+
 interface DrainOptions {
   patience?: number;
   leaveBehind?: true;
@@ -20,8 +22,14 @@ export function addServerVerbs(server: Command, run: Run): void {
     .option('--expires <time>', 'how long it is good: 90s, 5m, 1h', seconds, 3600)
     .action(
       run<{ expires: number }>(async (cli, { expires }) => {
-        const { client, terminal, options, signal } = toEarnest(cli);
-        const body = { minutes: Math.max(1, Math.round(expires / 60)) };
+        const { client, terminal, options, signal } = cli;
+        if (options.dryRun === true)
+          return await runChange(cli, {
+            method: 'POST',
+            path: '/v1/join-tokens',
+            body: { minutes: toMinutes(expires) },
+          });
+        const body = { minutes: toMinutes(expires) };
         const made = await client.request<{ token: string; expiresAt: string }>('POST', '/v1/join-tokens', {
           body,
           signal,
@@ -52,7 +60,7 @@ export function addServerVerbs(server: Command, run: Run): void {
     .requiredOption('--domain <name>', 'the failure domain; none: it fails alone')
     .action(
       run<{ domain: string }>((cli, { domain }, [name = '']) =>
-        runChange(toEarnest(cli), {
+        runChange(cli, {
           ...{ method: 'PATCH', path: `/v1/servers/${enc(name)}` },
           body: { domain: domain === 'none' ? null : domain },
         }),
@@ -113,7 +121,7 @@ export function addServerVerbs(server: Command, run: Run): void {
     .action(
       run(async (cli, _, [name = '']) => {
         await assertConfirmed(cli, `This takes the server ${name} out of the cluster.`, name);
-        return await runChange(toEarnest(cli), { method: 'DELETE', path: `/v1/servers/${enc(name)}` });
+        return await runChange(cli, { method: 'DELETE', path: `/v1/servers/${enc(name)}` });
       }),
     );
 }
@@ -129,7 +137,7 @@ export function addClusterVerbs(root: Command, run: Run): void {
     .option('--content <path>', 'a folder that every server sees under this path, for the uploads of sites')
     .action(
       run<{ address: string; port?: number; content?: string }>((cli, { address, port, content }) =>
-        runChange(toEarnest(cli), {
+        runChange(cli, {
           ...{ method: 'POST', path: '/v1/cluster' },
           body: { address, port, contentPath: content },
         }),
