@@ -23,11 +23,17 @@ const wish = { patienceS: 60, leaveBehind: true };
 const updateWish = (servers: string[]): UpdateWish => ({ ...wish, servers, reboot: 'if-needed' });
 const partsOf = (world: World) => world.controller.rooms.parts.drain;
 
-/** The server with the most nodes. */
-async function fullest(world: World): Promise<string> {
+/** Servers with a database server or a cache server. */
+const listHomes = async (world: World): Promise<(string | null)[]> =>
+  [...(await listServices(world.store, 'database')), ...(await listServices(world.store, 'cache'))].map(
+    ({ server }) => server,
+  );
+
+/** The server with the most nodes, but for some. */
+async function fullest(world: World, without: readonly (string | null)[] = []): Promise<string> {
   const counts = new Map<string, number>();
   for (const { server } of await listNodes(world.store)) counts.set(server ?? '', (counts.get(server ?? '') ?? 0) + 1);
-  const [best] = [...counts].sort(([, a], [, b]) => b - a);
+  const [best] = [...counts].filter(([server]) => !without.includes(server)).sort(([, a], [, b]) => b - a);
   return best?.[0] ?? '';
 }
 
@@ -227,6 +233,17 @@ void test('a database server moves with its data while the visitors of its sites
     await assertConsistent(world);
   }, cluster));
 
+void test('a server with databases is emptied of them too, and only what visitors reach there stays', () =>
+  withDeployedWorld(async (world) => {
+    const server = (await homeOf(world, 'database'))?.server ?? '';
+    const view = await world.ended((await beginDrain(world, server)).id);
+    assert.equal(view.state, 'succeeded', view.problem?.detail);
+    assert.ok(!(await listHomes(world)).includes(server));
+    const kinds = (await world.fleet.instances.list({ server })).map(({ labels }) => labels.kind);
+    assert.deepEqual([...new Set(kinds)], ['edge']);
+    await assertConsistent(world);
+  }, cluster));
+
 void test('where there is no other server a database server has nowhere to go', () =>
   withDeployedWorld(async (world) => {
     await assert.rejects(startMove(world, 'database'), { code: 'server.none-ready' });
@@ -240,7 +257,7 @@ describeTrials(
       namesAnew: true,
       async prepare(world) {
         await restore(world);
-        const server = await fullest(world);
+        const server = await fullest(world, await listHomes(world));
         const { nodes, services } = await planDrain(partsOf(world), server, wish, signal());
         return (sql, { rooms }) =>
           startServerDrain(rooms.parts.drain, sql, server, { ...wish, nodes, services }, tester);

@@ -82,7 +82,7 @@ void test('dry runs answer in one shape and leave nothing behind', () =>
         ['PUT', '/v1/pools/wordpress/limits', { cpus: 1 }],
         ['POST', '/v1/pools/wordpress/scale', { size: 3 }],
         ['POST', `/v1/nodes/${node?.name}/replace`],
-        ['PUT', '/v1/pools/wordpress/policy', { min: 1, max: 4 }],
+        ['PUT', '/v1/pools/wordpress/policy', { min: 2, max: 2, alerts: [] }],
         ['POST', '/v1/databases', { name: 'db9' }],
         ['PATCH', '/v1/databases/db1', { maxSites: 9 }],
         ['POST', '/v1/databases/db1/renew'],
