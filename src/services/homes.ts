@@ -76,6 +76,8 @@ export function makeServiceHomes<E extends ServiceEngine>(parts: ServiceParts<E>
 
     async follow(name, { former, next }, operation, signal) {
       const there = await readAt(name, next);
+      // It starts with its server, were that rebooted meanwhile.
+      await stopContainer(parts, next, signal);
       const { shift } = await fleet.capabilities({ signal });
       const labels = { ...labelsOf(parts, name), operation };
       for (const { suffix } of kind.volumes) {

@@ -25,7 +25,9 @@ import { listServices, storeMaxSites } from './store.ts';
 const nameParam = z.object({ name: z.string() });
 const serviceName = z
   .string()
-  .regex(/^[a-z][a-z0-9-]{0,30}$/, 'must be a-z, 0-9 and "-", begin with a letter, 31 characters at most');
+  .regex(/^[a-z][a-z0-9-]{0,30}$/, 'must be a-z, 0-9 and "-", begin with a letter, 31 characters at most')
+  // Containers of servers that have moved are called so (homes.ts).
+  .refine((name) => !/-m\d+$/.test(name), 'must not end with -m and a number');
 const maxSites = z.int().min(1).max(10_000);
 const healthSchema = z.looseObject({
   version: z.string(),
