@@ -140,11 +140,11 @@ export function makeServiceMove(parts: DrainParts, noun: ServiceNoun): Operation
         {
           name: 'copy',
           timeoutMs: COPY_MS,
-          async do({ operationId, signal, say }) {
+          async do({ signal, say }) {
             if ((await livesIn()) === next.instance) return;
             for (let pass = 1; pass <= 2; pass += 1) {
               const begunMs = clock.monotonicMs();
-              await homes.follow(name, { former, next }, operationId, signal);
+              await homes.follow(name, { former, next }, signal);
               say(`copied in ${((clock.monotonicMs() - begunMs) / 1000).toFixed(1)} s while it serves`);
             }
           },
@@ -169,14 +169,14 @@ export function makeServiceMove(parts: DrainParts, noun: ServiceNoun): Operation
         {
           name: 'switch',
           timeoutMs: 600_000,
-          async do({ operationId, signal, say, outputs }) {
+          async do({ signal, say, outputs }) {
             const begunMs = clock.monotonicMs();
             if (!(await isOver())) {
               if ((await livesIn()) === former.instance) {
                 try {
                   await holdVisitors(signal);
                   await homes.stop(former, signal);
-                  await homes.follow(name, { former, next }, operationId, signal);
+                  await homes.follow(name, { former, next }, signal);
                 } catch (thrown) {
                   await goBack(AbortSignal.timeout(BACK_MS));
                   throw thrown;

@@ -31,7 +31,7 @@ export interface ServiceHomes {
   /** Where it lives, and where it would: the server asked for, or the best of the others. */
   choose(sql: Sql, name: string, to?: string): Promise<{ former: Home; next: Home; reason: string }>;
   /** Copies its data there, what changed since the last time, and makes the next container, stopped. */
-  follow(name: string, homes: { former: Home; next: Home }, operation: string, signal: AbortSignal): Promise<void>;
+  follow(name: string, homes: { former: Home; next: Home }, signal: AbortSignal): Promise<void>;
   /** Ends it cleanly there. */
   stop(home: Home, signal: AbortSignal): Promise<void>;
   /** Brings it up there, and resolves when it answers. */
@@ -74,18 +74,15 @@ export function makeServiceHomes<E extends ServiceEngine>(parts: ServiceParts<E>
       return { former, next: { instance: nextInstance(service.instance), server }, reason };
     },
 
-    async follow(name, { former, next }, operation, signal) {
+    async follow(name, { former, next }, signal) {
       const there = await readAt(name, next);
       // It starts with its server, were that rebooted meanwhile.
       await stopContainer(parts, next, signal);
       const { shift } = await fleet.capabilities({ signal });
-      const labels = { ...labelsOf(parts, name), operation };
+      const labels = labelsOf(parts, name);
       for (const { suffix } of kind.volumes) {
-        const volume = volumeName(next, suffix);
-        const existing = await fleet.volumes.read(volume, { signal });
-        if (existing !== undefined && existing.labels.operation !== operation)
-          throw parts.problems.make('volume-exists', { volume });
-        const spec = { name: volume, server: next.server, labels, shifted: shift };
+        // Nobody else's can be called so; one that a move left behind is made alike.
+        const spec = { name: volumeName(next, suffix), server: next.server, labels, shifted: shift };
         await fleet.volumes.carry(volumeName(former, suffix), spec, { signal });
       }
       await ensureContainer(parts, there, signal);
