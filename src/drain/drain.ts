@@ -17,7 +17,7 @@ import type { Sql } from '../platform/store.ts';
 import { poolLock } from '../pools/parts.ts';
 import { startReplacement } from '../pools/replace-node.ts';
 import { listNodes, type NodeRow } from '../pools/store.ts';
-import { storeDraining } from '../servers/store.ts';
+import { readServer, storeDraining } from '../servers/store.ts';
 import { startServiceMove } from './move-service.ts';
 import { type DrainParts, serverLock } from './parts.ts';
 import type { DrainWish } from './plan.ts';
@@ -35,6 +35,8 @@ const paramsSchema = z.object({
   /** How many leave: the bounds of the steps. */
   nodes: z.int(),
   services: z.int(),
+  /** It was being emptied before, or had been: a failure leaves it so. */
+  again: z.boolean(),
 });
 type Params = z.infer<typeof paramsSchema>;
 
@@ -56,7 +58,8 @@ export async function startServerDrain(
 ): Promise<Operation> {
   const { nodes, services, patienceS } = wish;
   const why = who.reason ?? `${who.by} wants it empty`;
-  return parts.operations.start(sql, 'server.drain', { server, patienceS, why, nodes, services }, who);
+  const again = (await readServer(sql, server))?.drainReason != null;
+  return parts.operations.start(sql, 'server.drain', { server, patienceS, why, nodes, services, again }, who);
 }
 
 /** The operation `server.drain`. */
@@ -69,7 +72,7 @@ export function makeServerDrain(parts: DrainParts): OperationKind<Params> {
     params: paramsSchema,
     locks: ({ server }) => [serverLock(server)],
     title: ({ server }) => `Empty the server ${server}`,
-    steps: ({ server, patienceS, why, nodes, services }) => [
+    steps: ({ server, patienceS, why, nodes, services, again }) => [
       {
         name: 'close',
         timeoutMs: 10_000,
@@ -81,6 +84,7 @@ export function makeServerDrain(parts: DrainParts): OperationKind<Params> {
         async undo() {
           await store.transaction(async (sql) => {
             const reason = 'it could not be emptied';
+            if (again) return;
             if (await storeDraining(sql, server, null, reason)) await note(sql, server, 'server.ready', reason);
           });
         },
@@ -105,6 +109,8 @@ export function makeServerDrain(parts: DrainParts): OperationKind<Params> {
           }));
           const reason = left.length === 0 ? `empty: ${why}` : `emptied but for ${renderStaying(left)}`;
           await store.transaction(async (sql) => {
+            // Somebody may have ended it meanwhile.
+            if ((await readServer(sql, server))?.drainReason == null) return;
             await storeDraining(sql, server, reason, reason);
             await note(sql, server, 'server.drained', reason);
           });

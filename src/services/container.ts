@@ -117,19 +117,20 @@ export async function hasData<E extends ServiceEngine>(
 /**
  * Brings the container to run from the server's image with its volumes and the controller's account: makes it when it
  * is gone, makes it anew when it is from another image, starts it when it is stopped; in one that runs the service is
- * restarted, so that it takes the account in. Without all its volumes nothing is made (`data-gone`).
+ * restarted, so that it takes the account in (`restarts: false`: it has it already). Without all its volumes nothing is made (`data-gone`).
  */
 export async function bringUp<E extends ServiceEngine>(
   parts: ServiceParts<E>,
   service: PlacedService,
   signal: AbortSignal,
+  { restarts = true }: { restarts?: boolean } = {},
 ): Promise<void> {
   const { fleet, kind } = parts;
   if (!(await hasData(parts, service, signal))) throw parts.problems.make('data-gone', { name: service.name });
   const before = await fleet.instances.read(service.instance, { signal });
   if (before?.image !== undefined && before.image !== service.image) await removeContainer(parts, service, signal);
   const status = await ensureContainer(parts, service, signal);
-  const verb = status === 'running' ? 'restart' : 'start';
+  const verb = status === 'running' && restarts ? 'restart' : 'start';
   if (status !== 'running') await fleet.instances.start(service.instance, { timeoutMs: START_MS, signal });
   // Ends when the service answers or has failed; which of the two, the next step finds out.
   await fleet.exec(service.instance, [...SYSTEMCTL, verb, kind.unit], { timeoutMs: RESTART_MS, signal });

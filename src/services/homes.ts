@@ -34,7 +34,7 @@ export interface ServiceHomes {
   follow(name: string, homes: { former: Home; next: Home }, signal: AbortSignal): Promise<void>;
   /** Ends it cleanly there. */
   stop(home: Home, signal: AbortSignal): Promise<void>;
-  /** Brings it up there, and resolves when it answers. */
+  /** Brings it up there, and resolves when it answers; one that runs is left alone. */
   start(name: string, home: Home, signal: AbortSignal): Promise<void>;
   /** It lives there from now on; gives its address. */
   store(sql: Sql, name: string, home: Home, placement: string): Promise<string>;
@@ -92,7 +92,7 @@ export function makeServiceHomes<E extends ServiceEngine>(parts: ServiceParts<E>
 
     async start(name, home, signal) {
       const there = await readAt(name, home);
-      await bringUp(parts, there, signal);
+      await bringUp(parts, there, signal, { restarts: false });
       await readHealth(kind.makeEngine(await readLogin(parts, there)), signal);
     },
 

@@ -17,9 +17,10 @@ import {
 } from '../platform/http.ts';
 import { beginOrPlan, planned } from '../platform/plan-change.ts';
 import { rehearse } from '../platform/rehearse.ts';
-import type { Sql } from '../platform/store.ts';
+import type { Sql, Store } from '../platform/store.ts';
 import { assertDisk } from '../servers/room.ts';
 import { startSiteMove } from './move.ts';
+import { planMoveAll, startMoveAll } from './move-all.ts';
 import type { SiteParts } from './parts.ts';
 import { newMoveSchema, planMove } from './plan-move.ts';
 import { readSite } from './store.ts';
@@ -52,6 +53,24 @@ export function makeSiteMoveRoutes(parts: SiteParts): ApiRoutes {
         return c.json({ plan, pauseS, sites }, 200);
       }
       return answerAccepted(c, await store.transaction(start, 'read committed'));
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'post',
+      path: '/v1/pools/{name}/move-sites',
+      operationId: 'movePoolSites',
+      tags: ['pools'],
+      summary: 'Move all sites of a pool to another pool of the app, one after another',
+      request: { params: nameParam, query: dryRunQuery, body: jsonBody(newMoveSchema) },
+      responses: { 202: accepted, 200: planned },
+    }),
+    async (c) => {
+      const { name } = c.req.valid('param');
+      const wish = c.req.valid('json');
+      const begin = (s: Store) =>
+        s.transaction((sql) => startMoveAll(parts, sql, name, wish, whoOf(c)), 'read committed');
+      return beginOrPlan(c, store, begin, () => planMoveAll(parts, name, wish, c.req.raw.signal));
     },
   );
   routes.openapi(

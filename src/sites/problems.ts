@@ -90,6 +90,12 @@ export const siteProblems = makeCatalogue('site', {
       `${a.site} would be held for about ${a.pauseS} s, and ${a.maxS} s are allowed: ${a.why}.`,
     todo: () => 'It is served where it was. Try at a quieter time, or allow more with --max-pause.',
   },
+  'none-to-move': {
+    status: 409,
+    title: 'No site of the pool can be moved',
+    detail: (a: { pool: string }) => `No ready or suspended site lives on ${a.pool}.`,
+    todo: () => 'Look at `espalier site list`; archived sites are moved when they are resumed.',
+  },
   'carrier-away': {
     status: 503,
     title: 'The files cannot be read from their server yet',

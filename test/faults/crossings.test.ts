@@ -8,8 +8,9 @@ import { storeServerState } from '../../src/servers/store.ts';
 import { carrierOf, sourceCarrierOf } from '../../src/sites/carriers.ts';
 import { newCloneSchema, startSiteClone } from '../../src/sites/clone.ts';
 import { startSiteMove } from '../../src/sites/move.ts';
+import { startMoveAll } from '../../src/sites/move-all.ts';
 import { newMoveSchema, planMove } from '../../src/sites/plan-move.ts';
-import { readSite } from '../../src/sites/store.ts';
+import { listSites, readSite } from '../../src/sites/store.ts';
 import { assertConsistent } from './consistency.ts';
 import { describeTrials } from './trials.ts';
 import { makeServers, tester, type World, withDeployedWorld } from './world.ts';
@@ -144,3 +145,34 @@ describeTrials(
   two,
 );
 describeTrials('sites that change owners, under faults', { 'a move within the shared folder': moveTrial }, shared);
+
+let twins = 0;
+describeTrials(
+  'all sites of a pool, under faults',
+  {
+    'the move of all sites to a pool on another server': {
+      kind: 'pool.move-sites',
+      namesAnew: true,
+      // What has moved stays: after a failure the next call moves the rest.
+      async check(world, view) {
+        await assertConsistent(world);
+        const { from } = view.params as { from: string };
+        if (view.state === 'succeeded')
+          assert.deepEqual(
+            (await listSites(world.store, { pool: from })).map(({ name }) => name),
+            [],
+          );
+      },
+      async prepare(world) {
+        const from = (await readSite(world.store, 'mediawiki'))?.pool ?? '';
+        twins += 1;
+        const server = (await homeOf(world, from)) === 's1' ? 's2' : 's1';
+        const wish = newPoolSchema.parse({ name: `twin-${twins}`, app: 'mediawiki', size: 1, server });
+        await world.run((sql, { rooms }) => startPoolCreate(rooms.parts.pools, sql, wish, tester));
+        const to = newMoveSchema.parse({ to: wish.name });
+        return (sql, { rooms }) => startMoveAll(rooms.parts.sites, sql, from, to, tester);
+      },
+    },
+  },
+  two,
+);

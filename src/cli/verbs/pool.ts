@@ -91,6 +91,21 @@ export function addPoolVerbs(pool: Command, node: Command, run: Run): void {
         runChange(cli, { method: 'PATCH', path: `/v1/pools/${enc(name)}`, body: { maxSites } }),
       ),
     );
+  pool
+    .command('move-sites')
+    .description('move all its sites to another pool of the app, one after another')
+    .argument('<pool>')
+    .requiredOption('--to <pool>', 'the pool to live on')
+    .option('--max-pause <seconds>', 'of each site; when it would be longer that site stays (default: 15)', aboveZero)
+    .action(
+      run<{ to: string; maxPause?: number }>((cli, { to, maxPause }, [name = '']) =>
+        runChange(cli, {
+          method: 'POST',
+          path: `/v1/pools/${enc(name)}/move-sites`,
+          body: { to, maxPauseS: maxPause },
+        }),
+      ),
+    );
   addPolicyVerbs(pool, run);
   pool
     .command('delete')
