@@ -24,8 +24,9 @@ const LAYERS: Record<string, readonly string[]> = {
   sequencer: ['sites'],
   votes: ['sites'],
   waves: ['sites'],
+  drain: ['edge'],
   deployment: ['edge', 'waves'],
-  api: ['deployment', 'sequencer', 'votes', 'waves'],
+  api: ['deployment', 'drain', 'sequencer', 'votes', 'waves'],
   // With a simulated fleet the controller plays the agents too.
   main: ['api', 'agent'],
 };

@@ -13,6 +13,8 @@ import type { DeploymentParts } from './deployment/parts.ts';
 import { deploymentProblems } from './deployment/problems.ts';
 import { registerDeployment } from './deployment/register.ts';
 import { readDeployment } from './deployment/store.ts';
+import type { DrainParts } from './drain/parts.ts';
+import { registerDrains } from './drain/register.ts';
 import type { EdgeParts } from './edge/create.ts';
 import { registerEdges } from './edge/register.ts';
 import { listEdges } from './edge/store.ts';
@@ -79,6 +81,7 @@ export interface Rooms {
     sites: SiteParts;
     edge: EdgeParts;
     deployment: DeploymentParts;
+    drain: DrainParts;
     votes: VotesParts;
     waves: WaveParts;
     loss: LossParts;
@@ -300,6 +303,10 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     ...{ store, operations, events, clock, pools, sites },
     wake: () => loops.wake(WAVES_LOOP),
   };
+  const drain: DrainParts = {
+    ...{ store, operations, events, fleet, agents, clock, pools, sites },
+    services: { database: databases, cache: caches },
+  };
   const { joining, door } = makeJoining({
     ...{ deployment, simulated: engines.simulated, store, secrets, fleet, events, operations, clock, log },
     accept: (socket, server) => channel?.accept(socket, server),
@@ -340,6 +347,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     ...[makeDatabaseRoutes({ store, databases }), makeCacheRoutes({ store, caches })],
     ...registerSites(house, sites),
     ...registerWaves(house, waves),
+    ...registerDrains(house, drain),
     ...[makeTaskRoutes(sequencer), makeFleetRoutes(sequencer), makeVotesRoutes(votes)],
     ...registerDeployment(house, whole),
   ];
@@ -358,7 +366,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   return {
     routes,
     checks: [...makeDoctorChecks(whole), ...makeTaskChecks(store, channels)],
-    parts: { images, pools, sites, edge, deployment: whole, votes, waves, loss },
+    parts: { images, pools, sites, edge, deployment: whole, drain, votes, waves, loss },
     databases,
     caches,
     sequencer,

@@ -46,7 +46,7 @@ export const serverLoss: Benchmark = {
   needsPlace: false,
   async run(place, { quick }): Promise<Measured> {
     const rounds = quick ? QUICK_ROUNDS : ROUNDS;
-    const lab = await openLab(LAB, 3, false);
+    const lab = await openLab(LAB, 3, { bare: false });
     try {
       const losing = await makeLosing(lab);
       await addProbe(lab);

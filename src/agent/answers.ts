@@ -6,6 +6,7 @@ import type { Answers } from '../protocol/peer.ts';
 import type { EdgeFollower } from './follow-edges.ts';
 import type { PoolFollower } from './follow-pools.ts';
 import type { ServerFollower } from './follow-server.ts';
+import { describeHost, rebootHost, upgradeHost } from './host.ts';
 import { get, probe } from './probe.ts';
 import type { Runs } from './runs/runs.ts';
 import { makeContent, removeContent } from './shared-content.ts';
@@ -88,6 +89,9 @@ export function makeAgentAnswers(parts: {
       return null;
     },
     'runs.follow': (about, signal) => runs.follow(about, signal),
+    'server.describe': () => describeHost(),
+    'server.upgrade': (_, signal) => upgradeHost(signal),
+    'server.reboot': ({ boot }, signal) => rebootHost(boot, signal),
     'server.sync': async () => {
       await server.sync();
       return null;

@@ -15,6 +15,14 @@ import { makeSimulatedRuns, type SimulatedRuns } from './simulated-runs.ts';
 /** What the controller answers to the agent of one server. */
 export type AskController = (server: string) => Answers<ControllerContract>;
 
+/** A server as a machine. `broken`: why its packages cannot be upgraded. */
+export interface SimulatedHost {
+  boot: string;
+  wantsReboot: boolean;
+  upgradable: number;
+  broken?: string;
+}
+
 /** What the agents' twins have done. It outlives a controller, as the real agents' work does. */
 export interface AgentMemory {
   /** What a server knows of a pool's sites, by `SERVER/pools/POOL`, and up to which version. */
@@ -42,6 +50,7 @@ export interface AgentMemory {
   hears: (listener: string, server: string) => boolean;
   /** Requests that an edge sent to a node. */
   readonly requests: Map<string, number>;
+  readonly hosts: Map<string, SimulatedHost>;
 }
 
 export function makeAgentMemory(): AgentMemory {
@@ -59,6 +68,7 @@ export function makeAgentMemory(): AgentMemory {
     requests: new Map(),
     peers: new Map(),
     hears: () => true,
+    hosts: new Map(),
   };
 }
 
@@ -114,6 +124,11 @@ export function makeSimulatedAgents(parts: {
     return (await fleet.instances.list()).find(({ devices }) =>
       Object.values(devices).some((device) => device.kind === 'nic' && device.ipv4Address === address),
     );
+  }
+
+  function hostOf(server: string): { boot: string; wantsReboot: boolean } {
+    const { boot, wantsReboot } = memory.hosts.get(server) ?? { boot: 'first', wantsReboot: false };
+    return { boot, wantsReboot };
   }
 
   function prepare(directory: string): { configDir: string } {
@@ -224,6 +239,19 @@ export function makeSimulatedAgents(parts: {
     'runs.start': (order, signal) => runsOn(server)['runs.start'](order, signal),
     'runs.cancel': (which, signal) => runsOn(server)['runs.cancel'](which, signal),
     'runs.follow': (from, signal) => runsOn(server)['runs.follow'](from, signal),
+    'server.describe': async () => hostOf(server),
+    'server.upgrade': async () => {
+      const { upgradable: upgraded = 0, broken } = memory.hosts.get(server) ?? {};
+      if (broken !== undefined)
+        throw protocolProblems.make('command-failed', { command: 'apt-get upgrade', code: 100, why: broken });
+      memory.hosts.set(server, { ...hostOf(server), upgradable: 0, wantsReboot: upgraded > 0 });
+      return { ...hostOf(server), upgraded };
+    },
+    'server.reboot': async ({ boot }) => {
+      if (hostOf(server).boot !== boot) return { reboots: false };
+      memory.hosts.set(server, { boot: `${boot}+1`, wantsReboot: false, upgradable: 0 });
+      return { reboots: true };
+    },
     'server.sync': async (_, signal) => {
       await follow(server, signal);
       return null;

@@ -83,6 +83,7 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   addTokenVerbs(group('token'), run);
   addServerVerbs(group('server'), run);
   addClusterVerbs(root, run);
+  addPlan(root, run);
   addVotes(root, run);
   addLabVerbs(root, run);
   addHelpers(root, run);
@@ -117,6 +118,21 @@ function addDeploymentCommands(root: Command, run: Run): void {
     .argument('<noun>')
     .argument('<name>')
     .action(run(async (cli, _, [noun = '', name = '']) => (await import('./commands/why.ts')).runWhy(cli, noun, name)));
+}
+
+/** Its words are read before the tree is (main.ts): whoever comes here has put something before it, or nothing after. */
+function addPlan(root: Command, run: Run): void {
+  root
+    .command('plan')
+    .description('say what a command would do, and change nothing: espalier plan server drain s2')
+    .argument('<command...>', 'any command that has --dry-run')
+    .allowUnknownOption()
+    .action(
+      run(async () => {
+        const { cliProblems } = await import('./problems.ts');
+        throw cliProblems.make('usage', { why: '`plan` comes first: espalier plan server drain s2' });
+      }),
+    );
 }
 
 function addVotes(root: Command, run: Run): void {

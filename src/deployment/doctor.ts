@@ -13,7 +13,7 @@ import { contentVolume } from '../pools/parts.ts';
 import { listNodes, listPools } from '../pools/store.ts';
 import { findShortfalls, renderShortfall } from '../servers/spare.ts';
 import { isApart, listServers } from '../servers/store.ts';
-import { carrierOf } from '../sites/carry.ts';
+import { carrierOf, sourceCarrierOf } from '../sites/carriers.ts';
 import { listSites, type SiteRow } from '../sites/store.ts';
 import type { DeploymentParts } from './parts.ts';
 
@@ -67,7 +67,7 @@ export async function findOrphans(
   compare(
     'carrier',
     ofKind(instances, 'carrier'),
-    carried.map(({ id }) => ({ name: carrierOf(id), whole: false })),
+    carried.flatMap(({ id }) => [carrierOf(id), sourceCarrierOf(id)].map((name) => ({ name, whole: false }))),
   );
   compare('bake', ofKind(instances, 'bake'), []);
   const seeds = (await listSeeds(store)).map((seed) => ready({ ...seed, name: seedInstance(seed.name) }));
@@ -122,14 +122,24 @@ export function makeDoctorChecks(parts: DeploymentParts): DoctorCheck[] {
       name: 'servers',
       async run() {
         const servers = await listServers(store);
-        const bad = servers.filter((server) => server.state !== 'ready');
-        if (servers.length > 0 && bad.length === 0) return ok(`${servers.length} ready`);
-        const detail = bad.map(({ name, state, reason, left }) =>
-          [`${name} is ${state}: ${reason}`, ...left.map((what) => `not made anew: ${what}`)].join('; '),
-        );
+        const emptied = servers.filter((server) => server.state === 'draining');
+        const bad = servers.filter((server) => server.state !== 'ready' && server.state !== 'draining');
+        const render = (those: typeof servers) =>
+          those
+            .map(({ name, state, reason, left }) =>
+              [`${name} is ${state}: ${reason}`, ...left.map((what) => `not made anew: ${what}`)].join('; '),
+            )
+            .join('; ');
+        if (servers.length > 0 && bad.length === 0 && emptied.length === 0) return ok(`${servers.length} ready`);
+        if (servers.length > 0 && bad.length === 0)
+          return {
+            status: 'warn',
+            detail: render(emptied),
+            todo: 'When it is done there: `espalier server undrain NAME`.',
+          };
         return {
           status: 'fail',
-          detail: detail.join('; ') || 'no agent has said hello',
+          detail: render(bad) || 'no agent has said hello',
           todo: 'Bring that server back, or its agent by `espalier up` there; one that is gone for good: `espalier server remove`.',
         };
       },

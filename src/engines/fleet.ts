@@ -404,6 +404,11 @@ export interface Volumes {
   create(spec: VolumeSpec, options?: CallOptions): Promise<Volume>;
   /** `from` is `volume` or `volume/snapshot`; `incus.source-not-found`. Copy-on-write where the pool can. */
   copy(from: string, spec: VolumeSpec, options?: CallOptions): Promise<Volume>;
+  /**
+   * Makes the volume on the server of `spec` alike to `from`, wherever that lies: copied the first time, brought up to date each
+   * time after. Who mounts the copy must be stopped. `incus.source-not-found`. Default 1 h.
+   */
+  carry(from: string, spec: VolumeSpec & { server: string }, options?: CallOptions): Promise<Volume>;
   /** An absent one is fine; one in use is `incus.in-use`. */
   delete(name: string, options?: CallOptions): Promise<void>;
   createSnapshot(volume: string, snapshot: string, options?: CallOptions): Promise<void>;

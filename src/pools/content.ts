@@ -37,16 +37,16 @@ export async function storeContentBase(sql: Sql, pool: string): Promise<void> {
   await sql.query('UPDATE pool SET content_base = $2 WHERE name = $1 AND content_base IS NULL', [pool, base]);
 }
 
-/** What a node's container needs for it. */
+/** What a container needs to have it under a path, that of nodes unless told. */
 export function renderContent(
   pool: string,
   shared: SharedContent | undefined,
+  path = MOUNT,
 ): { device: Device; config: Record<string, string> } {
   const isolated = { 'security.idmap.isolated': 'true' };
-  if (shared === undefined)
-    return { device: { kind: 'volume', volume: contentVolume(pool), path: MOUNT }, config: isolated };
+  if (shared === undefined) return { device: { kind: 'volume', volume: contentVolume(pool), path }, config: isolated };
   return {
-    device: { kind: 'disk', source: shared.path, path: MOUNT },
+    device: { kind: 'disk', source: shared.path, path },
     config: { ...isolated, 'security.idmap.base': String(shared.base), 'security.idmap.size': String(MAP_SIZE) },
   };
 }

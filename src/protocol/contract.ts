@@ -167,6 +167,7 @@ export const runResultSchema = z.object({
 });
 export type RunResult = z.infer<typeof runResultSchema>;
 
+const hostSchema = z.object({ boot: z.string(), wantsReboot: z.boolean() });
 const nothing = z.null();
 const execResultSchema = z.object({ code: z.number(), stdout: z.string(), stderr: z.string() });
 export type ExecResult = z.infer<typeof execResultSchema>;
@@ -240,6 +241,12 @@ export const agentContract = {
    * over a reboot says so too.
    */
   'server.fence': { params: z.object({ servers: z.array(z.string()) }), result: nothing },
+  /** Which boot of the server this is, and whether its packages ask for another. */
+  'server.describe': { params: z.object({}), result: hostSchema },
+  /** Upgrades all packages of the server, then runs its administrator's program. Safe to ask again. */
+  'server.upgrade': { params: z.object({}), result: hostSchema.extend({ upgraded: z.int() }) },
+  /** Reboots the server, unless that has happened since that boot. */
+  'server.reboot': { params: z.object({ boot: z.string() }), result: z.object({ reboots: z.boolean() }) },
   /** The agent looks at its server document again (nodes came or went). */
   'server.sync': { params: z.object({}), result: nothing },
   /**

@@ -37,6 +37,13 @@ export const protocolProblems = makeCatalogue('protocol', {
       `${a.file} is missing or not whole: it holds the key with which the agent is let in.`,
     todo: () => 'Let this machine join anew: `espalier server join TOKEN`, with a token of `espalier server add`.',
   },
+  'command-failed': {
+    status: 500,
+    title: 'A command on the server failed',
+    detail: (a: { command: string; code: number; why: string }) =>
+      `${a.command} ended with exit code ${a.code}: ${a.why}`,
+    todo: () => 'Read the output above; the same command can be given on that server.',
+  },
   'content-away': {
     status: 503,
     title: 'The shared folder is not there',

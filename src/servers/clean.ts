@@ -6,7 +6,7 @@ import { makeOperation, type OperationKind } from '../platform/operations/operat
 import type { Sql, Store } from '../platform/store.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
 import { changeConfig } from './config-clock.ts';
-import { readServer, storeReturn } from './store.ts';
+import { readServer, storeReturn, toWell } from './store.ts';
 import { serverLock } from './watch.ts';
 
 const paramsSchema = z.object({ server: z.string(), why: z.string() });
@@ -62,7 +62,7 @@ export function makeServerClean(parts: CleanParts): OperationKind<Params> {
             const reason = `it is back; ${words}`;
             if (row === undefined || !(await storeReturn(sql, server, { from: 'back', reason }))) return;
             await parts.takeIn(sql, server);
-            await events.append(sql, { kind: `server.${row.returnsTo}`, subject: serverLock(server), by, reason });
+            await events.append(sql, { kind: `server.${toWell(row)}`, subject: serverLock(server), by, reason });
           });
           await agents.call(server, 'server.sync', {}, { timeoutMs: AGENT_CALL_MS, signal });
           await parts.syncEdges(signal);

@@ -4,13 +4,15 @@ import { z } from 'zod';
 import {
   type ApiRoutes,
   accepted,
-  answerAccepted,
+  dryRunQuery,
   json,
   jsonBody,
   makeRoutes,
   needsScope,
   whoOf,
 } from '../platform/http.ts';
+import { beginOrPlan, planned, planOf } from '../platform/plan-change.ts';
+import type { Store } from '../platform/store.ts';
 import { makeJoinToken, readMadeCluster } from './join.ts';
 import { clusterWishSchema, startClusterMake } from './make-cluster.ts';
 import { type RemoveParts, startServerRemove } from './remove.ts';
@@ -53,13 +55,16 @@ export function makeClusterRoutes(parts: RemoveParts): ApiRoutes {
       path: '/v1/cluster',
       operationId: 'makeCluster',
       summary: 'Make the deployment the first server of a cluster',
-      request: { body: jsonBody(clusterWishSchema) },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, body: jsonBody(clusterWishSchema) },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
-      const operation = await startClusterMake(parts, c.req.valid('json'), whoOf(c));
-      parts.operations.wake();
-      return answerAccepted(c, operation);
+      const wish = c.req.valid('json');
+      const begin = (store: Store) => startClusterMake({ ...parts, store }, wish, whoOf(c));
+      const where = wish.contentPath === undefined ? 'on one server each' : `in ${wish.contentPath}`;
+      return beginOrPlan(c, parts.store, begin, () => ({
+        plan: [`Others join at ${wish.address}; uploads of new pools lie ${where}.`],
+      }));
     },
   );
   routes.openapi(
@@ -69,10 +74,17 @@ export function makeClusterRoutes(parts: RemoveParts): ApiRoutes {
       path: '/v1/join-tokens',
       operationId: 'createJoinToken',
       summary: 'Make a token with which one machine joins; it is shown in this answer and never again',
-      request: { body: jsonBody(z.object({ minutes: z.int().min(1).max(LONGEST_MINUTES).default(60) })) },
-      responses: { 201: json(z.object({ token: z.string(), expiresAt: z.string() }), 'The token') },
+      request: {
+        query: dryRunQuery,
+        body: jsonBody(z.object({ minutes: z.int().min(1).max(LONGEST_MINUTES).default(60) })),
+      },
+      responses: { 200: planned, 201: json(z.object({ token: z.string(), expiresAt: z.string() }), 'The token') },
     }),
     async (c) => {
+      const plan = await planOf(c, () => readMadeCluster(parts.store), {
+        plan: [`A token is made with which one machine joins, for ${c.req.valid('json').minutes} minutes.`],
+      });
+      if (plan !== undefined) return c.json(plan, 200);
       const wish = { by: whoOf(c).by, expiresInMs: c.req.valid('json').minutes * MINUTE_MS };
       const { token, expiresAtMs } = await makeJoinToken(parts, wish);
       return c.json({ token, expiresAt: new Date(expiresAtMs).toISOString() }, 201);
@@ -85,13 +97,17 @@ export function makeClusterRoutes(parts: RemoveParts): ApiRoutes {
       path: '/v1/servers/{name}',
       operationId: 'removeServer',
       summary: 'Take an empty server out of the cluster; its certificates are revoked',
-      request: { params: z.object({ name: z.string().max(100) }) },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, params: z.object({ name: z.string().max(100) }) },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
-      const operation = await startServerRemove(parts, c.req.valid('param').name, whoOf(c));
-      parts.operations.wake();
-      return answerAccepted(c, operation);
+      const { name } = c.req.valid('param');
+      const begin = (store: Store) => startServerRemove({ ...parts, store }, name, whoOf(c));
+      return beginOrPlan(c, parts.store, begin, () => ({
+        plan: [
+          'It is empty. Its certificates are revoked, it leaves the cluster of Incus, its addresses are free again.',
+        ],
+      }));
     },
   );
   return routes;

@@ -5,7 +5,7 @@ import type { Events } from '../platform/events.ts';
 import type { Store } from '../platform/store.ts';
 import type { ServerLoad } from '../protocol/contract.ts';
 import { serverProblems } from './problems.ts';
-import { readServer, type ServerRow, type ServerState, storeHeartbeat, storeServer } from './store.ts';
+import { readServer, type ServerRow, type ServerState, storeHeartbeat, storeServer, toWell } from './store.ts';
 
 /** A server whose agent says hello becomes ready, unless a person is draining it. */
 export async function welcomeAgent(
@@ -30,17 +30,14 @@ export async function welcomeAgent(
 }
 
 /** What a server is when its agent says hello: one that was fenced is cleaned first, one that was lost is what it was. */
-export function toWelcomed(before: Pick<ServerRow, 'state' | 'returnsTo'> | undefined): ServerState {
-  switch (before?.state) {
+export function toWelcomed(before: Pick<ServerRow, 'state' | 'drainReason'> | undefined): ServerState {
+  if (before === undefined) return 'ready';
+  switch (before.state) {
     case 'fenced':
     case 'back':
       return 'back';
-    case 'draining':
-      return 'draining';
-    case 'lost':
-      return before.returnsTo;
     default:
-      return 'ready';
+      return toWell(before);
   }
 }
 

@@ -33,8 +33,9 @@ function makeServer(
     version: '',
     domain: given.domain ?? name,
     silentMs: 0,
+    drainReason: null,
     clockAheadMs: 0,
-    ...{ alive: false, isEngineSilent: false, isFenceUp: false, returnsTo: 'ready' as const, left: [] },
+    ...{ alive: false, isEngineSilent: false, isFenceUp: false, left: [] },
     load: makeLoad(given),
   };
 }

@@ -143,7 +143,6 @@ export const serverProblems = makeCatalogue('server', {
     status: 409,
     title: 'Something lives on the server',
     detail: (a: { server: string; tenants: string }) => `On ${a.server} there are still ${a.tenants}.`,
-    todo: () =>
-      'Remove or move them first: pools are made smaller by `espalier pool scale`, nodes go by `espalier node replace`.',
+    todo: () => 'Empty it first: `espalier server drain NAME` says what cannot go and why.',
   },
 });

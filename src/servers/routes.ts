@@ -6,14 +6,17 @@ import {
   type ApiRoutes,
   accepted,
   answerAccepted,
+  dryRunQuery,
   json,
   jsonBody,
   makeRoutes,
   needsScope,
   pageOf,
+  planSchema,
   whoOf,
 } from '../platform/http.ts';
-import type { Store } from '../platform/store.ts';
+import { planOf, rehearsing } from '../platform/plan-change.ts';
+import type { Sql, Store } from '../platform/store.ts';
 import { loadSchema } from '../protocol/contract.ts';
 import { type FenceParts, startServerFence } from './fence.ts';
 import { listServers, readServer, type ServerRow, storeDomain } from './store.ts';
@@ -42,7 +45,6 @@ const toView = ({
   load,
   clockAheadMs: _,
   alive: __,
-  returnsTo: ___,
   ...row
 }: ServerRow): z.infer<typeof serverSchema> => ({
   ...row,
@@ -87,6 +89,7 @@ export function makeServerRoutes(deps: FenceParts): ApiRoutes {
       summary: 'Say which servers fail together: a rack, a zone',
       middleware: [needsScope('admin')],
       request: {
+        query: dryRunQuery,
         params: z.object({ name: z.string() }),
         body: jsonBody(
           z.strictObject({
@@ -97,11 +100,22 @@ export function makeServerRoutes(deps: FenceParts): ApiRoutes {
           }),
         ),
       },
-      responses: { 200: json(serverSchema, 'The server as it is then') },
+      responses: { 200: json(z.union([serverSchema, planSchema]), 'The server as it is then') },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
-      await storeDomain(deps.store, name, c.req.valid('json').domain);
+      const { domain } = c.req.valid('json');
+      const change = async (sql: Sql): Promise<void> => {
+        if (await storeDomain(sql, name, domain)) return;
+        throw commonProblems.make('not-found', { noun: 'server', name });
+      };
+      const plan = await planOf(c, () => change(rehearsing(deps.store)), {
+        plan: [
+          `${name} fails ${domain === null ? 'alone' : `together with all of ${domain}`}; new nodes are spread by that, none moves now.`,
+        ],
+      });
+      if (plan !== undefined) return c.json(plan, 200);
+      await change(deps.store);
       return c.json(await readView(deps.store, name), 200);
     },
   );

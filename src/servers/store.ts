@@ -12,6 +12,10 @@ export type ServerState = 'joining' | 'ready' | 'draining' | 'lost' | 'fenced' |
 /** Others neither send to these nor take from them. */
 export const isApart = (state: ServerState): boolean => state === 'fenced' || state === 'back';
 
+/** What a server is when nothing is wrong with it. */
+export const toWell = ({ drainReason }: Pick<ServerRow, 'drainReason'>): ServerState =>
+  drainReason === null ? 'ready' : 'draining';
+
 export interface ServerRow {
   name: string;
   state: ServerState;
@@ -26,19 +30,19 @@ export interface ServerRow {
   isEngineSilent: boolean;
   /** Its fence stands at every database and cache. */
   isFenceUp: boolean;
-  /** What it is again after it was lost. */
-  returnsTo: 'ready' | 'draining';
   /** While it is fenced: what cannot be made anew elsewhere, with the reason. */
   left: string[];
   /** Milliseconds since the last heartbeat by the database's clock; undefined before the first. */
   silentMs: number | undefined;
   load: ServerLoad | undefined;
+  /** Why it is being emptied, or has been; null: it is not. Holds also while it is lost. */
+  drainReason: string | null;
   /** How far its clock was ahead of the database's at the last heartbeat (behind: negative); 0 before the first. */
   clockAheadMs: number;
 }
 
 const COLUMNS = `name, state, reason, address, version, coalesce(domain, name) AS domain, load, coalesce(clock_ahead_ms, 0) AS "clockAheadMs",
-  alive, engine_silent AS "isEngineSilent", fenced_at IS NOT NULL AS "isFenceUp", returns_to AS "returnsTo", left_behind AS "left",
+  alive, engine_silent AS "isEngineSilent", fenced_at IS NOT NULL AS "isFenceUp", drain_reason AS "drainReason", left_behind AS "left",
   (extract(epoch from now() - heartbeat_at) * 1000)::float8 AS "silentMs"`;
 
 type Raw = Omit<ServerRow, 'silentMs' | 'load'> & { silentMs: number | null; load: ServerLoad | null };
@@ -58,6 +62,12 @@ export async function readServer(sql: Sql, name: string): Promise<ServerRow | un
   return row === undefined ? undefined : toServer(row);
 }
 
+/** One that is being emptied is `draining` where another would be `ready`, whoever finds it well again. */
+const renderState = (given: string): string =>
+  `CASE WHEN ${given} = 'ready' AND server.drain_reason IS NOT NULL THEN 'draining' ELSE ${given} END`;
+const renderReason = (state: string, given: string): string =>
+  `CASE WHEN ${state} = 'ready' THEN coalesce(server.drain_reason, ${given}) ELSE ${given} END`;
+
 /** Makes the server known, or brings it back to ready. */
 export async function storeServer(
   sql: Sql,
@@ -65,7 +75,8 @@ export async function storeServer(
 ): Promise<void> {
   await sql.query(
     `INSERT INTO server (name, state, reason, address, version, heartbeat_at) VALUES ($1, $2, $3, $4, $5, now())
-     ON CONFLICT (name) DO UPDATE SET state = $2, reason = $3, address = $4, version = $5, heartbeat_at = now()`,
+     ON CONFLICT (name) DO UPDATE SET state = ${renderState('$2')}, reason = ${renderReason('$2', '$3')}, address = $4,
+       version = $5, heartbeat_at = now()`,
     [server.name, server.state, server.reason, server.address, server.version],
   );
 }
@@ -80,11 +91,27 @@ export async function storeHeartbeat(sql: Sql, name: string, load: ServerLoad): 
   return rows.length > 0;
 }
 
-/** Changes the state; true when it was another one before. */
+/** Changes the state; true when it was another one before. A `ready` server that is being emptied is `draining`. */
 export async function storeServerState(sql: Sql, name: string, state: ServerState, reason: string): Promise<boolean> {
   const rows = await sql.query(
-    'UPDATE server SET state = $2, reason = $3 WHERE name = $1 AND state <> $2 RETURNING name',
+    `UPDATE server SET state = ${renderState('$2::text')}, reason = ${renderReason('$2::text', '$3::text')}
+     WHERE name = $1 AND state <> ${renderState('$2::text')} RETURNING name`,
     [name, state, reason],
+  );
+  return rows.length > 0;
+}
+
+/**
+ * From now on it takes nothing new (a reason), or it does again (null). One that is lost or fenced stays so for now; true when
+ * something changed.
+ */
+export async function storeDraining(sql: Sql, name: string, drainReason: string | null, why: string): Promise<boolean> {
+  const rows = await sql.query(
+    `UPDATE server SET drain_reason = $2::text,
+       state = CASE WHEN state NOT IN ('ready', 'draining') THEN state WHEN $2::text IS NULL THEN 'ready' ELSE 'draining' END,
+       reason = CASE WHEN state IN ('ready', 'draining') THEN $3 ELSE reason END
+     WHERE name = $1 AND drain_reason IS DISTINCT FROM $2::text RETURNING name`,
+    [name, drainReason, why],
   );
   return rows.length > 0;
 }
@@ -92,7 +119,7 @@ export async function storeServerState(sql: Sql, name: string, state: ServerStat
 /** A server that was heard is silent; true when it was ready or draining before. */
 export async function storeLost(sql: Sql, name: string, reason: string): Promise<boolean> {
   const rows = await sql.query(
-    `UPDATE server SET state = 'lost', returns_to = state, reason = $2, alive = false, engine_silent = false
+    `UPDATE server SET state = 'lost', reason = $2, alive = false, engine_silent = false
      WHERE name = $1 AND state IN ('ready', 'draining') RETURNING name`,
     [name, reason],
   );
@@ -111,14 +138,15 @@ export async function storeSuspicion(
   );
 }
 
-/** A lost server is heard again before it was fenced, or a fenced one is clean: it is what it was. */
+/** A lost server is heard again before it was fenced, or a fenced one is clean: it is ready, or still being emptied. */
 export async function storeReturn(
   sql: Sql,
   name: string,
   { from, reason }: { from: 'lost' | 'back'; reason: string },
 ): Promise<boolean> {
   const rows = await sql.query(
-    `UPDATE server SET state = returns_to, reason = $3, alive = false, fenced_at = NULL, left_behind = '[]'
+    `UPDATE server SET state = ${renderState("'ready'")}, reason = ${renderReason("'ready'", '$3::text')}, alive = false,
+       fenced_at = NULL, left_behind = '[]'
      WHERE name = $1 AND state = $2 RETURNING name`,
     [name, from, reason],
   );

@@ -137,7 +137,7 @@ withStores((test) => {
 
 const row = (name: string, state: ServerRow['state']): ServerRow => ({
   ...{ name, state, reason: '', address: '', version: '', domain: name, silentMs: 0, clockAheadMs: 0, load: undefined },
-  ...{ alive: false, isEngineSilent: false, isFenceUp: false, returnsTo: 'ready', left: [] },
+  ...{ alive: false, isEngineSilent: false, isFenceUp: false, drainReason: null, left: [] },
 });
 
 plainTest('a controller that hears less than half of all servers fences none', () => {
@@ -168,12 +168,11 @@ plainTest('the controller never fences its own server, nor one of which nobody e
 });
 
 plainTest('an agent that says hello finds its server as it was left', () => {
-  const welcomed = (state: ServerRow['state'], returnsTo: 'ready' | 'draining' = 'ready') =>
-    toWelcomed({ state, returnsTo });
+  const welcomed = (state: ServerRow['state'], drainReason: string | null = null) => toWelcomed({ state, drainReason });
   assert.equal(toWelcomed(undefined), 'ready');
   assert.deepEqual(
-    [welcomed('joining'), welcomed('ready'), welcomed('draining'), welcomed('lost', 'draining'), welcomed('lost')],
+    [welcomed('joining'), welcomed('ready'), welcomed('draining', 'why'), welcomed('lost', 'why'), welcomed('lost')],
     ['ready', 'ready', 'draining', 'draining', 'ready'],
   );
-  assert.deepEqual([welcomed('fenced'), welcomed('back'), welcomed('fenced', 'draining')], ['back', 'back', 'back']);
+  assert.deepEqual([welcomed('fenced'), welcomed('back'), welcomed('fenced', 'why')], ['back', 'back', 'back']);
 });

@@ -8,7 +8,7 @@ import { isHeld } from '../platform/operations/list-all.ts';
 import type { Operations } from '../platform/operations/operation.ts';
 import type { Store } from '../platform/store.ts';
 import { readCluster } from './cluster-store.ts';
-import { listServers, type ServerRow, storeEngineSilence, storeLost, storeReturn, storeServerState, storeSuspicion } from './store.ts';
+import { listServers, type ServerRow, storeEngineSilence, storeLost, storeReturn, storeServerState, storeSuspicion, toWell } from './store.ts';
 import { judgeLost } from './verdict.ts';
 import type { Witnesses } from './witnesses.ts';
 
@@ -67,7 +67,7 @@ async function noteSilence({ store, events }: WatchParts, server: ServerRow): Pr
       ? await storeLost(sql, name, reason)
       : await storeReturn(sql, name, { from: 'lost', reason });
     if (!changed) return false;
-    const kind = `server.${silent ? 'lost' : server.returnsTo}`;
+    const kind = `server.${silent ? 'lost' : toWell(server)}`;
     await events.append(sql, { kind, subject: serverLock(name), ...BY, reason });
     return true;
   });

@@ -150,7 +150,7 @@ export function makeHealthyStep<E extends ServiceEngine>(parts: ServiceParts<E>,
   };
 }
 
-async function readHealth(engine: ServiceEngine, signal: AbortSignal): Promise<ServiceHealth> {
+export async function readHealth(engine: ServiceEngine, signal: AbortSignal): Promise<ServiceHealth> {
   try {
     return await engine.checkHealth(signal);
   } finally {

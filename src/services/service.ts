@@ -7,6 +7,7 @@ import type { Sql } from '../platform/store.ts';
 import { makeServiceCreate, startServiceCreate } from './create.ts';
 import { endSessionsFrom } from './end-sessions.ts';
 import { makeServiceEngines } from './engines.ts';
+import { makeServiceHomes, type ServiceHomes } from './homes.ts';
 import type { ServiceEngine, ServiceParts } from './kind.ts';
 import type { ServiceNoun } from './noun.ts';
 import type { ServiceProblems } from './problems.ts';
@@ -29,6 +30,8 @@ export interface Service<E extends ServiceEngine> {
   startCreate(sql: Sql, wish: Omit<NewService, 'name'> & { name?: string | undefined }, who: Asker): Promise<Operation>;
   startRemove(sql: Sql, wish: { name: string; deleteBackups: boolean }, who: Asker): Promise<Operation>;
   startRenew(sql: Sql, wish: { name: string; image: string }, who: Asker): Promise<Operation>;
+  /** For moving one to another server. */
+  readonly homes: ServiceHomes;
   /** Fingerprint of the newest image of this kind. */
   readServiceImage(): Promise<string>;
   /** The open engine of a server; `common.not-found`. */
@@ -64,6 +67,7 @@ export function makeService<E extends ServiceEngine>(parts: ServiceParts<E>): Se
     startCreate: (sql, wish, who) => startServiceCreate(parts, sql, wish, who),
     startRemove: (sql, wish, who) => startServiceRemove(parts, sql, wish, who),
     startRenew: (sql, wish, who) => startServiceRenew(parts, sql, wish, who),
+    homes: makeServiceHomes(parts),
     readServiceImage: () => parts.readServiceImage(),
     engineFor: (name) => engines.engineFor(name),
     endSessions: (from, signal) => endSessionsFrom(parts, engines, from, signal),

@@ -8,6 +8,7 @@ import { makeSiteDelete } from './delete.ts';
 import { makeSiteHold } from './hold.ts';
 import { makeSiteHoldRoutes } from './hold-routes.ts';
 import { makeSiteMove } from './move.ts';
+import { makeMoveAll } from './move-all.ts';
 import { makeSiteMoveRoutes } from './move-routes.ts';
 import type { SiteParts } from './parts.ts';
 import { makeSitePurge, purgeDue } from './purge.ts';
@@ -34,6 +35,7 @@ export function registerSites({ operations, loops, whenUp }: House, parts: SiteP
   operations.register(makeSiteSetHosts(parts));
   operations.register(makeSiteClone(parts));
   operations.register(makeSiteMove(parts));
+  operations.register(makeMoveAll(parts));
   operations.register(makeStaging(parts));
   operations.register(makeUnstaging(parts));
   operations.register(makeSiteHold(parts, 'mail'));

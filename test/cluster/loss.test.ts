@@ -10,7 +10,7 @@ let losing: Losing;
 let victim: string;
 
 before(async () => {
-  lab = await openLab('esploss', 3, false);
+  lab = await openLab('esploss', 3, { bare: false });
   losing = await makeLosing(lab);
   await untilWhole();
   victim = await losing.chooseVictim();

@@ -5,9 +5,11 @@ import type { LabServer } from '../../src/cli/lab/state.ts';
 import { runCommand } from '../../src/cli/run-command.ts';
 
 const ESPALIER = join(import.meta.dirname, '../../espalier');
-/** Packages are fetched for the servers' image; Espalier on it bakes its own. */
-const UP_MS = 1_800_000;
-const COMMAND_MS = 180_000;
+/** Packages are fetched for the servers' image. */
+const UP_MS = 600_000;
+/** And images are baked on the first. */
+const WHOLE_MS = 2_400_000;
+const COMMAND_MS = 1_200_000;
 
 export interface CommandOutcome {
   code: number;
@@ -26,14 +28,15 @@ export interface Lab {
   close(): Promise<void>;
 }
 
-/** Brings it up from nothing, or as it was kept; `bare`: the machines alone. */
-export async function openLab(name: string, servers: number, bare = true): Promise<Lab> {
+/** Brings it up from nothing, or as it was kept. `bare`: the machines alone; else Espalier on all of them, with its first sites. */
+export async function openLab(name: string, servers: number, { bare = true }: { bare?: boolean } = {}): Promise<Lab> {
   const runLab = (argv: readonly string[], timeoutMs: number) =>
     runCommand([ESPALIER, 'lab', ...argv], { timeoutMs, env: { NO_COLOR: '1' } });
   const down = () => runLab(['down', '--lab', name, '--confirm', name], COMMAND_MS);
   const keeps = process.env.ESPALIER_TEST_KEEP === '1';
   if (!keeps) await down();
-  const up = await runLab(['up', '--lab', name, '--servers', String(servers), ...(bare ? ['--bare'] : [])], UP_MS);
+  const whole = ['up', '--lab', name, '--servers', String(servers)];
+  const up = bare ? await runLab([...whole, '--bare'], UP_MS) : await runLab(whole, WHOLE_MS);
   assert.equal(up.code, 0, up.stderr);
   return {
     run: (verb, ...rest) => runLab([verb, '--lab', name, ...rest], COMMAND_MS),

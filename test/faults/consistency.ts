@@ -115,7 +115,7 @@ export async function assertConsistent(world: World): Promise<void> {
   );
   const prepared = (pool: string) => [...world.agents.directories].some((path) => path.endsWith(`/pools/${pool}`));
   assert.deepEqual(
-    // Each server has those of its own nodes.
+    // Of a pool several servers may have one, each those of its own nodes.
     sorted(new Set([...world.agents.directories].map((path) => path.replace(/^[^/]*\//, '')))),
     sorted([
       ...serving

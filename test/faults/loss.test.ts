@@ -39,7 +39,7 @@ async function loseOne(world: World): Promise<void> {
   session = await openSession(world, victim);
   await lose(world, victim);
   await testify(world);
-  await world.store.query(`UPDATE server SET state = 'lost', returns_to = 'ready', reason = 'silent' WHERE name = $1`, [
+  await world.store.query(`UPDATE server SET state = 'lost', reason = 'silent' WHERE name = $1`, [
     victim,
   ]);
 }

@@ -38,11 +38,17 @@ export interface WorldOptions {
   store?: Store;
   /** Instead of one server with 8 cores and 32 GiB. */
   servers?: readonly { name: string; cores: number; memoryBytes: number; diskBytes: number }[];
-  /** They are a cluster with a shared folder, the first with the controller, before anything is deployed. */
+  /** They are a cluster whose shared folder holds all uploads, the first with the controller, before anything is deployed. */
   cluster?: boolean;
   /** A larger network than a deployment chooses, as `10.64.0.1/15`. */
   cidr?: string;
 }
+
+/** So many servers, alike. */
+export const makeServers = (count: number) =>
+  Array.from({ length: count }, (_, at) => ({
+    ...{ name: `s${at + 1}`, cores: 8, memoryBytes: 16 * 2 ** 30, diskBytes: 200 * 2 ** 30 },
+  }));
 
 export interface World {
   /** To look at; it outlives every controller. */
@@ -87,6 +93,9 @@ export interface World {
   waiting(): Promise<Operation>;
   close(): Promise<void>;
 }
+
+/** A server that moves lives in a container of another name, with the same data. */
+const toData = (instance: string): string => instance.replace(/-m\d+$/, '');
 
 export const DEPLOYMENT = 'faults';
 export const tester = { by: 'test' };
@@ -156,12 +165,12 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
       connectDatabase: ({ instance }) =>
         mortal.wrap(
           'database',
-          once(databases, instance, () => makeSimulatedDatabase({ server: instance, clock })),
+          once(databases, toData(instance), () => makeSimulatedDatabase({ server: instance, clock })),
         ),
       connectCache: ({ instance }) =>
         mortal.wrap(
           'cache',
-          once(caches, instance, () => makeSimulatedCache({ server: instance, clock })),
+          once(caches, toData(instance), () => makeSimulatedCache({ server: instance, clock })),
         ),
     };
   }

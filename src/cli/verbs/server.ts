@@ -1,11 +1,20 @@
 // The verbs of servers, and of the cluster that they are.
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { assertConfirmed, renderDocument, runChange, say, toEarnest } from '../cli.ts';
 import { renderJson } from '../output.ts';
 import { exitCodes } from '../problems.ts';
 import { enc, positive, type Run, seconds } from './arguments.ts';
 
-/** Letting a machine in, and joining. */
+const toMinutes = (durationS: number): number => Math.max(1, Math.round(durationS / 60));
+
+interface DrainOptions {
+  patience?: number;
+  leaveBehind?: true;
+}
+
+const toDrainBody = ({ patience, leaveBehind }: DrainOptions) => ({ patienceS: patience, leaveBehind });
+
+/** Letting a machine in, joining, emptying, updating. */
 export function addServerVerbs(server: Command, run: Run): void {
   server
     .command('add')
@@ -13,8 +22,14 @@ export function addServerVerbs(server: Command, run: Run): void {
     .option('--expires <time>', 'how long it is good: 90s, 5m, 1h', seconds, 3600)
     .action(
       run<{ expires: number }>(async (cli, { expires }) => {
-        const { client, terminal, options, signal } = toEarnest(cli);
-        const body = { minutes: Math.max(1, Math.round(expires / 60)) };
+        const { client, terminal, options, signal } = cli;
+        if (options.dryRun === true)
+          return await runChange(cli, {
+            method: 'POST',
+            path: '/v1/join-tokens',
+            body: { minutes: toMinutes(expires) },
+          });
+        const body = { minutes: toMinutes(expires) };
         const made = await client.request<{ token: string; expiresAt: string }>('POST', '/v1/join-tokens', {
           body,
           signal,
@@ -45,11 +60,59 @@ export function addServerVerbs(server: Command, run: Run): void {
     .requiredOption('--domain <name>', 'the failure domain; none: it fails alone')
     .action(
       run<{ domain: string }>((cli, { domain }, [name = '']) =>
-        runChange(toEarnest(cli), {
+        runChange(cli, {
           ...{ method: 'PATCH', path: `/v1/servers/${enc(name)}` },
           body: { domain: domain === 'none' ? null : domain },
         }),
       ),
+    );
+  const addDrainOptions = (command: Command): Command =>
+    command
+      .option('--patience <time>', 'how long runs of tasks may go on: 10m, 2h (default: 1h)', seconds)
+      .option('--leave-behind', 'what cannot go elsewhere stays, and is away while the server is');
+  addDrainOptions(
+    server
+      .command('drain')
+      .description('empty it: what it carries goes elsewhere; no request fails, runs of tasks have their time')
+      .argument('<server>'),
+  ).action(
+    run<DrainOptions>((cli, options, [name = '']) =>
+      runChange(cli, {
+        ...{ method: 'POST', path: `/v1/servers/${enc(name)}/drain`, body: toDrainBody(options) },
+        done: async ({ steps }) => {
+          const { output } = steps.find((step) => step.name === 'note') ?? {};
+          const { left = [] } = (output ?? {}) as { left?: string[] };
+          const stays = left.length === 0 ? 'is empty' : `is empty but for ${left.join(', ')}`;
+          return `${name} ${stays}. Use it again: espalier server undrain ${name}\n`;
+        },
+      }),
+    ),
+  );
+  server
+    .command('undrain')
+    .description('let it take new things again; an emptying that is under way is cancelled')
+    .argument('<server>')
+    .action(run((cli, _, [name = '']) => runChange(cli, { method: 'POST', path: `/v1/servers/${enc(name)}/undrain` })));
+  addDrainOptions(
+    server
+      .command('update')
+      .description(
+        'upgrade the packages of servers, one after another: emptied, upgraded, rebooted, checked, used again',
+      )
+      .argument('[server...]'),
+  )
+    .addOption(
+      new Option('--reboot <when>', 'after the packages (default: if-needed)').choices([
+        'never',
+        'if-needed',
+        'always',
+      ]),
+    )
+    .action(
+      run<DrainOptions & { reboot?: string }>((cli, { reboot, ...options }, servers) => {
+        const body = { ...toDrainBody(options), servers: servers.filter((name) => name !== ''), reboot };
+        return runChange(cli, { method: 'POST', path: '/v1/servers/update', body });
+      }),
     );
   server
     .command('fence')
@@ -68,7 +131,7 @@ export function addServerVerbs(server: Command, run: Run): void {
     .action(
       run(async (cli, _, [name = '']) => {
         await assertConfirmed(cli, `This takes the server ${name} out of the cluster.`, name);
-        return await runChange(toEarnest(cli), { method: 'DELETE', path: `/v1/servers/${enc(name)}` });
+        return await runChange(cli, { method: 'DELETE', path: `/v1/servers/${enc(name)}` });
       }),
     );
 }
@@ -84,7 +147,7 @@ export function addClusterVerbs(root: Command, run: Run): void {
     .option('--content <path>', 'a folder that every server sees under this path, for the uploads of sites')
     .action(
       run<{ address: string; port?: number; content?: string }>((cli, { address, port, content }) =>
-        runChange(toEarnest(cli), {
+        runChange(cli, {
           ...{ method: 'POST', path: '/v1/cluster' },
           body: { address, port, contentPath: content },
         }),

@@ -182,6 +182,19 @@ export function renderVolumeCopyRequest(place: FleetPlace, spec: VolumeSpec, fro
   return { ...renderVolumeRequest(place, spec), source };
 }
 
+/** The same from another member (`location`), or onto a copy that is there already (`refresh`). */
+export function renderVolumeCarryRequest(
+  place: FleetPlace,
+  spec: VolumeSpec,
+  from: { name: string; location: string | undefined },
+  refresh: boolean,
+): object {
+  const { name, location } = from;
+  const source = { type: 'copy', name, pool: place.storagePool, project: place.project, volume_only: true };
+  const more = { ...(location === undefined ? {} : { location }), ...(refresh ? { refresh } : {}) };
+  return { ...renderVolumeRequest(place, spec), source: { ...source, ...more } };
+}
+
 /** A request for something of the place: its name, driver or type, and config. */
 export interface OwnedRequest {
   name: string;

@@ -4,8 +4,11 @@ import { boundBy, CHANGE_TIMEOUT_MS, type IncusClient, READ_TIMEOUT_MS, toPath }
 import { hasLabels, isOurs, toVolume } from './parse.ts';
 import type { ServerFacts } from './place.ts';
 import { incusProblems, isProblem, unless } from './problems.ts';
-import { renderVolumeCopyRequest, renderVolumeRequest } from './render.ts';
+import { renderVolumeCarryRequest, renderVolumeCopyRequest, renderVolumeRequest } from './render.ts';
 import type { WireSnapshot, WireVolume } from './wire.ts';
+
+/** Of a large volume over a network. */
+const CARRY_TIMEOUT_MS = 3_600_000;
 
 /** What container snapshots and volume snapshots have in common: only the path differs. */
 function makeSnapshots(client: IncusClient, pathOf: (of: string) => string, noun: string) {
@@ -107,6 +110,25 @@ export function makeIncusVolumes(client: IncusClient, place: FleetPlace, server:
         const why = `there is no volume ${from}`;
         throw incusProblems.make('source-not-found', { what: whatIs(spec.name), why }, thrown);
       }
+    },
+
+    async carry(from, spec, options) {
+      const what = whatIs(spec.name);
+      const source = await api.read(from, options);
+      if (source === undefined)
+        throw incusProblems.make('source-not-found', { what, why: `there is no volume ${from}` });
+      const found = await find(spec.name, options);
+      if (found !== undefined && !isOurs(place, found.config)) throw incusProblems.make('not-ours', { what });
+      const target = await server.toTarget(spec.server, options);
+      const location = target === undefined || source.server === spec.server ? undefined : source.server;
+      const json = renderVolumeCarryRequest(place, spec, { name: from, location }, found !== undefined);
+      await client.operate(
+        { method: 'POST', path: top, query: { target }, what, json },
+        boundBy(CARRY_TIMEOUT_MS, options),
+      );
+      const made = await api.read(spec.name, options);
+      if (made === undefined) throw incusProblems.make('outcome-unknown', { what });
+      return made;
     },
 
     async delete(name, options) {

@@ -8,7 +8,5 @@ ALTER TABLE server ADD COLUMN alive boolean NOT NULL DEFAULT false;
 ALTER TABLE server ADD COLUMN engine_silent boolean NOT NULL DEFAULT false;
 -- Since when its fence stands at every database and cache; null while it is being fenced, and when it is not.
 ALTER TABLE server ADD COLUMN fenced_at timestamptz;
--- The state that it had when it was lost, which it has again when it is back.
-ALTER TABLE server ADD COLUMN returns_to text NOT NULL DEFAULT 'ready' CHECK (returns_to IN ('ready', 'draining'));
 -- While it is fenced: what lies on it and cannot be made anew elsewhere, each in words with the reason.
 ALTER TABLE server ADD COLUMN left_behind jsonb NOT NULL DEFAULT '[]';
