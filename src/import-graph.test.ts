@@ -14,6 +14,7 @@ const LAYERS: Record<string, readonly string[]> = {
   platform: ['engines'],
   servers: ['platform'],
   apps: ['platform'],
+  controllers: ['servers'],
   images: ['servers', 'apps'],
   services: ['images'],
   databases: ['services'],
@@ -25,7 +26,7 @@ const LAYERS: Record<string, readonly string[]> = {
   votes: ['sites'],
   waves: ['sites'],
   deployment: ['edge', 'waves'],
-  api: ['deployment', 'sequencer', 'votes', 'waves'],
+  api: ['deployment', 'controllers', 'sequencer', 'votes', 'waves'],
   // With a simulated fleet the controller plays the agents too.
   main: ['api', 'agent'],
 };

@@ -6,6 +6,8 @@ import { makeSimulatedAgents, type SimulatedAgents } from './agent/simulated.ts'
 import { makeAnswers } from './answer-agents.ts';
 import { type Caches, makeCaches } from './caches/caches.ts';
 import { makeCacheRoutes } from './caches/routes.ts';
+import { makeControllerChecks } from './controllers/doctor.ts';
+import { makeControllerRoutes } from './controllers/routes.ts';
 import { type Databases, makeDatabases } from './databases/databases.ts';
 import { makeDatabaseRoutes } from './databases/routes.ts';
 import { makeDoctorChecks } from './deployment/doctor.ts';
@@ -27,7 +29,7 @@ import type { Clock } from './lib/clock.ts';
 import { readTakenNetworks } from './lib/ipv4.ts';
 import type { Logger } from './lib/log.ts';
 import type { Engines } from './make-engines.ts';
-import { makeJoining } from './make-joining.ts';
+import { type ControllerSelf, makeJoining } from './make-joining.ts';
 import type { Platform } from './open-platform.ts';
 import { type Agents, bindAnswers, makeAgents } from './platform/agents.ts';
 import type { DoctorCheck } from './platform/doctor-check.ts';
@@ -103,7 +105,15 @@ export interface RoomOptions {
   log: Logger;
   environment: Readonly<Record<string, string | undefined>>;
   isPortFree(port: number): Promise<boolean>;
+  /** Absent for one that is alone and of no database that others could have. */
+  self?: ControllerSelf;
 }
+
+/** A controller that no other one knows. */
+const ALONE: ControllerSelf = {
+  ...{ id: 'alone', databaseUrl: undefined, readKeys: async () => '' },
+  forwarded: (_, response) => response.writeHead(404).end(),
+};
 
 const UNKNOWN_PORT = 80;
 /** All containers of a deployment that is brought up again boot at once, which takes them some seconds. */
@@ -295,7 +305,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     ...{ store, operations, events, clock, pools, sites },
     wake: () => loops.wake(WAVES_LOOP),
   };
-  const { joining, door } = makeJoining({
+  const { joining, controllers, door } = makeJoining({
+    self: options.self ?? ALONE,
     ...{ deployment, simulated: engines.simulated, store, secrets, fleet, events, operations, clock, log },
     accept: (socket, server) => channel?.accept(socket, server),
     dropAgent: (server) => channel?.drop(server),
@@ -323,6 +334,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   const { whenUp } = house;
   const routes = [
     ...registerServers(house, joining, agents),
+    makeControllerRoutes(controllers),
     ...registerImages(house, images),
     ...registerPools(house, pools),
     ...registerEdges(house, edge),
@@ -346,7 +358,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
 
   return {
     routes,
-    checks: [...makeDoctorChecks(whole), ...makeTaskChecks(store, channels)],
+    checks: [...makeDoctorChecks(whole), ...makeControllerChecks(store), ...makeTaskChecks(store, channels)],
     parts: { images, pools, sites, edge, deployment: whole, votes, waves },
     databases,
     caches,
@@ -367,7 +379,6 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       await door.close();
       await sequencer.idle();
       await Promise.all([databases.close(), caches.close()]);
-      await fleet.close();
     },
   };
 }
