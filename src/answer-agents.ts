@@ -1,5 +1,6 @@
 // What the controller answers to its agents: which heartbeat tells whom, and what an agent is told of its server. Part of the
 // composition root, since a heartbeat concerns several rooms.
+import { listControllerDoors } from './controllers/store.ts';
 import { readEdgeDocument } from './edge/document.ts';
 import { listEdges } from './edge/store.ts';
 import type { EdgeSync } from './edge/sync.ts';
@@ -12,7 +13,7 @@ import { noteNodeReports } from './pools/heal.ts';
 import type { PoolParts } from './pools/parts.ts';
 import { listNodes } from './pools/store.ts';
 import type { Sequencer } from './sequencer/sequencer.ts';
-import { certifyServer } from './servers/authority.ts';
+import { certifyServer, readTrust } from './servers/authority.ts';
 import { readCluster } from './servers/cluster-store.ts';
 import { noteHeartbeat, welcomeAgent } from './servers/meet-agents.ts';
 import type { RemoveParts } from './servers/remove.ts';
@@ -54,7 +55,8 @@ export function makeAnswers(parts: () => AnswerParts): AgentAnswers {
     },
     'certificate.renew': async (server, { publicKey }) => {
       const { joining, store } = parts();
-      return { certificate: await store.transaction((sql) => certifyServer(joining, sql, { server, publicKey })) };
+      const certificate = await store.transaction((sql) => certifyServer(joining, sql, { server, publicKey }));
+      return { certificate, authority: (await readTrust(joining)).certificate };
     },
     async heartbeat(server, beat) {
       const { sequencer, store, pools, votes, syncEdges, mayNodesRest, log } = parts();
@@ -82,7 +84,7 @@ export function makeAnswers(parts: () => AnswerParts): AgentAnswers {
       const [nodes, edges] = [await listNodes(store, { server }), await listEdges(store)];
       return {
         server,
-        ...(tunnel === undefined ? {} : { tunnel }),
+        ...(tunnel === undefined ? {} : { tunnel, controllers: await listControllerDoors(store) }),
         nodes: nodes.flatMap(({ name, sitesOf, generation, address, state: nodeState }) =>
           address === null
             ? []

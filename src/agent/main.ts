@@ -13,10 +13,11 @@ import { PROTOCOL_VERSION, VERSION } from '../lib/version.ts';
 import type { NodeReport } from '../protocol/contract.ts';
 import { makeAgentAnswers } from './answers.ts';
 import { makeConnection } from './connection.ts';
+import { listDoors } from './doors.ts';
 import { makeEdgeFollower } from './follow-edges.ts';
 import { makePoolFollower } from './follow-pools.ts';
 import { makeServerFollower } from './follow-server.ts';
-import { openIdentity } from './identity.ts';
+import { type Identity, obtainIdentity, openIdentity } from './identity.ts';
 import { readLoad } from './load.ts';
 import { hasUnifiedControllers } from './runs/cgroups.ts';
 import { openJournal } from './runs/journal.ts';
@@ -42,8 +43,8 @@ function readCount(text: string): number {
   return Number(text);
 }
 
-/** A certificate holds for weeks. */
-const RENEW_LOOK_MS = 60_000;
+/** A certificate holds for weeks; one that is missing is wanted before a second controller is. */
+const RENEW_LOOK_MS = 20_000;
 
 async function run(): Promise<void> {
   const { values } = parseArgs({
@@ -122,12 +123,19 @@ async function run(): Promise<void> {
     const bound = { timeoutMs: HEARTBEAT_TIMEOUT_MS, signal: stop.signal };
     runs.renewed(sent, await peer.call('heartbeat', { load, nodes, samples: sampler.current(), ...sent }, bound));
   };
-  const identity =
-    values.identity === undefined ? undefined : await openIdentity({ file: values.identity, clock, log });
+  // On a server that joined it must be there; beside a controller it is asked for once there is a cluster.
+  const joined = values.identity !== undefined;
+  const who = { file: values.identity ?? join(dataDir, 'identity.pem'), clock, log };
+  let identity: Identity | undefined = joined ? await openIdentity(who) : await openIdentity(who).catch(() => undefined);
   const connection = makeConnection({
-    ...(identity === undefined
-      ? { url: `ws+unix://${values.controller ?? join(values['data-dir'], 'controller.sock')}:/v1/agent` }
-      : { url: `wss://${values.controller ?? ''}/v1/agent`, tls: () => identity.toTls() }),
+    doors: () =>
+      listDoors({
+        socket: joined ? undefined : (values.controller ?? join(values['data-dir'], 'controller.sock')),
+        joined: joined ? values.controller : undefined,
+        told: follower.current()?.controllers ?? [],
+        address: follower.current()?.tunnel?.address,
+        identity,
+      }),
     hello: { server, protocol: PROTOCOL_VERSION, version: VERSION, address: values.address },
     answers: makeAgentAnswers({ fleet, pools, edges, server: follower, runs }),
     onHello: () => {
@@ -161,7 +169,10 @@ async function run(): Promise<void> {
     every(RESYNC_MS, 'a look at everything', resync),
     every(RENEW_LOOK_MS, 'the renewal of the certificate', async () => {
       const peer = connection.controller();
-      if (peer !== undefined) await identity?.renewWhenDue(peer, stop.signal);
+      if (peer === undefined) return;
+      if (identity !== undefined) await identity.renewWhenDue(peer, stop.signal);
+      else if (follower.current()?.controllers !== undefined)
+        identity = await obtainIdentity(who, peer, stop.signal);
     }),
   ]);
   await watcher.close();

@@ -29,6 +29,11 @@ export async function listControllers(sql: Sql): Promise<ControllerRow[]> {
   return await sql.query<ControllerRow>(`SELECT ${COLUMNS} FROM controller ORDER BY started_at, id`);
 }
 
+/** Where agents find them, `HOST:PORT`. */
+export async function listControllerDoors(sql: Sql): Promise<string[]> {
+  return (await listControllers(sql)).flatMap(({ address, port }) => (address === null ? [] : [`${address}:${port}`]));
+}
+
 /** Makes it known, or says that it still is there. */
 export async function noteController(
   sql: Sql,

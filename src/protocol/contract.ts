@@ -51,6 +51,8 @@ export const serverDocumentSchema = z.object({
   edges: z.array(z.string()),
   /** Absent while there is one server. */
   tunnel: tunnelSchema.optional(),
+  /** Where controllers are, `HOST:PORT`: those that lead now or may later. Absent while there is one server. */
+  controllers: z.array(z.string()).optional(),
 });
 export type ServerDocument = z.infer<typeof serverDocumentSchema>;
 
@@ -274,7 +276,8 @@ export const controllerContract = {
   /** The next certificate of this server, for a new key (SPKI, PEM); the one before counts until its own end. */
   'certificate.renew': {
     params: z.object({ publicKey: z.string() }),
-    result: z.object({ certificate: z.string() }),
+    /** `authority`: by which the controllers are known. */
+    result: z.object({ certificate: z.string(), authority: z.string().optional() }),
   },
   heartbeat: {
     params: z.object({
