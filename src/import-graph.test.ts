@@ -16,7 +16,7 @@ const LAYERS: Record<string, readonly string[]> = {
   apps: ['platform'],
   controllers: ['servers'],
   images: ['servers', 'apps'],
-  services: ['images'],
+  services: ['images', 'controllers'],
   databases: ['services'],
   caches: ['services'],
   pools: ['images'],

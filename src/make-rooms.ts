@@ -8,6 +8,7 @@ import { type Caches, makeCaches } from './caches/caches.ts';
 import { makeCacheRoutes } from './caches/routes.ts';
 import { makeControllerChecks } from './controllers/doctor.ts';
 import { makeControllerRoutes } from './controllers/routes.ts';
+import { listControllers } from './controllers/store.ts';
 import { type Databases, makeDatabases } from './databases/databases.ts';
 import { makeDatabaseRoutes } from './databases/routes.ts';
 import { makeDoctorChecks } from './deployment/doctor.ts';
@@ -313,6 +314,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     async listTenants(sql, server) {
       const services = [...(await listServices(sql, 'database')), ...(await listServices(sql, 'cache'))];
       return [
+        ...(await listControllers(sql)).filter(({ name }) => name === server).map(() => 'a controller'),
         ...(await listNodes(sql, { server })).map(({ name }) => `the node ${name}`),
         ...(await listEdges(sql)).filter((one) => one.server === server).map(({ name }) => `the edge ${name}`),
         ...services.filter((one) => one.server === server).map(({ instance }) => `the server ${instance}`),
@@ -333,7 +335,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   };
   const { whenUp } = house;
   const routes = [
-    ...registerServers(house, joining, agents),
+    ...registerServers(house, joining, agents, clock),
     makeControllerRoutes(controllers),
     ...registerImages(house, images),
     ...registerPools(house, pools),
@@ -344,8 +346,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     ...[makeTaskRoutes(sequencer), makeFleetRoutes(sequencer), makeVotesRoutes(votes)],
     ...registerDeployment(house, whole),
   ];
-  for (const { watch } of [databases, caches])
-    loops.add({ ...watch, runOnce: whenUp((signal) => watch.runOnce(signal)) });
+  for (const loop of [databases, caches].flatMap(({ watch, access }) => [watch, access]))
+    loops.add({ ...loop, runOnce: whenUp((signal) => loop.runOnce(signal)) });
 
   const channels = readAlertChannels(deployment, options.environment);
   const sequencerLoops = makeSequencerLoops({

@@ -144,6 +144,13 @@ export const nouns: readonly Noun[] = [
     ],
   },
   {
+    noun: 'controller',
+    summary: 'Controllers: the one that leads, and those that stand by',
+    path: '/v1/controllers',
+    key: 'name',
+    columns: () => [field('name'), field('state'), field('address'), field('version'), field('reason')],
+  },
+  {
     noun: 'database',
     summary: 'Database servers',
     path: '/v1/databases',

@@ -132,6 +132,12 @@ export const cliProblems = makeCatalogue('cli', {
     detail: (a: { why: string }) => `The servers of the cluster share a folder for content, but ${a.why}.`,
     todo: () => 'Mount it here under the same path, then run the same command again.',
   },
+  'not-joined': {
+    status: 409,
+    title: 'This machine is no server of a cluster',
+    detail: (a: { dataDir: string }) => `${a.dataDir} holds no server that joined a cluster.`,
+    todo: () => 'Let it join first: `espalier server join TOKEN`, with a token of `espalier server add`.',
+  },
   'joined-server': {
     status: 409,
     title: 'This server belongs to a cluster',

@@ -8,6 +8,7 @@ import { type Noun, nouns } from './nouns.ts';
 import type { ExitCode } from './problems.ts';
 import type { UpOptions } from './up/up.ts';
 import { positive, type Run } from './verbs/arguments.ts';
+import { addControllerVerbs } from './verbs/controller.ts';
 import { addImageVerbs, addSeedVerbs } from './verbs/image.ts';
 import { addLabVerbs } from './verbs/lab.ts';
 import { addOperationVerbs, addTokenVerbs } from './verbs/operation.ts';
@@ -82,6 +83,7 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   addOperationVerbs(group('operation'), group('event'), run);
   addTokenVerbs(group('token'), run);
   addServerVerbs(group('server'), run);
+  addControllerVerbs(group('controller'), run);
   addClusterVerbs(root, run);
   addVotes(root, run);
   addLabVerbs(root, run);

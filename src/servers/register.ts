@@ -1,4 +1,5 @@
 // What servers bring: the operations of a cluster, the loops that see silent ones and tell agents of their network, routes.
+import type { Clock } from '../lib/clock.ts';
 import type { House } from '../platform/house.ts';
 import type { ApiRoutes } from '../platform/http.ts';
 import { makeLoop } from '../platform/loops.ts';
@@ -8,11 +9,17 @@ import { makeClusterMake } from './make-cluster.ts';
 import { makeServerRemove, type RemoveParts } from './remove.ts';
 import { makeServerRoutes } from './routes.ts';
 import { makeNetworkTeller } from './tunnel.ts';
-import { watchServers } from './watch.ts';
+import { LOST_AFTER_MS, watchServers } from './watch.ts';
 
 /** Registers the room's operations and loops; gives its routes. */
-export function registerServers({ operations, loops }: House, joining: RemoveParts, agents: AgentPort): ApiRoutes[] {
+export function registerServers(
+  { operations, loops }: House,
+  joining: RemoveParts,
+  agents: AgentPort,
+  clock: Clock,
+): ApiRoutes[] {
   const { store, events } = joining;
+  const beganMs = clock.monotonicMs();
   operations.register(makeClusterMake(joining));
   operations.register(makeServerRemove(joining));
   loops.add(
@@ -21,7 +28,11 @@ export function registerServers({ operations, loops }: House, joining: RemovePar
       wrongWhen: 'a server counts as ready and its agent is silent',
       everyMs: 2_000,
       timeoutMs: 10_000,
-      runOnce: () => watchServers(store, events),
+      // A controller that has just begun to lead has heard nobody yet: silence counts from its beginning.
+      runOnce: async () =>
+        clock.monotonicMs() - beganMs < LOST_AFTER_MS
+          ? { waits: 'agents are coming to the controller that has just begun to lead' }
+          : await watchServers(store, events),
     }),
   );
   loops.add(

@@ -42,11 +42,24 @@ export async function readTunnel(
   };
 }
 
-/** From which address the controller comes to a container on that server: its own bridge's, or through the tunnel. */
-export async function readControllerHost(sql: Sql, cidr: string, server: string): Promise<string> {
+/**
+ * From which addresses controllers come to a container on that server: its own bridge's, or through the tunnel.
+ * `controllers`: the servers that have one; the cluster's first is one of them in any case.
+ */
+export async function readControllerHosts(
+  sql: Sql,
+  cidr: string,
+  server: string,
+  controllers: readonly string[],
+): Promise<string[]> {
   const cluster = await readCluster(sql);
-  if (cluster === undefined || cluster.server === server) return bridgeAddress(cidr);
-  return await allocateAddress(sql, cidr, { instance: innerOf(cluster.server), server: cluster.server });
+  if (cluster === undefined) return [bridgeAddress(cidr)];
+  const hosts: string[] = [];
+  for (const name of new Set([cluster.server, ...controllers])) {
+    const isHere = name === server;
+    hosts.push(isHere ? bridgeAddress(cidr) : await allocateAddress(sql, cidr, { instance: innerOf(name), server: name }));
+  }
+  return hosts;
 }
 
 /**
