@@ -96,8 +96,8 @@ export const cliProblems = makeCatalogue('cli', {
   'bad-join-token': {
     status: 400,
     title: 'This is no join token',
-    detail: () => 'What was given is not what `espalier server add` prints, or not all of it.',
-    todo: () => 'Copy the whole token, from esj_ to its end.',
+    detail: () => 'What was given is not what `espalier server add` or `controller add` prints, or not all of it.',
+    todo: () => 'Copy the whole token, from esj_ (a server) or esc_ (a controller) to its end.',
   },
   'other-controller': {
     status: 403,
