@@ -1,6 +1,7 @@
 // What the controller answers to its agents: which heartbeat tells whom, and what an agent is told of its server. Part of the
 // composition root, since a heartbeat concerns several rooms.
 import { listControllerDoors } from './controllers/store.ts';
+import { noteHolder, readSharedAddress } from './edge/address.ts';
 import { readEdgeDocument } from './edge/document.ts';
 import { listEdges } from './edge/store.ts';
 import type { EdgeSync } from './edge/sync.ts';
@@ -59,10 +60,11 @@ export function makeAnswers(parts: () => AnswerParts): AgentAnswers {
       return { certificate, authority: (await readTrust(joining)).certificate };
     },
     async heartbeat(server, beat) {
-      const { sequencer, store, pools, votes, syncEdges, mayNodesRest, log } = parts();
+      const { sequencer, store, events, pools, votes, syncEdges, mayNodesRest, log } = parts();
       // The leases first: nothing that others wait for may hold up their renewal.
       const answer = await sequencer.heartbeat(server, beat);
       await noteHeartbeat(store, server, beat.load);
+      if (beat.addresses !== undefined) await noteHolder({ store, events }, server, beat.addresses);
       const reports = mayNodesRest() ? beat.nodes.filter(({ healthy }) => healthy) : beat.nodes;
       if (await noteNodeReports(pools, server, reports)) {
         pools.wakeHeal();
@@ -82,8 +84,10 @@ export function makeAnswers(parts: () => AnswerParts): AgentAnswers {
       const network = { cidr: await findCidr(), bridge: pools.fleet.place.network };
       const tunnel = await store.transaction((sql) => readTunnel(sql, network, server));
       const [nodes, edges] = [await listNodes(store, { server }), await listEdges(store)];
+      const shared = await readSharedAddress(store, server);
       return {
         server,
+        ...(shared === undefined ? {} : { shared }),
         ...(tunnel === undefined ? {} : { tunnel, controllers: await listControllerDoors(store) }),
         nodes: nodes.flatMap(({ name, sitesOf, generation, address, state: nodeState }) =>
           address === null

@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { INCUS_SOCKET, makeIncusFleet } from '../engines/incus/fleet.ts';
 import { makeSystemClock } from '../lib/clock.ts';
 import { toFleetPlace } from '../lib/deployment.ts';
+import { readAddresses } from '../lib/ipv4.ts';
 import { makeLogger } from '../lib/log.ts';
 import { PROTOCOL_VERSION, VERSION } from '../lib/version.ts';
 import type { NodeReport } from '../protocol/contract.ts';
@@ -24,6 +25,7 @@ import { openJournal } from './runs/journal.ts';
 import { makeRuns } from './runs/runs.ts';
 import { startWatcher } from './runs/watcher.ts';
 import { makeLoadSampler, SAMPLE_MS } from './sample-nodes.ts';
+import { makeSharedAddress } from './shared-address.ts';
 import { makeTunnel } from './tunnel.ts';
 import { makeNodeWatch } from './watch-nodes.ts';
 
@@ -37,6 +39,8 @@ const SAMPLE_TIMEOUT_MS = 5_000;
 const SLOTS_PER_CORE = 8;
 /** Without any word from the controller, everything is looked at again this often. */
 const RESYNC_MS = 30_000;
+/** keepalived that died is started again so soon, also while the controller is away. */
+const SHARED_LOOK_MS = 5_000;
 
 function readCount(text: string): number {
   if (!/^\d{1,5}$/.test(text)) throw new Error(`--run-slots takes a number, not "${text}"`);
@@ -77,6 +81,9 @@ async function run(): Promise<void> {
     readEdges: (signal) => edges.readStats(signal),
   });
   const tunnel = makeTunnel({ log, signal: stop.signal });
+  const shared = makeSharedAddress({
+    ...{ deployment: values.deployment, dir: join(dataDir, 'shared-address'), log, signal: stop.signal },
+  });
   const follower = makeServerFollower({
     file: join(dataDir, 'server.json'),
     controller,
@@ -87,6 +94,7 @@ async function run(): Promise<void> {
       pools.setNodes(document.nodes, document.trustedProxies);
       edges.setEdges(document.edges);
       tunnel.follow(document.tunnel);
+      shared.follow(document.shared);
     },
   });
   await mkdir(dataDir, { recursive: true, mode: 0o711 });
@@ -121,7 +129,9 @@ async function run(): Promise<void> {
     if (peer === undefined) return;
     const sent = runs.beat();
     const bound = { timeoutMs: HEARTBEAT_TIMEOUT_MS, signal: stop.signal };
-    runs.renewed(sent, await peer.call('heartbeat', { load, nodes, samples: sampler.current(), ...sent }, bound));
+    const addresses = follower.current()?.edges.length === 0 ? {} : { addresses: readAddresses() };
+    const told = { load, nodes, samples: sampler.current(), ...addresses, ...sent };
+    runs.renewed(sent, await peer.call('heartbeat', told, bound));
   };
   // On a server that joined it must be there; beside a controller it is asked for once there is a cluster.
   const joined = values.identity !== undefined;
@@ -167,6 +177,7 @@ async function run(): Promise<void> {
     every(SAMPLE_MS, 'a look at the load of nodes', () => sampler.lookAtNodes(soon())),
     every(SAMPLE_MS, 'a look at the load of edges', () => sampler.lookAtEdges(soon())),
     every(RESYNC_MS, 'a look at everything', resync),
+    every(SHARED_LOOK_MS, 'a look at what holds the shared address', () => shared.keep()),
     every(RENEW_LOOK_MS, 'the renewal of the certificate', async () => {
       const peer = connection.controller();
       if (peer === undefined) return;

@@ -169,8 +169,10 @@ export const nouns: readonly Noun[] = [
     summary: 'Edges: the HAProxy containers in front of everything',
     path: '/v1/edges',
     key: 'name',
-    listOnly: true,
-    columns: () => [field('name'), field('state'), field('server'), field('address'), field('listen'), field('reason')],
+    columns: () => [
+      ...[field('name'), field('state'), field('server'), field('address'), field('listen')],
+      ...[field('holds'), field('reason')],
+    ],
   },
   {
     noun: 'task',

@@ -2,8 +2,7 @@
 // directory on the server still holds everything that it was last told.
 import { isHeld } from '../platform/operations/list-all.ts';
 import type { EdgeParts } from './create.ts';
-import { edgeLock } from './create.ts';
-import { listEdges, storeEdgeState } from './store.ts';
+import { edgeLock, listEdges, storeEdgeState } from './store.ts';
 
 /** One look at all edges; returns what was begun. */
 export async function healEdges(parts: EdgeParts, signal: AbortSignal): Promise<Record<string, string>> {

@@ -41,6 +41,20 @@ export const tunnelSchema = z.object({
 });
 export type Tunnel = z.infer<typeof tunnelSchema>;
 
+/** The address that edges share, as one server with an edge must know it: passed on among these servers by VRRP. */
+export const sharedAddressSchema = z.object({
+  address: z.ipv4(),
+  routerId: z.int().min(1).max(255),
+  /** Of this server's edge: it is asked whether it answers. */
+  edge: z.ipv4(),
+  /** This server's address, and those of the others that have an edge. */
+  own: z.ipv4(),
+  peers: z.array(z.ipv4()),
+  /** Higher wins where two begin at once. */
+  priority: z.int().min(1).max(254),
+});
+export type SharedAddress = z.infer<typeof sharedAddressSchema>;
+
 /** Everything that one agent follows, but for the sites' documents, which it reads pool by pool. */
 export const serverDocumentSchema = z.object({
   server: z.string(),
@@ -51,6 +65,8 @@ export const serverDocumentSchema = z.object({
   edges: z.array(z.string()),
   /** Absent while there is one server. */
   tunnel: tunnelSchema.optional(),
+  /** Where this server has an edge and the edges share an address. */
+  shared: sharedAddressSchema.optional(),
   /** Where controllers are, `HOST:PORT`: those that lead now or may later. Absent while there is one server. */
   controllers: z.array(z.string()).optional(),
 });
@@ -285,6 +301,8 @@ export const controllerContract = {
       nodes: z.array(nodeReportSchema),
       /** The load of nodes and edges here; absent of an agent that tells none. */
       samples: z.object({ nodes: z.array(nodeSampleSchema), edges: z.array(edgeSampleSchema) }).optional(),
+      /** Addresses of this server now; told by one that may hold an address that edges share. */
+      addresses: z.array(z.string()).optional(),
       /** Names this heartbeat, never used twice, not by a later process either; `runs.start` refers to it. */
       beat: z.string(),
       slots: slotsSchema,
