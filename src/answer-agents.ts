@@ -3,7 +3,7 @@
 import { listControllerDoors } from './controllers/store.ts';
 import { noteHolder, readSharedAddress } from './edge/address.ts';
 import { readEdgeDocument } from './edge/document.ts';
-import { listEdges } from './edge/store.ts';
+import { listLastingEdges } from './edge/store.ts';
 import type { EdgeSync } from './edge/sync.ts';
 import type { Logger } from './lib/log.ts';
 import type { AgentAnswers } from './platform/agents.ts';
@@ -83,7 +83,7 @@ export function makeAnswers(parts: () => AnswerParts): AgentAnswers {
       const { store, pools, findCidr } = parts();
       const network = { cidr: await findCidr(), bridge: pools.fleet.place.network };
       const tunnel = await store.transaction((sql) => readTunnel(sql, network, server));
-      const [nodes, edges] = [await listNodes(store, { server }), await listEdges(store)];
+      const [nodes, edges] = [await listNodes(store, { server }), await listLastingEdges(store)];
       const shared = await readSharedAddress(store, server);
       return {
         server,

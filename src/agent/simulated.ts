@@ -28,6 +28,8 @@ export interface AgentMemory {
   /** Servers whose agents are cut off. */
   readonly off: Set<string>;
   edge: EdgeDocument | undefined;
+  /** The server that has the address which edges share. */
+  holder: string | undefined;
   /** What the agents tell of nodes' load, by the node's name; of others they tell nothing. */
   readonly load: Map<string, Omit<NodeSample, 'node' | 'ageMs'>>;
   /** How nodes of an image (its number) serve where it is not well: status and time of their pages, share of errors. */
@@ -48,6 +50,7 @@ export function makeAgentMemory(): AgentMemory {
     directories: new Set(),
     off: new Set(),
     edge: undefined,
+    holder: undefined,
     load: new Map(),
     ill: new Map(),
     respond: () => ({ code: 0, stdout: '', stderr: '' }),
@@ -226,6 +229,15 @@ export function makeSimulatedAgents(parts: {
     if (edges.length > 0) await answers['edge.sync']({}, signal);
   }
 
+  /** The first whose edge runs takes the shared address, and keeps it while that is so. */
+  async function listAddresses(server: string): Promise<string[]> {
+    const { shared, edges = [] } = documents.get(server) ?? {};
+    const answers = shared !== undefined && (await Promise.all(edges.map(isRunning))).some(Boolean);
+    if (memory.holder === server && !answers) memory.holder = undefined;
+    if (answers) memory.holder ??= server;
+    return shared !== undefined && memory.holder === server ? [shared.address] : [];
+  }
+
   async function beat(signal: AbortSignal): Promise<void> {
     for (const member of await fleet.servers()) {
       if (memory.off.has(member.name)) continue;
@@ -266,7 +278,10 @@ export function makeSimulatedAgents(parts: {
       });
       const own = runsOn(member.name);
       await ask(member.name).heartbeat(
-        { load, nodes, samples: { nodes: told, edges: [] }, beat: randomUUID(), ...own.state() },
+        {
+          ...{ load, nodes, samples: { nodes: told, edges: [] }, addresses: await listAddresses(member.name) },
+          ...{ beat: randomUUID(), ...own.state() },
+        },
         signal,
       );
       const ended = own.ended();

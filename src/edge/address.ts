@@ -4,13 +4,13 @@ import type { Events } from '../platform/events.ts';
 import type { Sql, Store } from '../platform/store.ts';
 import type { SharedAddress } from '../protocol/contract.ts';
 import { listServers } from '../servers/store.ts';
-import { edgeLock, listEdges, readEdgeAddress, storeHolds } from './store.ts';
+import { edgeLock, listEdges, listLastingEdges, readEdgeAddress, storeHolds } from './store.ts';
 
 /** What one server must know of it; undefined where no edge is, or no address is shared. */
 export async function readSharedAddress(sql: Sql, server: string): Promise<SharedAddress | undefined> {
   const row = await readEdgeAddress(sql);
   if (row === undefined) return undefined;
-  const edges = (await listEdges(sql)).filter((edge) => edge.server !== null && edge.address !== null);
+  const edges = (await listLastingEdges(sql)).filter((edge) => edge.server !== null && edge.address !== null);
   const own = edges.findIndex((edge) => edge.server === server);
   const edge = edges[own];
   if (edge?.address == null) return undefined;

@@ -1,5 +1,5 @@
 // Takes an edge away, when another one is there. Its server's agent hears it first, so that the shared address is passed on before
-// the container goes. Goes forward only: what was taken away half is taken away by the next attempt.
+// the container goes. One that failed half way is shown as `deleting`, and deleted by the same command again.
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
@@ -7,7 +7,7 @@ import { releaseAddress } from '../servers/addresses.ts';
 import { takeConfigVersion } from '../servers/config-clock.ts';
 import { AGENT_CALL_MS, type EdgeParts } from './create.ts';
 import { edgeProblems } from './problems.ts';
-import { deleteEdge, edgeLock, listEdges, readEdge } from './store.ts';
+import { deleteEdge, edgeLock, listEdges, readEdge, storeEdgeState } from './store.ts';
 
 const paramsSchema = z.object({ edge: z.string(), server: z.string().nullable() });
 type Params = z.infer<typeof paramsSchema>;
@@ -38,7 +38,7 @@ export function makeEdgeDelete(parts: EdgeParts): OperationKind<Params> {
         async do({ signal }) {
           await store.transaction(async (sql) => {
             await takeConfigVersion(sql);
-            await deleteEdge(sql, edge);
+            await storeEdgeState(sql, edge, 'deleting', 'a person deletes it');
           });
           // An agent that is away hears it when it is back; the container goes all the same.
           if (server !== null && agents.connected().includes(server))
@@ -55,6 +55,7 @@ export function makeEdgeDelete(parts: EdgeParts): OperationKind<Params> {
         timeoutMs: 30_000,
         async do({ signal }) {
           await store.transaction(async (sql) => {
+            await deleteEdge(sql, edge);
             await releaseAddress(sql, edge);
             await events.append(sql, { kind: 'edge.deleted', subject: edgeLock(edge), by: 'operation' });
           });

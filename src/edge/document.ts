@@ -7,7 +7,7 @@ import { type EdgeDocument, edgeDocument } from '../protocol/edge-document.ts';
 import { readConfigVersion } from '../servers/config-clock.ts';
 import { standsOnNodes } from '../sites/document.ts';
 import { listSites, type SiteRow } from '../sites/store.ts';
-import { listEdges } from './store.ts';
+import { listLastingEdges } from './store.ts';
 
 const NODE_PORT = 80;
 
@@ -19,7 +19,7 @@ export async function readEdgeDocument(store: Store, trustedProxies: readonly st
     listPools(store),
     listNodes(store),
     listSites(store),
-    listEdges(store),
+    listLastingEdges(store),
   ]);
   return edgeDocument.parse({
     version,

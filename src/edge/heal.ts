@@ -9,7 +9,7 @@ export async function healEdges(parts: EdgeParts, signal: AbortSignal): Promise<
   const { store, fleet, operations, events } = parts;
   const began: Record<string, string> = {};
   for (const edge of await listEdges(store)) {
-    if (edge.state === 'creating') continue;
+    if (edge.state === 'creating' || edge.state === 'deleting') continue;
     if (await isHeld(operations, edgeLock(edge.name))) continue;
     const instance = await fleet.instances.read(edge.name, { signal });
     if (instance?.status === 'running') continue;

@@ -23,7 +23,7 @@ const edgeSchema = z
     name: z.string(),
     server: z.string().nullable(),
     address: z.string().nullable(),
-    state: z.enum(['creating', 'ready', 'unhealthy']),
+    state: z.enum(['creating', 'ready', 'unhealthy', 'deleting']),
     reason: z.string(),
     placement: z.string().nullable(),
     listen: z.string(),

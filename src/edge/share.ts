@@ -8,7 +8,7 @@ import { changeConfig } from '../servers/config-clock.ts';
 import { listServers } from '../servers/store.ts';
 import { AGENT_CALL_MS, type EdgeParts, shapeEdge } from './create.ts';
 import { edgeProblems } from './problems.ts';
-import { type EdgeAddressRow, listEdges, readEdgeAddress, storeEdgeAddress } from './store.ts';
+import { type EdgeAddressRow, listEdges, listLastingEdges, readEdgeAddress, storeEdgeAddress } from './store.ts';
 
 export const SHARE_LOCK = 'edge-address';
 
@@ -65,7 +65,8 @@ export function makeEdgeShare(parts: EdgeParts): OperationKind<Params> {
   }
 
   async function shapeAll(signal: AbortSignal): Promise<void> {
-    for (const { name, state } of await listEdges(store)) if (state !== 'creating') await shapeEdge(parts, name, signal);
+    for (const { name, state } of await listLastingEdges(store))
+      if (state !== 'creating') await shapeEdge(parts, name, signal);
   }
 
   return makeOperation<Params>({

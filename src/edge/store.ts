@@ -4,8 +4,8 @@ import type { Sql } from '../platform/store.ts';
 /** The operations' lock on an edge, and the subject of its events. */
 export const edgeLock = (edge: string): string => `edge:${edge}`;
 
-/** creating: being made. ready: serves. unhealthy: its container does not run. */
-export type EdgeState = 'creating' | 'ready' | 'unhealthy';
+/** creating: being made. ready: serves. unhealthy: its container does not run. deleting: nobody is sent there any more; it goes. */
+export type EdgeState = 'creating' | 'ready' | 'unhealthy' | 'deleting';
 
 export interface EdgeRow {
   name: string;
@@ -28,6 +28,11 @@ const EDGE = `name, server, address, state, reason, placement, listen, wish, hol
 
 export function listEdges(sql: Sql): Promise<EdgeRow[]> {
   return sql.query<EdgeRow>(`SELECT ${EDGE} FROM edge ORDER BY name`);
+}
+
+/** Those that are there to stay. */
+export async function listLastingEdges(sql: Sql): Promise<EdgeRow[]> {
+  return (await listEdges(sql)).filter(({ state }) => state !== 'deleting');
 }
 
 export async function readEdge(sql: Sql, name: string): Promise<EdgeRow | undefined> {

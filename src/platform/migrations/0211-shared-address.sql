@@ -12,3 +12,6 @@ ALTER TABLE edge ADD COLUMN holds boolean NOT NULL DEFAULT false;
 ALTER TABLE edge ADD COLUMN holds_since timestamptz;
 -- The server that a person chose for it.
 ALTER TABLE edge ADD COLUMN wish text;
+-- deleting: its server no longer counts it; its container goes.
+ALTER TABLE edge DROP CONSTRAINT edge_state_check;
+ALTER TABLE edge ADD CONSTRAINT edge_state_check CHECK (state IN ('creating', 'ready', 'unhealthy', 'deleting'));
