@@ -13,9 +13,11 @@ import { fromGenerationKey, generationKey } from './pools/generations.ts';
 import { noteNodeReports } from './pools/heal.ts';
 import type { PoolParts } from './pools/parts.ts';
 import { listNodes } from './pools/store.ts';
+import { readFacts } from './read-facts.ts';
 import type { Sequencer } from './sequencer/sequencer.ts';
 import { certifyServer, readTrust } from './servers/authority.ts';
 import { readCluster } from './servers/cluster-store.ts';
+import { readFirewall } from './servers/firewall.ts';
 import { noteHeartbeat, welcomeAgent } from './servers/meet-agents.ts';
 import type { RemoveParts } from './servers/remove.ts';
 import { readTunnel } from './servers/tunnel.ts';
@@ -85,8 +87,10 @@ export function makeAnswers(parts: () => AnswerParts): AgentAnswers {
       const tunnel = await store.transaction((sql) => readTunnel(sql, network, server));
       const [nodes, edges] = [await listNodes(store, { server }), await listLastingEdges(store)];
       const shared = await readSharedAddress(store, server);
+      const firewall = await readFirewall(store, network, server, await readFacts(store));
       return {
         server,
+        ...(firewall === undefined ? {} : { firewall }),
         ...(shared === undefined ? {} : { shared }),
         ...(tunnel === undefined ? {} : { tunnel, controllers: await listControllerDoors(store) }),
         nodes: nodes.flatMap(({ name, sitesOf, generation, address, state: nodeState }) =>

@@ -27,6 +27,9 @@ import { lockDataDir } from './platform/store/data-dir-lock.ts';
 import type { Store } from './platform/store.ts';
 import { makeControllerIdentity } from './servers/authority.ts';
 
+/** Incus tells its own name at once, or is away. */
+const NAME_MS = 3_000;
+
 async function isPortFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
@@ -82,7 +85,7 @@ async function run(): Promise<void> {
   let name = hostname();
   const readName = async (): Promise<string> => {
     // Incus being away keeps no controller from starting.
-    name = await engines.fleet.localServer().catch(() => name);
+    name = await engines.fleet.localServer({ signal: AbortSignal.timeout(NAME_MS) }).catch(() => name);
     return name;
   };
   await noteSelf(store, { id, name: await readName() });
@@ -127,17 +130,17 @@ async function run(): Promise<void> {
     ...{ deployment, dataDir, id, databaseUrl, store, engines, shelf, about, reception, clock, log, isPortFree },
     environment: process.env,
   };
-  const noting = keepNoted({ store, id, readName, clock, log }, stop.signal);
   if (databaseUrl === undefined) {
     // Nobody else can have its state.
     await lead(parts, { number: 0, ends: stop.signal, isLost: () => false });
   } else {
     const sql = openLeaseStore(databaseUrl);
     log.info({ deployment, dataDir, id, name }, 'the controller stands by');
+    const noting = keepNoted({ store, id, readName, clock, log }, stop.signal);
     await makeLeadership({ sql, clock, log, id }).run((term) => lead(parts, term), stop.signal);
+    await noting;
     await sql.close();
   }
-  await noting;
   await server.close();
   await reception.close();
   await engines.fleet.close();

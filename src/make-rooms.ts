@@ -43,6 +43,7 @@ import { registerPools } from './pools/register.ts';
 import { listRunningRolls } from './pools/roll/store.ts';
 import { listNodeImages, listNodes, listPools, readPool } from './pools/store.ts';
 import type { AgentPort } from './protocol/agent-port.ts';
+import { readFacts } from './read-facts.ts';
 import { readAlertChannels } from './sequencer/alert-channels.ts';
 import { makeTaskChecks } from './sequencer/doctor.ts';
 import { makeFleetRoutes } from './sequencer/fleet-routes.ts';
@@ -57,6 +58,7 @@ import { readTask } from './sequencer/task-store.ts';
 import { makeDatabaseTime } from './sequencer/time.ts';
 import { accountHostOf } from './servers/addresses.ts';
 import { readCluster } from './servers/cluster-store.ts';
+import { makeFirewallCheck } from './servers/firewall-check.ts';
 import { registerServers } from './servers/register.ts';
 import { listServices } from './services/store.ts';
 import { listPageChecks } from './sites/page-checks.ts';
@@ -335,7 +337,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   };
   const { whenUp } = house;
   const routes = [
-    ...registerServers(house, joining, agents, clock),
+    ...registerServers(house, joining, agents, clock, readFacts),
     makeControllerRoutes(controllers),
     ...registerImages(house, images),
     ...registerPools(house, pools),
@@ -360,7 +362,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
 
   return {
     routes,
-    checks: [...makeDoctorChecks(whole), ...makeControllerChecks(store), ...makeTaskChecks(store, channels)],
+    checks: [...makeDoctorChecks(whole), ...makeControllerChecks(store), makeFirewallCheck(store, agents), ...makeTaskChecks(store, channels)],
     parts: { images, pools, sites, edge, deployment: whole, votes, waves },
     databases,
     caches,

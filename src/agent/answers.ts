@@ -4,6 +4,7 @@ import { commonProblems } from '../lib/errors.ts';
 import type { AgentContract } from '../protocol/contract.ts';
 import type { Answers } from '../protocol/peer.ts';
 import type { EdgeFollower } from './follow-edges.ts';
+import type { FirewallKeeper } from './firewall.ts';
 import type { PoolFollower } from './follow-pools.ts';
 import type { ServerFollower } from './follow-server.ts';
 import { get, probe } from './probe.ts';
@@ -26,8 +27,9 @@ export function makeAgentAnswers(parts: {
   edges: EdgeFollower;
   server: ServerFollower;
   runs: Runs;
+  firewall: FirewallKeeper;
 }): Answers<AgentContract> {
-  const { fleet, pools, edges, server, runs } = parts;
+  const { fleet, pools, edges, server, runs, firewall } = parts;
   const assertSite = (site: string) => {
     if (!SITE_ID.test(site)) throw commonProblems.make('invalid-input', { where: 'site', why: 'it is not a site id' });
   };
@@ -86,6 +88,10 @@ export function makeAgentAnswers(parts: {
       return null;
     },
     'runs.follow': (about, signal) => runs.follow(about, signal),
+    'firewall.show': async () => {
+      await firewall.keep();
+      return firewall.state();
+    },
     'server.sync': async () => {
       await server.sync();
       return null;

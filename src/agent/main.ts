@@ -18,6 +18,7 @@ import { listDoors } from './doors.ts';
 import { makeEdgeFollower } from './follow-edges.ts';
 import { makePoolFollower } from './follow-pools.ts';
 import { makeServerFollower } from './follow-server.ts';
+import { makeFirewall } from './firewall.ts';
 import { type Identity, obtainIdentity, openIdentity } from './identity.ts';
 import { readLoad } from './load.ts';
 import { hasUnifiedControllers } from './runs/cgroups.ts';
@@ -81,6 +82,7 @@ async function run(): Promise<void> {
     readEdges: (signal) => edges.readStats(signal),
   });
   const tunnel = makeTunnel({ log, signal: stop.signal });
+  const firewall = makeFirewall({ deployment: values.deployment, log, signal: stop.signal });
   const shared = makeSharedAddress({
     ...{ deployment: values.deployment, dir: join(dataDir, 'shared-address'), log, signal: stop.signal },
   });
@@ -95,6 +97,7 @@ async function run(): Promise<void> {
       edges.setEdges(document.edges);
       tunnel.follow(document.tunnel);
       shared.follow(document.shared);
+      firewall.follow(document.firewall);
     },
   });
   await mkdir(dataDir, { recursive: true, mode: 0o711 });
@@ -147,7 +150,7 @@ async function run(): Promise<void> {
         identity,
       }),
     hello: { server, protocol: PROTOCOL_VERSION, version: VERSION, address: values.address },
-    answers: makeAgentAnswers({ fleet, pools, edges, server: follower, runs }),
+    answers: makeAgentAnswers({ fleet, pools, edges, server: follower, runs, firewall }),
     onHello: () => {
       void resync();
       // The leases of adopted runs do not wait for the next second.
@@ -177,6 +180,9 @@ async function run(): Promise<void> {
     every(SAMPLE_MS, 'a look at the load of nodes', () => sampler.lookAtNodes(soon())),
     every(SAMPLE_MS, 'a look at the load of edges', () => sampler.lookAtEdges(soon())),
     every(RESYNC_MS, 'a look at everything', resync),
+    every(RESYNC_MS, 'a look at the firewall', async () => {
+      if (follower.current() !== undefined) await firewall.keep();
+    }),
     every(SHARED_LOOK_MS, 'a look at what holds the shared address', () => shared.keep()),
     every(RENEW_LOOK_MS, 'the renewal of the certificate', async () => {
       const peer = connection.controller();

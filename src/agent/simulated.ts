@@ -215,6 +215,10 @@ export function makeSimulatedAgents(parts: {
     'runs.start': (order, signal) => runsOn(server)['runs.start'](order, signal),
     'runs.cancel': (which, signal) => runsOn(server)['runs.cancel'](which, signal),
     'runs.follow': (from, signal) => runsOn(server)['runs.follow'](from, signal),
+    'firewall.show': async () => {
+      const mode = documents.get(server)?.firewall?.mode;
+      return { state: mode === undefined ? ('off' as const) : ('on' as const), detail: mode ?? 'off', text: '' };
+    },
     'server.sync': async (_, signal) => {
       await follow(server, signal);
       return null;

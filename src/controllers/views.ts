@@ -1,7 +1,7 @@
 // Controllers as people see them: which leads, which stands by, which is silent, and why. Apart from routes and doctor,
 // which both tell it.
 import { type Leader, readLeader } from '../platform/leadership.ts';
-import type { Sql } from '../platform/store.ts';
+import type { Store } from '../platform/store.ts';
 import { type ControllerRow, listControllers } from './store.ts';
 
 /** Each says every five seconds that it is there. */
@@ -35,7 +35,14 @@ export function toControllerView(row: ControllerRow, leader: Leader | undefined)
   };
 }
 
-export async function listControllerViews(sql: Sql): Promise<ControllerView[]> {
-  const leader = await readLeader(sql);
-  return (await listControllers(sql)).map((row) => toControllerView(row, leader));
+/** With PGlite nobody else can have the state, so there is no lease to look at. */
+function toLonelyView({ silentMs: _, ...kept }: ControllerRow): ControllerView {
+  return { ...kept, state: 'leading', reason: 'its state is in its own data directory: there can be no other' };
+}
+
+export async function listControllerViews(store: Store): Promise<ControllerView[]> {
+  const rows = await listControllers(store);
+  if (store.engine === 'pglite') return rows.slice(-1).map(toLonelyView);
+  const leader = await readLeader(store);
+  return rows.map((row) => toControllerView(row, leader));
 }

@@ -41,6 +41,23 @@ export const tunnelSchema = z.object({
 });
 export type Tunnel = z.infer<typeof tunnelSchema>;
 
+/** The firewall of a server, as it is to be (engines/nftables/rules.ts says what each part is). */
+export const firewallSchema = z.object({
+  mode: z.enum(['ours', 'strict']),
+  bridge: z.string(),
+  network: z.cidrv4(),
+  members: z.array(z.ipv4()),
+  routers: z.array(z.ipv4()),
+  doors: z.array(z.int().min(1).max(65_535)),
+  visits: z.array(z.int().min(1).max(65_535)),
+  inners: z.array(z.ipv4()),
+  databases: z.array(z.ipv4()),
+  caches: z.array(z.ipv4()),
+  edges: z.array(z.ipv4()),
+  allow: z.array(z.string().regex(/^(tcp|udp)\/([1-9]\d{0,4})$/)),
+});
+export type Firewall = z.infer<typeof firewallSchema>;
+
 /** The address that edges share, as one server with an edge must know it: passed on among these servers by VRRP. */
 export const sharedAddressSchema = z.object({
   address: z.ipv4(),
@@ -65,6 +82,8 @@ export const serverDocumentSchema = z.object({
   edges: z.array(z.string()),
   /** Absent while there is one server. */
   tunnel: tunnelSchema.optional(),
+  /** Absent where it is switched off, and while there is one server. */
+  firewall: firewallSchema.optional(),
   /** Where this server has an edge and the edges share an address. */
   shared: sharedAddressSchema.optional(),
   /** Where controllers are, `HOST:PORT`: those that lead now or may later. Absent while there is one server. */
@@ -251,6 +270,11 @@ export const agentContract = {
   },
   /** Removes the files that a site's customers uploaded. */
   'site.remove-content': { params: z.object({ node: z.string(), site: z.string() }), result: nothing },
+  /** The firewall of this server as it stands now, and the rules that were given last. */
+  'firewall.show': {
+    params: z.object({}),
+    result: z.object({ state: z.enum(['on', 'off', 'failed']), detail: z.string(), text: z.string() }),
+  },
   /** The agent looks at its server document again (nodes came or went). */
   'server.sync': { params: z.object({}), result: nothing },
   /**

@@ -3,8 +3,11 @@ import type { Clock } from '../lib/clock.ts';
 import type { House } from '../platform/house.ts';
 import type { ApiRoutes } from '../platform/http.ts';
 import { makeLoop } from '../platform/loops.ts';
+import type { Sql } from '../platform/store.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
 import { makeClusterRoutes } from './cluster-routes.ts';
+import { type FirewallFacts, listFirewallChoices } from './firewall.ts';
+import { makeFirewallRoutes } from './firewall-routes.ts';
 import { makeClusterMake } from './make-cluster.ts';
 import { makeServerRemove, type RemoveParts } from './remove.ts';
 import { makeServerRoutes } from './routes.ts';
@@ -17,6 +20,7 @@ export function registerServers(
   joining: RemoveParts,
   agents: AgentPort,
   clock: Clock,
+  readFacts: (sql: Sql) => Promise<FirewallFacts>,
 ): ApiRoutes[] {
   const { store, events } = joining;
   const beganMs = clock.monotonicMs();
@@ -38,11 +42,11 @@ export function registerServers(
   loops.add(
     makeLoop({
       name: 'servers.network',
-      wrongWhen: 'servers or their blocks of addresses are others than those that an agent was told of',
+      wrongWhen: 'servers, their addresses, or who may reach whom are others than those that an agent was told of',
       everyMs: 2_000,
       timeoutMs: 15_000,
-      runOnce: makeNetworkTeller(store, agents),
+      runOnce: makeNetworkTeller(store, agents, async (sql) => [await readFacts(sql), await listFirewallChoices(sql)]),
     }),
   );
-  return [makeServerRoutes({ store }), makeClusterRoutes(joining)];
+  return [makeServerRoutes({ store }), makeClusterRoutes(joining), makeFirewallRoutes({ store, events, agents })];
 }

@@ -63,14 +63,19 @@ export async function readControllerHosts(
 }
 
 /**
- * Tells the agents that have not heard of the latest change: wrong is that servers or their blocks are others than those an
- * agent was told of. What was told is remembered for as long as this process lives; telling twice does no harm.
+ * Tells the agents that have not heard of the latest change: wrong is that servers, their blocks, or what `readMore` gives (of the
+ * rooms above) are others than those an agent was told of. What was told is remembered for as long as this process lives;
+ * telling twice does no harm.
  */
-export function makeNetworkTeller(store: Store, agents: AgentPort): (signal: AbortSignal) => Promise<{ told: number }> {
+export function makeNetworkTeller(
+  store: Store,
+  agents: AgentPort,
+  readMore: (sql: Sql) => Promise<unknown> = async () => null,
+): (signal: AbortSignal) => Promise<{ told: number }> {
   const toldTo = new Map<string, string>();
   return async (signal) => {
     const servers = (await listServers(store)).map(({ name, address, state }) => [name, address, state === 'fenced']);
-    const now = JSON.stringify([servers, await listBlocks(store)]);
+    const now = JSON.stringify([servers, await listBlocks(store), await readMore(store)]);
     const late = agents.connected().filter((server) => toldTo.get(server) !== now);
     await Promise.all(
       late.map(async (server) => {

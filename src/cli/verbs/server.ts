@@ -1,9 +1,9 @@
 // The verbs of servers, and of the cluster that they are.
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { assertConfirmed, renderDocument, runChange, say, toEarnest } from '../cli.ts';
 import { renderJson } from '../output.ts';
 import { exitCodes } from '../problems.ts';
-import { enc, positive, type Run, seconds } from './arguments.ts';
+import { collect, enc, positive, type Run, seconds } from './arguments.ts';
 
 /** Letting a machine in, and joining. */
 export function addServerVerbs(server: Command, run: Run): void {
@@ -50,6 +50,28 @@ export function addServerVerbs(server: Command, run: Run): void {
           body: { domain: domain === 'none' ? null : domain },
         }),
       ),
+    );
+  server
+    .command('firewall')
+    .description('the firewall of a server with its rules; with --mode, what it does from now on')
+    .argument('<server>')
+    .addOption(
+      new Option(
+        '--mode <mode>',
+        'ours: our own ports and containers; strict: nothing else is reachable either, but ssh; off: no rule of ours',
+      ).choices(['off', 'ours', 'strict']),
+    )
+    .option('--allow <port>', 'in strict mode, also this: tcp/9100 (more than once; replaces what was allowed)', collect)
+    .action(
+      run<{ mode?: string; allow?: string[] }>(async (cli, { mode, allow }, [name = '']) => {
+        const path = `/v1/servers/${enc(name)}/firewall`;
+        if (mode !== undefined)
+          return await runChange(toEarnest(cli), { method: 'PUT', path, body: { mode, allow } });
+        const { body } = await cli.client.request<{ rules: string }>('GET', path, { signal: cli.signal });
+        const { rules, ...about } = body;
+        cli.terminal.out(cli.options.json === true ? renderJson(body) : `${await renderDocument(about)}\n${rules}`);
+        return exitCodes.done;
+      }),
     );
   server
     .command('remove')
