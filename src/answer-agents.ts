@@ -16,7 +16,7 @@ import { listNodes } from './pools/store.ts';
 import { readFacts } from './read-facts.ts';
 import type { Sequencer } from './sequencer/sequencer.ts';
 import { certifyServer, readTrust } from './servers/authority.ts';
-import { readCluster } from './servers/cluster-store.ts';
+import { isAlone, readCluster } from './servers/cluster-store.ts';
 import { readFirewall } from './servers/firewall.ts';
 import { noteHeartbeat, welcomeAgent } from './servers/meet-agents.ts';
 import type { RemoveParts } from './servers/remove.ts';
@@ -90,6 +90,7 @@ export function makeAnswers(parts: () => AnswerParts): AgentAnswers {
       const firewall = await readFirewall(store, network, server, await readFacts(store));
       return {
         server,
+        ...((await isAlone(store)) ? { alone: true } : {}),
         ...(firewall === undefined ? {} : { firewall }),
         ...(shared === undefined ? {} : { shared }),
         ...(tunnel === undefined ? {} : { tunnel, controllers: await listControllerDoors(store) }),

@@ -123,18 +123,31 @@ async function run(): Promise<void> {
         log.warn({ err: thrown }, 'not everything could be brought up to date');
     }
   };
+  // As the controller last said it.
+  let leaseMs: number | undefined;
+  const renewAlone = (): void => {
+    if (follower.current()?.alone !== true || leaseMs === undefined) return;
+    runs.renewed(runs.beat(), { lost: [], leaseMs });
+  };
   // Apart from the heartbeats, but for the first: a node that does not answer must not hold up the leases of runs.
   let nodes: NodeReport[] | undefined;
   const beat = async (): Promise<void> => {
     const load = await readLoad(dataDir, clock);
     nodes ??= await watch.probeAll(stop.signal);
     const peer = connection.controller();
-    if (peer === undefined) return;
+    if (peer === undefined) return renewAlone();
     const sent = runs.beat();
     const bound = { timeoutMs: HEARTBEAT_TIMEOUT_MS, signal: stop.signal };
     const addresses = follower.current()?.edges.length === 0 ? {} : { addresses: readAddresses() };
     const told = { load, nodes, samples: sampler.current(), ...addresses, ...sent };
-    runs.renewed(sent, await peer.call('heartbeat', told, bound));
+    try {
+      const answer = await peer.call('heartbeat', told, bound);
+      leaseMs = answer.leaseMs;
+      runs.renewed(sent, answer);
+    } catch (thrown) {
+      renewAlone();
+      throw thrown;
+    }
   };
   // On a server that joined it must be there; beside a controller it is asked for once there is a cluster.
   const joined = values.identity !== undefined;

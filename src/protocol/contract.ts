@@ -82,6 +82,11 @@ export const serverDocumentSchema = z.object({
   edges: z.array(z.string()),
   /** Absent while there is one server. */
   tunnel: tunnelSchema.optional(),
+  /**
+   * There is no other server: nobody else could be given its runs, so while the controller is away their leases are renewed here,
+   * and they end as they would have.
+   */
+  alone: z.boolean().optional(),
   /** Absent where it is switched off, and while there is one server. */
   firewall: firewallSchema.optional(),
   /** Where this server has an edge and the edges share an address. */

@@ -6,6 +6,7 @@ import { makeLoop } from '../platform/loops.ts';
 import type { Sql } from '../platform/store.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
 import { makeClusterRoutes } from './cluster-routes.ts';
+import { isAlone } from './cluster-store.ts';
 import { type FirewallFacts, listFirewallChoices } from './firewall.ts';
 import { makeFirewallRoutes } from './firewall-routes.ts';
 import { makeClusterMake } from './make-cluster.ts';
@@ -45,7 +46,9 @@ export function registerServers(
       wrongWhen: 'servers, their addresses, or who may reach whom are others than those that an agent was told of',
       everyMs: 2_000,
       timeoutMs: 15_000,
-      runOnce: makeNetworkTeller(store, agents, async (sql) => [await readFacts(sql), await listFirewallChoices(sql)]),
+      runOnce: makeNetworkTeller(store, agents, async (sql) => [
+        ...[await readFacts(sql), await listFirewallChoices(sql), await isAlone(sql)],
+      ]),
     }),
   );
   return [makeServerRoutes({ store }), makeClusterRoutes(joining), makeFirewallRoutes({ store, events, agents })];
