@@ -35,6 +35,7 @@ vrrp_instance edge {
     virtual_router_id 87
     priority 200
     advert_int 0.3
+    check_unicast_src
     unicast_src_ip 10.0.0.11
     unicast_peer {
         10.0.0.12
@@ -67,7 +68,10 @@ read -r -t 1 line <&3
 
 test('it runs beside the agent, by systemd where that is', () => {
   const about = { unit: 'espalier-try-shared-address', config: '/d/keepalived.conf', pidFile: '/d/keepalived.pid' };
-  const program = ['/usr/sbin/keepalived', '--vrrp', '--use-file', '/d/keepalived.conf', '--pid', '/d/keepalived.pid'];
+  const program = [
+    ...['/usr/sbin/keepalived', '--vrrp', '--use-file', '/d/keepalived.conf', '--pid', '/d/keepalived.pid'],
+    ...['--vrrp_pid', '/d/keepalived.pid.vrrp'],
+  ];
   assert.deepEqual(renderStart({ ...about, systemd: false }), program);
   assert.deepEqual(renderStart({ ...about, systemd: true }), [
     ...['systemd-run', '--quiet', '--unit=espalier-try-shared-address', '--property=Restart=always'],

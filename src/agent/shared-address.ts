@@ -58,6 +58,7 @@ vrrp_instance edge {
     virtual_router_id ${routerId}
     priority ${priority}
     advert_int 0.3
+    check_unicast_src
     unicast_src_ip ${own}
     unicast_peer {
 ${peers.map((peer) => `        ${peer}\n`).join('')}    }
@@ -75,7 +76,10 @@ ${peers.map((peer) => `        ${peer}\n`).join('')}    }
 /** The command that keeps keepalived running beside the agent. */
 export function renderStart(about: { systemd: boolean; unit: string; config: string; pidFile: string }): string[] {
   const { systemd, unit, config, pidFile } = about;
-  const program = ['/usr/sbin/keepalived', '--vrrp', '--use-file', config, '--pid', pidFile];
+  // Pid files of its own: the machine may have another keepalived.
+  const program = [
+    ...['/usr/sbin/keepalived', '--vrrp', '--use-file', config, '--pid', pidFile, '--vrrp_pid', `${pidFile}.vrrp`],
+  ];
   if (!systemd) return program;
   return [
     ...['systemd-run', '--quiet', `--unit=${unit}`, '--property=Restart=always', '--property=RestartSec=1'],

@@ -72,7 +72,6 @@ ${sets}${between}    chain input {
         iifname { "try0", "try0-vx" } meta l4proto != tcp counter drop
         tcp dport 8443 ip saddr != @members counter drop
         udp dport 4789 ip saddr != @members counter drop
-        ip protocol 112 ip saddr != @routers counter drop
     }
     chain forward {
         type filter hook forward priority filter + 10; policy accept;

@@ -92,13 +92,13 @@ function renderInput(plan: FirewallPlan, { tunnel, ssh }: FirewallPlace): string
     `iifname { "${bridge}", "${tunnel}" } ${open === '' ? '' : 'meta l4proto != tcp '}counter drop`,
     `tcp dport ${ENGINE_PORT} ip saddr != @members counter drop`,
     `udp dport ${VXLAN_PORT} ip saddr != @members counter drop`,
-    `ip protocol ${VRRP} ip saddr != @routers counter drop`,
   ];
   if (mode === 'ours') return own;
   return [
     ...own,
     `ip saddr @members tcp dport ${ENGINE_PORT} accept`,
     `ip saddr @members udp dport ${VXLAN_PORT} accept`,
+    // keepalived itself listens to its peers only; others may have routers of their own, so `ours` leaves it alone.
     `ip saddr @routers ip protocol ${VRRP} accept`,
     'meta l4proto { icmp, ipv6-icmp } accept',
     // Addresses for this server, and names and addresses that it gives to containers of others.
