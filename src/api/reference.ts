@@ -88,7 +88,13 @@ the code by \`node src/api/reference.ts\`.
 async function listRoutes(): Promise<ApiRoutes[]> {
   const nothing = makePlaceholder('');
   // A room's makeXRoutes takes one argument, its parts; what takes more is shared by rooms.
-  const makers = (await importAll('*/routes.ts')).filter((value) => typeof value === 'function' && value.length === 1);
+  const isRooms = (file: string) => !file.startsWith('api/');
+  const exported = [
+    ...(await importAll('**/routes.ts', isRooms)),
+    // What became too much for one file.
+    ...(await importAll('**/*-routes.ts', isRooms)),
+  ];
+  const makers = exported.filter((value) => typeof value === 'function' && value.length === 1);
   return [
     makeStateRoutes(nothing as Parameters<typeof makeStateRoutes>[0]),
     makeOperationRoutes(nothing as Parameters<typeof makeOperationRoutes>[0]),
