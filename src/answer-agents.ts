@@ -1,7 +1,9 @@
 // What the controller answers to its agents: which heartbeat tells whom, and what an agent is told of its server. Part of the
 // composition root, since a heartbeat concerns several rooms.
+import { listControllerDoors } from './controllers/store.ts';
+import { noteHolder, readSharedAddress } from './edge/address.ts';
 import { readEdgeDocument } from './edge/document.ts';
-import { listEdges } from './edge/store.ts';
+import { listLastingEdges } from './edge/store.ts';
 import type { EdgeSync } from './edge/sync.ts';
 import type { Logger } from './lib/log.ts';
 import type { AgentAnswers } from './platform/agents.ts';
@@ -11,9 +13,11 @@ import { fromGenerationKey, generationKey } from './pools/generations.ts';
 import { noteNodeReports } from './pools/heal.ts';
 import type { PoolParts } from './pools/parts.ts';
 import { listNodes } from './pools/store.ts';
+import { readFacts } from './read-facts.ts';
 import type { Sequencer } from './sequencer/sequencer.ts';
-import { certifyServer } from './servers/authority.ts';
-import { readCluster } from './servers/cluster-store.ts';
+import { certifyServer, readTrust } from './servers/authority.ts';
+import { isAlone, readCluster } from './servers/cluster-store.ts';
+import { readFirewall } from './servers/firewall.ts';
 import { noteHeartbeat, welcomeAgent } from './servers/meet-agents.ts';
 import type { RemoveParts } from './servers/remove.ts';
 import { listServers } from './servers/store.ts';
@@ -57,14 +61,16 @@ export function makeAnswers(parts: () => AnswerParts): AgentAnswers {
     },
     'certificate.renew': async (server, { publicKey }) => {
       const { joining, store } = parts();
-      return { certificate: await store.transaction((sql) => certifyServer(joining, sql, { server, publicKey })) };
+      const certificate = await store.transaction((sql) => certifyServer(joining, sql, { server, publicKey }));
+      return { certificate, authority: (await readTrust(joining)).certificate };
     },
     async heartbeat(server, beat) {
-      const { sequencer, store, pools, votes, syncEdges, mayNodesRest, log } = parts();
+      const { sequencer, store, events, pools, votes, syncEdges, mayNodesRest, log } = parts();
       // The leases first: nothing that others wait for may hold up their renewal.
       const answer = await sequencer.heartbeat(server, beat);
       await noteHeartbeat(store, server, beat.load);
       parts().witnesses.note(server, beat.heard ?? []);
+      if (beat.addresses !== undefined) await noteHolder({ store, events }, server, beat.addresses);
       const reports = mayNodesRest() ? beat.nodes.filter(({ healthy }) => healthy) : beat.nodes;
       if (await noteNodeReports(pools, server, reports)) {
         pools.wakeHeal();
@@ -83,10 +89,16 @@ export function makeAnswers(parts: () => AnswerParts): AgentAnswers {
       const { store, pools, findCidr } = parts();
       const network = { cidr: await findCidr(), bridge: pools.fleet.place.network };
       const tunnel = await store.transaction((sql) => readTunnel(sql, network, server));
-      const [nodes, edges] = [await listNodes(store, { server }), await listEdges(store)];
+      const [nodes, edges] = [await listNodes(store, { server }), await listLastingEdges(store)];
+      const shared = await readSharedAddress(store, server);
+      const firewall = await readFirewall(store, network, server, await readFacts(store));
       return {
         server,
-        ...(tunnel === undefined ? {} : { tunnel, watch: listWatched(await listServers(store), server) }),
+        ...((await isAlone(store)) ? { alone: true } : {}),
+        ...(firewall === undefined ? {} : { firewall }),
+        ...(shared === undefined ? {} : { shared }),
+        ...(tunnel === undefined ? {} : { tunnel, controllers: await listControllerDoors(store) }),
+        ...(tunnel === undefined ? {} : { watch: listWatched(await listServers(store), server) }),
         nodes: nodes.flatMap(({ name, sitesOf, generation, address, state: nodeState }) =>
           address === null
             ? []

@@ -1,7 +1,10 @@
 // How other servers come in: the parts of joining and the door for agents. Part of the composition root; apart from
 // make-rooms.ts, whose rooms need neither.
+
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { WebSocket } from 'ws';
 import { type AgentsDoor, makeAgentsDoor } from './api/agents-door.ts';
+import { type ControllersParts, equipController } from './controllers/join.ts';
 import type { Fleet } from './engines/fleet.ts';
 import type { Clock } from './lib/clock.ts';
 import { writeContentMark } from './lib/content-path.ts';
@@ -16,10 +19,17 @@ import { admitServer } from './servers/join.ts';
 import type { RemoveParts } from './servers/remove.ts';
 import { readServer } from './servers/store.ts';
 
+/** This controller among those of its database. */
+export interface ControllerSelf extends Pick<ControllersParts, 'id' | 'databaseUrl' | 'readKeys'> {
+  /** Answers what another controller was asked and handed on. */
+  forwarded(request: IncomingMessage, response: ServerResponse): void;
+}
+
 /** The parts of joining, and the door, which opens when there is a cluster. */
 export function makeJoining(
   options: Pick<Platform, 'store' | 'secrets' | 'events' | 'operations'> & {
     deployment: string;
+    self: ControllerSelf;
     /** Then nothing is listened on and no folder is touched. */
     simulated: boolean;
     fleet: Fleet;
@@ -29,9 +39,10 @@ export function makeJoining(
     listTenants: RemoveParts['listTenants'];
     dropAgent: RemoveParts['dropAgent'];
   },
-): { joining: RemoveParts; door: AgentsDoor } {
+): { joining: RemoveParts; controllers: ControllersParts; door: AgentsDoor } {
   const {
     deployment,
+    self,
     simulated,
     store,
     secrets,
@@ -54,7 +65,13 @@ export function makeJoining(
       if (!simulated) await door.open({ port, ...identity });
     },
   };
+  const controllers: ControllersParts = {
+    ...{ deployment, store, secrets, events, nowMs: joining.nowMs },
+    ...{ id: self.id, databaseUrl: self.databaseUrl, readKeys: self.readKeys },
+  };
   const door = makeAgentsDoor({
+    equip: (asked) => equipController(controllers, asked),
+    forwarded: (request, response) => self.forwarded(request, response),
     admit: (request) => admitServer(joining, request),
     readCertified: (fingerprint) => readCertified(store, fingerprint),
     async readState(name) {
@@ -64,5 +81,5 @@ export function makeJoining(
     },
     ...{ accept, log },
   });
-  return { joining, door };
+  return { joining, controllers, door };
 }

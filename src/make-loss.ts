@@ -1,6 +1,7 @@
 // What the loss of a server means for every room, put together: who is kept from what, what is made anew, what is removed. Part
 // of the composition root, since the servers' room knows none of the others.
 import type { Caches } from './caches/caches.ts';
+import { readLeadingServer } from './controllers/store.ts';
 import type { Databases } from './databases/databases.ts';
 import { listEdges } from './edge/store.ts';
 import type { Sql } from './platform/store.ts';
@@ -41,7 +42,7 @@ export function makeLoss(given: {
     );
   };
   return {
-    ...{ store, operations, events, agents, clock, witnesses, dropAgent, syncEdges, wakeHeal },
+    ...{ store, operations, events, agents, clock, witnesses, dropAgent, syncEdges, wakeHeal, readLeadingServer },
     async readOffline(signal) {
       const servers = await fleet.servers({ signal, timeoutMs: OFFLINE_MS });
       return new Set(servers.filter(({ status }) => status === 'offline').map(({ name }) => name));

@@ -6,6 +6,9 @@ import { makeSimulatedAgents, type SimulatedAgents } from './agent/simulated.ts'
 import { makeAnswers } from './answer-agents.ts';
 import { type Caches, makeCaches } from './caches/caches.ts';
 import { makeCacheRoutes } from './caches/routes.ts';
+import { makeControllerChecks } from './controllers/doctor.ts';
+import { makeControllerRoutes } from './controllers/routes.ts';
+import { listControllers, readLeadingServer } from './controllers/store.ts';
 import { type Databases, makeDatabases } from './databases/databases.ts';
 import { makeDatabaseRoutes } from './databases/routes.ts';
 import { makeDoctorChecks } from './deployment/doctor.ts';
@@ -29,7 +32,7 @@ import type { Clock } from './lib/clock.ts';
 import { readTakenNetworks } from './lib/ipv4.ts';
 import type { Logger } from './lib/log.ts';
 import type { Engines } from './make-engines.ts';
-import { makeJoining } from './make-joining.ts';
+import { type ControllerSelf, makeJoining } from './make-joining.ts';
 import { type LossParts, makeLoss } from './make-loss.ts';
 import type { Platform } from './open-platform.ts';
 import { type Agents, bindAnswers, makeAgents } from './platform/agents.ts';
@@ -43,6 +46,7 @@ import { registerPools } from './pools/register.ts';
 import { listRunningRolls } from './pools/roll/store.ts';
 import { listNodeImages, listNodes, listPools, readPool } from './pools/store.ts';
 import type { AgentPort } from './protocol/agent-port.ts';
+import { readFacts } from './read-facts.ts';
 import { readAlertChannels } from './sequencer/alert-channels.ts';
 import { makeTaskChecks } from './sequencer/doctor.ts';
 import { makeFleetRoutes } from './sequencer/fleet-routes.ts';
@@ -57,6 +61,7 @@ import { readTask } from './sequencer/task-store.ts';
 import { makeDatabaseTime } from './sequencer/time.ts';
 import { accountHostOf } from './servers/addresses.ts';
 import { readCluster } from './servers/cluster-store.ts';
+import { makeFirewallCheck } from './servers/firewall-check.ts';
 import { registerServers } from './servers/register.ts';
 import { makeWitnesses } from './servers/witnesses.ts';
 import { listServices } from './services/store.ts';
@@ -109,7 +114,15 @@ export interface RoomOptions {
   log: Logger;
   environment: Readonly<Record<string, string | undefined>>;
   isPortFree(port: number): Promise<boolean>;
+  /** Absent for one that is alone and of no database that others could have. */
+  self?: ControllerSelf;
 }
+
+/** A controller that no other one knows. */
+const ALONE: ControllerSelf = {
+  ...{ id: 'alone', databaseUrl: undefined, readKeys: async () => '' },
+  forwarded: (_, response) => response.writeHead(404).end(),
+};
 
 const UNKNOWN_PORT = 80;
 /** All containers of a deployment that is brought up again boot at once, which takes them some seconds. */
@@ -304,16 +317,18 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     wake: () => loops.wake(WAVES_LOOP),
   };
   const drain: DrainParts = {
-    ...{ store, operations, events, fleet, agents, clock, pools, sites },
+    ...{ store, operations, events, fleet, agents, clock, pools, sites, readLeadingServer },
     services: { database: databases, cache: caches },
   };
-  const { joining, door } = makeJoining({
+  const { joining, controllers, door } = makeJoining({
+    self: options.self ?? ALONE,
     ...{ deployment, simulated: engines.simulated, store, secrets, fleet, events, operations, clock, log },
     accept: (socket, server) => channel?.accept(socket, server),
     dropAgent: (server) => channel?.drop(server),
     async listTenants(sql, server) {
       const services = [...(await listServices(sql, 'database')), ...(await listServices(sql, 'cache'))];
       return [
+        ...(await listControllers(sql)).filter(({ name }) => name === server).map(() => 'a controller'),
         ...(await listNodes(sql, { server })).map(({ name }) => `the node ${name}`),
         ...(await listEdges(sql)).filter((one) => one.server === server).map(({ name }) => `the edge ${name}`),
         ...services.filter((one) => one.server === server).map(({ instance }) => `the server ${instance}`),
@@ -340,7 +355,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   };
   const { whenUp } = house;
   const routes = [
-    ...registerServers(house, { joining, loss }),
+    ...registerServers(house, { joining, loss, readFacts }),
+    makeControllerRoutes(controllers),
     ...registerImages(house, images),
     ...registerPools(house, pools),
     ...registerEdges(house, edge),
@@ -351,8 +367,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     ...[makeTaskRoutes(sequencer), makeFleetRoutes(sequencer), makeVotesRoutes(votes)],
     ...registerDeployment(house, whole),
   ];
-  for (const { watch } of [databases, caches])
-    loops.add({ ...watch, runOnce: whenUp((signal) => watch.runOnce(signal)) });
+  for (const loop of [databases, caches].flatMap(({ watch, access }) => [watch, access]))
+    loops.add({ ...loop, runOnce: whenUp((signal) => loop.runOnce(signal)) });
 
   const channels = readAlertChannels(deployment, options.environment);
   const sequencerLoops = makeSequencerLoops({
@@ -365,7 +381,12 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
 
   return {
     routes,
-    checks: [...makeDoctorChecks(whole), ...makeTaskChecks(store, channels)],
+    checks: [
+      ...makeDoctorChecks(whole),
+      ...makeControllerChecks(store),
+      makeFirewallCheck(store, agents),
+      ...makeTaskChecks(store, channels),
+    ],
     parts: { images, pools, sites, edge, deployment: whole, drain, votes, waves, loss },
     databases,
     caches,
@@ -386,7 +407,6 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       await door.close();
       await sequencer.idle();
       await Promise.all([databases.close(), caches.close()]);
-      await fleet.close();
     },
   };
 }

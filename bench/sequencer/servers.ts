@@ -84,7 +84,7 @@ function startServer(name: string, order: ServersOrder): void {
     },
   };
   const connection = makeConnection({
-    url: `ws+unix://${order.socket}:/`,
+    doors: () => [{ url: `ws+unix://${order.socket}:/` }],
     hello: { server: name, protocol: PROTOCOL_VERSION, version: 'bench', address: '' },
     answers: answers as Answers<AgentContract>,
     onHello: () => {},

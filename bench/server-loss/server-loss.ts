@@ -135,9 +135,16 @@ async function runRound(lab: Lab, losing: Losing, how: readonly string[]): Promi
       const seconds = (performance.now() - brokenMs) / 1_000;
       if (fencedAt === '' && (await losing.state(victim)).isFenceUp) fencedAt = await losing.databaseTime();
       const nodes = await losing.nodes();
-      if (anewS === 0 && nodes.length === count && nodes.every(({ state, server }) => state === 'ready' && server !== victim))
+      if (
+        anewS === 0 &&
+        nodes.length === count &&
+        nodes.every(({ state, server }) => state === 'ready' && server !== victim)
+      )
         anewS = seconds;
-      if (runsAgainS === 0 && (await readRuns(lab)).some((run) => run.endedAt === null && run.server !== victim && run.server !== null))
+      if (
+        runsAgainS === 0 &&
+        (await readRuns(lab)).some((run) => run.endedAt === null && run.server !== victim && run.server !== null)
+      )
         runsAgainS = seconds;
       return fencedAt !== '' && anewS > 0 && runsAgainS !== 0;
     },
@@ -161,7 +168,8 @@ async function countOverlaps(lab: Lab): Promise<number> {
 }
 
 function report(rounds: readonly Round[], met: Met, overlaps: number): Measured {
-  const most = (of: (one: Round) => number) => round(Math.max(0, ...rounds.map(of).filter((value) => !Number.isNaN(value))), 1);
+  const most = (of: (one: Round) => number) =>
+    round(Math.max(0, ...rounds.map(of).filter((value) => !Number.isNaN(value))), 1);
   const figures = {
     failed_idempotent: met.failedIdempotent,
     failed_share: met.requests === 0 ? 0 : met.failed / met.requests,
@@ -175,16 +183,24 @@ function report(rounds: readonly Round[], met: Met, overlaps: number): Measured 
     figures,
     peers: { requests: met.requests, failed: met.failed },
     rows: [
-      toRow(`idempotent requests that failed, of ${met.requests} in all`, figures.failed_idempotent, '', { is: '<=', value: 0 }),
+      toRow(`idempotent requests that failed, of ${met.requests} in all`, figures.failed_idempotent, '', {
+        is: '<=',
+        value: 0,
+      }),
       toRow('share of all requests that failed', figures.failed_share, '', { is: '<=', value: 0.001 }),
-      toRow('until all nodes of the lost server served elsewhere, the longest', figures.nodes_anew_s_max, 's', { is: '<=', value: 30 }),
+      toRow('until all nodes of the lost server served elsewhere, the longest', figures.nodes_anew_s_max, 's', {
+        is: '<=',
+        value: 30,
+      }),
       toRow('until its task ran again, the longest', figures.runs_again_s_max, 's', { is: '<=', value: 25 }),
       toRow('runs of one task that overlapped', overlaps, '', { is: '<=', value: 0 }),
       toRow('rows that a fenced server wrote', figures.fenced_writes, '', { is: '<=', value: 0 }),
       toRow('rounds of random faults', figures.rounds, '', { is: '>=', value: ROUNDS }),
     ],
     details: [
-      ...rounds.map(({ fault, anewS, runsAgainS }) => `${fault}: nodes ${anewS.toFixed(1)} s, runs ${runsAgainS.toFixed(1)} s`),
+      ...rounds.map(
+        ({ fault, anewS, runsAgainS }) => `${fault}: nodes ${anewS.toFixed(1)} s, runs ${runsAgainS.toFixed(1)} s`,
+      ),
       ...Object.entries(met.failures).map(([what, count]) => `${count} times: ${what}`),
     ],
   };

@@ -3,6 +3,7 @@ import type { Fleet } from '../engines/fleet.ts';
 import { commonProblems } from '../lib/errors.ts';
 import type { AgentContract } from '../protocol/contract.ts';
 import type { Answers } from '../protocol/peer.ts';
+import type { FirewallKeeper } from './firewall.ts';
 import type { EdgeFollower } from './follow-edges.ts';
 import type { PoolFollower } from './follow-pools.ts';
 import type { ServerFollower } from './follow-server.ts';
@@ -29,8 +30,9 @@ export function makeAgentAnswers(parts: {
   server: ServerFollower;
   runs: Runs;
   tunnel: TunnelKeeper;
+  firewall: FirewallKeeper;
 }): Answers<AgentContract> {
-  const { fleet, pools, edges, server, runs, tunnel } = parts;
+  const { fleet, pools, edges, server, runs, tunnel, firewall } = parts;
   const assertSite = (site: string) => {
     if (!SITE_ID.test(site)) throw commonProblems.make('invalid-input', { where: 'site', why: 'it is not a site id' });
   };
@@ -92,6 +94,10 @@ export function makeAgentAnswers(parts: {
     'server.describe': () => describeHost(),
     'server.upgrade': (_, signal) => upgradeHost(signal),
     'server.reboot': ({ boot }, signal) => rebootHost(boot, signal),
+    'firewall.show': async () => {
+      await firewall.keep();
+      return firewall.state();
+    },
     'server.sync': async () => {
       await server.sync();
       return null;

@@ -20,6 +20,30 @@ export interface Identity {
   renewWhenDue(controller: Peer<ControllerContract>, signal: AbortSignal): Promise<boolean>;
 }
 
+const makePair = () =>
+  generateKeyPairSync('ec', {
+    namedCurve: 'P-256',
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  });
+
+/**
+ * An agent beside a controller is let in by its socket. So that it can go to another one too, it asks for a certificate over that
+ * socket, once; undefined when the controller gives none.
+ */
+export async function obtainIdentity(
+  parts: { file: string; clock: Clock; log: Logger },
+  controller: Peer<ControllerContract>,
+  signal: AbortSignal,
+): Promise<Identity | undefined> {
+  const { publicKey, privateKey } = makePair();
+  const call = { timeoutMs: RENEW_TIMEOUT_MS, signal };
+  const { certificate, authority } = await controller.call('certificate.renew', { publicKey }, call);
+  if (authority === undefined) return undefined;
+  await writeIdentity(parts.file, { key: privateKey, certificate, authority });
+  return await openIdentity(parts);
+}
+
 /** Two thirds of a certificate's time are over. */
 export function isDue(certificate: string, nowMs: number): boolean {
   const { validFromDate, validToDate } = new X509Certificate(certificate);
@@ -41,11 +65,7 @@ export async function openIdentity(parts: { file: string; clock: Clock; log: Log
     }),
     async renewWhenDue(controller, signal) {
       if (!isDue(current.certificate, clock.nowMs())) return false;
-      const pair = generateKeyPairSync('ec', {
-        namedCurve: 'P-256',
-        publicKeyEncoding: { type: 'spki', format: 'pem' },
-        privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-      });
+      const pair = makePair();
       const asked = { publicKey: pair.publicKey };
       const { certificate } = await controller.call('certificate.renew', asked, {
         timeoutMs: RENEW_TIMEOUT_MS,

@@ -36,6 +36,8 @@ export interface AgentMemory {
   /** Servers whose agents are cut off. */
   readonly off: Set<string>;
   edge: EdgeDocument | undefined;
+  /** The server that has the address which edges share. */
+  holder: string | undefined;
   /** What the agents tell of nodes' load, by the node's name; of others they tell nothing. */
   readonly load: Map<string, Omit<NodeSample, 'node' | 'ageMs'>>;
   /** How nodes of an image (its number) serve where it is not well: status and time of their pages, share of errors. */
@@ -61,6 +63,7 @@ export function makeAgentMemory(): AgentMemory {
     directories: new Set(),
     off: new Set(),
     edge: undefined,
+    holder: undefined,
     load: new Map(),
     ill: new Map(),
     respond: () => ({ code: 0, stdout: '', stderr: '' }),
@@ -252,6 +255,10 @@ export function makeSimulatedAgents(parts: {
       memory.hosts.set(server, { boot: `${boot}+1`, wantsReboot: false, upgradable: 0 });
       return { reboots: true };
     },
+    'firewall.show': async () => {
+      const mode = documents.get(server)?.firewall?.mode;
+      return { state: mode === undefined ? ('off' as const) : ('on' as const), detail: mode ?? 'off', text: '' };
+    },
     'server.sync': async (_, signal) => {
       await follow(server, signal);
       return null;
@@ -284,6 +291,15 @@ export function makeSimulatedAgents(parts: {
       deafSince.set(key, sinceMs);
       return { server: other, silentMs: Math.max(1, clock.monotonicMs() - sinceMs) };
     });
+  }
+
+  /** The first whose edge runs takes the shared address, and keeps it while that is so. */
+  async function listAddresses(server: string): Promise<string[]> {
+    const { shared, edges = [] } = documents.get(server) ?? {};
+    const answers = shared !== undefined && (await Promise.all(edges.map(isRunning))).some(Boolean);
+    if (memory.holder === server && !answers) memory.holder = undefined;
+    if (answers) memory.holder ??= server;
+    return shared !== undefined && memory.holder === server ? [shared.address] : [];
   }
 
   async function beat(signal: AbortSignal): Promise<void> {
@@ -327,8 +343,8 @@ export function makeSimulatedAgents(parts: {
       const own = runsOn(member.name);
       await ask(member.name).heartbeat(
         {
-          ...{ load, nodes, samples: { nodes: told, edges: [] }, beat: randomUUID() },
-          ...{ heard: listen(member.name), ...own.state() },
+          ...{ load, nodes, samples: { nodes: told, edges: [] }, addresses: await listAddresses(member.name) },
+          ...{ heard: listen(member.name), beat: randomUUID(), ...own.state() },
         },
         signal,
       );

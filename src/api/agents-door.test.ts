@@ -34,6 +34,8 @@ async function openDoor(certified: (fingerprint: string) => string | undefined) 
     admit: () => Promise.reject(serverProblems.make('join-token-unknown', {})),
     readCertified: async (fingerprint) => certified(fingerprint),
     readState: async (server) => ({ state: 'ready', reason: server }),
+    equip: ({ server }) => Promise.reject(serverProblems.make('name-taken', { server })),
+    forwarded: (request, response) => response.end(`handed on ${request.url}`),
     accept: (_, server) => accepted.push(server),
     log: makeSilentLogger(),
   });

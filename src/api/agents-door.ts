@@ -7,14 +7,18 @@ import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { z } from 'zod';
+import { type ControllerEquipment, controllerJoinSchema } from '../controllers/join.ts';
 import { commonProblems, type Problem, toProblem } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { fingerprintOf } from '../platform/certificates.ts';
+import { CONTROLLER_NAME } from '../servers/authority.ts';
 import { type JoinAnswer, type JoinRequest, joinRequestSchema } from '../servers/join.ts';
 import { serverProblems } from '../servers/problems.ts';
 
 const AGENT_PATH = '/v1/agent';
 const JOIN_PATH = '/v1/join';
+/** What the controller of a server must have, for a token. */
+const EQUIP_PATH = '/v1/equip';
 /** What the controller thinks of the server whose certificate is shown. */
 const SELF_PATH = '/v1/self';
 const AGENT_MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024;
@@ -26,6 +30,10 @@ export interface DoorParts {
   /** Whose certificate this is, by its key's fingerprint, while it counts. */
   readCertified(fingerprint: string): Promise<string | undefined>;
   readState(server: string): Promise<{ state: string; reason: string }>;
+  /** Gives a server's controller what it must have, for a token. */
+  equip(asked: { server: string; secret: string }): Promise<ControllerEquipment>;
+  /** Answers what another controller was asked and handed on. */
+  forwarded(request: IncomingMessage, response: ServerResponse): void;
   accept(socket: WebSocket, server: string): void;
   log: Logger;
 }
@@ -39,27 +47,38 @@ export interface AgentsDoor {
 }
 
 /** Makes the door, closed. */
-export function makeAgentsDoor({ admit, readCertified, readState, accept, log }: DoorParts): AgentsDoor {
+export function makeAgentsDoor(parts: DoorParts): AgentsDoor {
+  const { admit, equip, forwarded, readCertified, readState, accept, log } = parts;
   let server: Server | undefined;
   const sockets = new WebSocketServer({ noServer: true, maxPayload: AGENT_MESSAGE_LIMIT_BYTES });
 
-  async function join(request: IncomingMessage): Promise<JoinAnswer> {
+  async function readBody<T>(request: IncomingMessage, schema: z.ZodType<T>): Promise<T> {
     let text = '';
     for await (const piece of request.setEncoding('utf8')) {
       text += String(piece);
       if (text.length > JOIN_LIMIT_BYTES)
         throw commonProblems.make('invalid-input', { where: 'body', why: 'too long' });
     }
-    const parsed = joinRequestSchema.safeParse(parseJson(text));
+    const parsed = schema.safeParse(parseJson(text));
     if (!parsed.success)
       throw commonProblems.make('invalid-input', { where: 'body', why: z.prettifyError(parsed.error) });
-    return await admit(parsed.data);
+    return parsed.data;
   }
 
+  const join = async (request: IncomingMessage): Promise<JoinAnswer> =>
+    await admit(await readBody<JoinRequest>(request, joinRequestSchema));
+
+  const equipAsked = async (request: IncomingMessage): Promise<ControllerEquipment> => {
+    const name = await identify(request.socket as TLSSocket);
+    return await equip({ server: name, ...(await readBody(request, controllerJoinSchema)) });
+  };
+
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (isController(request.socket as TLSSocket)) return forwarded(request, response);
     try {
       const asked = `${request.method} ${request.url}`;
       if (asked === `POST ${JOIN_PATH}`) end(response, 200, await join(request));
+      else if (asked === `POST ${EQUIP_PATH}`) end(response, 200, await equipAsked(request));
       else if (asked === `GET ${SELF_PATH}`)
         end(response, 200, await readState(await identify(request.socket as TLSSocket)));
       else throw commonProblems.make('not-found', { noun: 'route', name: asked });
@@ -138,6 +157,10 @@ export function makeAgentsDoor({ admit, readCertified, readState, accept, log }:
     },
   };
 }
+
+/** Only a controller has a certificate of that name: servers' names have no blanks, and the authority signs no others. */
+const isController = (socket: TLSSocket): boolean =>
+  socket.authorized && socket.getPeerCertificate().subject?.CN === CONTROLLER_NAME;
 
 const refused = (why: string): Problem => serverProblems.make('certificate-refused', { why });
 

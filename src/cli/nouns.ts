@@ -144,6 +144,13 @@ export const nouns: readonly Noun[] = [
     ],
   },
   {
+    noun: 'controller',
+    summary: 'Controllers: the one that leads, and those that stand by',
+    path: '/v1/controllers',
+    key: 'name',
+    columns: () => [field('name'), field('state'), field('address'), field('version'), field('reason')],
+  },
+  {
     noun: 'database',
     summary: 'Database servers',
     path: '/v1/databases',
@@ -162,8 +169,10 @@ export const nouns: readonly Noun[] = [
     summary: 'Edges: the HAProxy containers in front of everything',
     path: '/v1/edges',
     key: 'name',
-    listOnly: true,
-    columns: () => [field('name'), field('state'), field('server'), field('address'), field('listen'), field('reason')],
+    columns: () => [
+      ...[field('name'), field('state'), field('server'), field('address'), field('listen')],
+      ...[field('holds'), field('reason')],
+    ],
   },
   {
     noun: 'task',

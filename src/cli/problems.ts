@@ -96,8 +96,8 @@ export const cliProblems = makeCatalogue('cli', {
   'bad-join-token': {
     status: 400,
     title: 'This is no join token',
-    detail: () => 'What was given is not what `espalier server add` prints, or not all of it.',
-    todo: () => 'Copy the whole token, from esj_ to its end.',
+    detail: () => 'What was given is not what `espalier server add` or `controller add` prints, or not all of it.',
+    todo: () => 'Copy the whole token, from esj_ (a server) or esc_ (a controller) to its end.',
   },
   'other-controller': {
     status: 403,
@@ -131,6 +131,12 @@ export const cliProblems = makeCatalogue('cli', {
     title: 'This machine does not see the shared folder',
     detail: (a: { why: string }) => `The servers of the cluster share a folder for content, but ${a.why}.`,
     todo: () => 'Mount it here under the same path, then run the same command again.',
+  },
+  'not-joined': {
+    status: 409,
+    title: 'This machine is no server of a cluster',
+    detail: (a: { dataDir: string }) => `${a.dataDir} holds no server that joined a cluster.`,
+    todo: () => 'Let it join first: `espalier server join TOKEN`, with a token of `espalier server add`.',
   },
   'joined-server': {
     status: 409,

@@ -8,6 +8,8 @@ import { type Noun, nouns } from './nouns.ts';
 import type { ExitCode } from './problems.ts';
 import type { UpOptions } from './up/up.ts';
 import { positive, type Run } from './verbs/arguments.ts';
+import { addControllerVerbs } from './verbs/controller.ts';
+import { addEdgeVerbs } from './verbs/edge.ts';
 import { addImageVerbs, addSeedVerbs } from './verbs/image.ts';
 import { addLabVerbs } from './verbs/lab.ts';
 import { addOperationVerbs, addTokenVerbs } from './verbs/operation.ts';
@@ -75,6 +77,7 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   addWaveVerbs(group('wave'), run);
   addImageVerbs(group('image'), run);
   addSeedVerbs(group('seed'), run);
+  addEdgeVerbs(group('edge'), run);
   addServiceVerbs(group('database'), run);
   addServiceVerbs(group('cache'), run);
   addTaskVerbs(group('task'), run);
@@ -82,6 +85,7 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   addOperationVerbs(group('operation'), group('event'), run);
   addTokenVerbs(group('token'), run);
   addServerVerbs(group('server'), run);
+  addControllerVerbs(group('controller'), run);
   addClusterVerbs(root, run);
   addPlan(root, run);
   addVotes(root, run);

@@ -6,7 +6,7 @@ import type { Fleet } from '../engines/fleet.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Events } from '../platform/events.ts';
 import type { Operations } from '../platform/operations/operation.ts';
-import type { Store } from '../platform/store.ts';
+import type { Sql, Store } from '../platform/store.ts';
 import type { PoolParts } from '../pools/parts.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
 import type { ServiceNoun } from '../services/noun.ts';
@@ -21,8 +21,7 @@ export interface DrainParts {
   clock: Clock;
   pools: PoolParts;
   sites: SiteParts;
+  /** The server whose controller decides now; undefined while there is one server alone. */
+  readLeadingServer(sql: Sql): Promise<string | undefined>;
   services: Record<ServiceNoun, Pick<Databases | Caches, 'homes'>>;
 }
-
-/** The lock of whatever is done to a whole server; its removal takes it too. */
-export const serverLock = (server: string): string => `server:${server}`;

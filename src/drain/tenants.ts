@@ -2,7 +2,6 @@
 import { listEdges } from '../edge/store.ts';
 import { readContentServer } from '../pools/content.ts';
 import { listNodes, listPools } from '../pools/store.ts';
-import { readCluster } from '../servers/cluster-store.ts';
 import { listServices } from '../services/store.ts';
 import { listSites } from '../sites/store.ts';
 import type { DrainParts } from './parts.ts';
@@ -67,7 +66,7 @@ export async function listTenants(parts: DrainParts, server: string, signal: Abo
       const stays = 'a seed stays where it was made';
       return { words: `the seed ${name}`, name, kind: 'seed', group: 'seed', memoryMb: 0, stays, sites: [] };
     });
-  const leads = (await readCluster(sql))?.server === server;
+  const leads = (await parts.readLeadingServer(sql)) === server;
   const controller: Tenant = {
     ...{ words: 'the controller', name: 'controller', kind: 'controller', group: 'controller', memoryMb: 0, sites: [] },
     stays: 'it runs on the first server; while it is away sites are served and nothing is decided',

@@ -5,7 +5,8 @@ import { UNDER_WAY } from '../platform/operations/list-all.ts';
 import type { Asker } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
 import { readServer, storeDraining } from '../servers/store.ts';
-import { type DrainParts, serverLock } from './parts.ts';
+import { serverLock } from '../servers/watch.ts';
+import type { DrainParts } from './parts.ts';
 import { drainProblems } from './problems.ts';
 
 /** Stores it in the caller's transaction, or says why there is nothing to end. */

@@ -12,10 +12,10 @@ import {
 } from '../platform/operations/operation.ts';
 import { askerOf, runChild } from '../platform/operations/run-child.ts';
 import type { Json, Sql } from '../platform/store.ts';
-import { readCluster } from '../servers/cluster-store.ts';
 import { listServers, readServer } from '../servers/store.ts';
+import { serverLock } from '../servers/watch.ts';
 import { drainWishSchema, NODE_MS, SERVICE_MS, startServerDrain } from './drain.ts';
-import { type DrainParts, serverLock } from './parts.ts';
+import type { DrainParts } from './parts.ts';
 import { type DrainPlan, planDrain } from './plan.ts';
 import { drainProblems } from './problems.ts';
 import { storeUndrained } from './undrain.ts';
@@ -49,7 +49,7 @@ export async function planUpdate(
   wish: UpdateWish,
   signal: AbortSignal,
 ): Promise<DrainPlan & { servers: Params['servers'] }> {
-  const first = (await readCluster(parts.store))?.server;
+  const first = await parts.readLeadingServer(parts.store);
   const known = (await listServers(parts.store)).map(({ name }) => name);
   const names = [...new Set(wish.servers.length === 0 ? known : wish.servers)];
   // The controller reboots with its server, and goes on then: best when all else is done.

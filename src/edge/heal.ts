@@ -3,8 +3,7 @@
 import { isHeld } from '../platform/operations/list-all.ts';
 import { isApart, listServers } from '../servers/store.ts';
 import type { EdgeParts } from './create.ts';
-import { edgeLock } from './create.ts';
-import { listEdges, storeEdgeState } from './store.ts';
+import { edgeLock, listEdges, storeEdgeState } from './store.ts';
 
 /** One look at all edges; returns what was begun. */
 export async function healEdges(parts: EdgeParts, signal: AbortSignal): Promise<Record<string, string>> {
@@ -12,7 +11,7 @@ export async function healEdges(parts: EdgeParts, signal: AbortSignal): Promise<
   const began: Record<string, string> = {};
   const servers = new Map((await listServers(store)).map((server) => [server.name, server.state]));
   for (const edge of await listEdges(store)) {
-    if (edge.state === 'creating') continue;
+    if (edge.state === 'creating' || edge.state === 'deleting') continue;
     if (await isHeld(operations, edgeLock(edge.name))) continue;
     const serverState = servers.get(edge.server ?? '') ?? 'ready';
     if (serverState === 'lost' || isApart(serverState)) {

@@ -41,6 +41,37 @@ export const tunnelSchema = z.object({
 });
 export type Tunnel = z.infer<typeof tunnelSchema>;
 
+/** The firewall of a server, as it is to be (engines/nftables/rules.ts says what each part is). */
+export const firewallSchema = z.object({
+  mode: z.enum(['ours', 'strict']),
+  bridge: z.string(),
+  network: z.cidrv4(),
+  members: z.array(z.ipv4()),
+  routers: z.array(z.ipv4()),
+  doors: z.array(z.int().min(1).max(65_535)),
+  visits: z.array(z.int().min(1).max(65_535)),
+  inners: z.array(z.ipv4()),
+  databases: z.array(z.ipv4()),
+  caches: z.array(z.ipv4()),
+  edges: z.array(z.ipv4()),
+  allow: z.array(z.string().regex(/^(tcp|udp)\/([1-9]\d{0,4})$/)),
+});
+export type Firewall = z.infer<typeof firewallSchema>;
+
+/** The address that edges share, as one server with an edge must know it: passed on among these servers by VRRP. */
+export const sharedAddressSchema = z.object({
+  address: z.ipv4(),
+  routerId: z.int().min(1).max(255),
+  /** Of this server's edge: it is asked whether it answers. */
+  edge: z.ipv4(),
+  /** This server's address, and those of the others that have an edge. */
+  own: z.ipv4(),
+  peers: z.array(z.ipv4()),
+  /** Higher wins where two begin at once. */
+  priority: z.int().min(1).max(254),
+});
+export type SharedAddress = z.infer<typeof sharedAddressSchema>;
+
 /** Everything that one agent follows, but for the sites' documents, which it reads pool by pool. */
 export const serverDocumentSchema = z.object({
   server: z.string(),
@@ -53,6 +84,17 @@ export const serverDocumentSchema = z.object({
   tunnel: tunnelSchema.optional(),
   /** The servers to which this one listens, and tells of them in its heartbeats. */
   watch: z.array(z.object({ server: z.string(), address: z.string() })).optional(),
+  /**
+   * There is no other server: nobody else could be given its runs, so while the controller is away their leases are renewed here,
+   * and they end as they would have.
+   */
+  alone: z.boolean().optional(),
+  /** Absent where it is switched off, and while there is one server. */
+  firewall: firewallSchema.optional(),
+  /** Where this server has an edge and the edges share an address. */
+  shared: sharedAddressSchema.optional(),
+  /** Where controllers are, `HOST:PORT`: those that lead now or may later. Absent while there is one server. */
+  controllers: z.array(z.string()).optional(),
 });
 export type ServerDocument = z.infer<typeof serverDocumentSchema>;
 
@@ -247,6 +289,11 @@ export const agentContract = {
   'server.upgrade': { params: z.object({}), result: hostSchema.extend({ upgraded: z.int() }) },
   /** Reboots the server, unless that has happened since that boot. */
   'server.reboot': { params: z.object({ boot: z.string() }), result: z.object({ reboots: z.boolean() }) },
+  /** The firewall of this server as it stands now, and the rules that were given last. */
+  'firewall.show': {
+    params: z.object({}),
+    result: z.object({ state: z.enum(['on', 'off', 'failed']), detail: z.string(), text: z.string() }),
+  },
   /** The agent looks at its server document again (nodes came or went). */
   'server.sync': { params: z.object({}), result: nothing },
   /**
@@ -288,7 +335,8 @@ export const controllerContract = {
   /** The next certificate of this server, for a new key (SPKI, PEM); the one before counts until its own end. */
   'certificate.renew': {
     params: z.object({ publicKey: z.string() }),
-    result: z.object({ certificate: z.string() }),
+    /** `authority`: by which the controllers are known. */
+    result: z.object({ certificate: z.string(), authority: z.string().optional() }),
   },
   heartbeat: {
     params: z.object({
@@ -298,6 +346,8 @@ export const controllerContract = {
       samples: z.object({ nodes: z.array(nodeSampleSchema), edges: z.array(edgeSampleSchema) }).optional(),
       /** For how long the servers that it watches have not answered; 0: they answered last. */
       heard: z.array(z.object({ server: z.string(), silentMs: z.number().min(0) })).optional(),
+      /** Addresses of this server now; told by one that may hold an address that edges share. */
+      addresses: z.array(z.string()).optional(),
       /** Names this heartbeat, never used twice, not by a later process either; `runs.start` refers to it. */
       beat: z.string(),
       slots: slotsSchema,

@@ -5,7 +5,9 @@ import { addTasks, makeTaskRow, readHistory, readRuns } from '../../test/simulat
 import { withStores } from '../platform/test-store.ts';
 
 withStores((test) => {
-  test('a run of a server that may be frozen is taken back when that is fenced, and then at once', async ({ store }) => {
+  test('a run of a server that may be frozen is taken back when that is fenced, and then at once', async ({
+    store,
+  }) => {
     const stage = await makeStage(store, { work: () => ({ takesMs: 300_000, code: 0 }) });
     await addTasks(store, [makeTaskRow(0, 0, stage.at(1_000))]);
     await stage.run(2_000);

@@ -49,13 +49,19 @@ export async function readTrust(parts: AuthorityParts): Promise<{ certificate: s
   return { certificate, fingerprint };
 }
 
-/** What the controller shows to agents: a key and a certificate that live as long as its process. */
-export async function makeControllerIdentity(parts: AuthorityParts): Promise<Identity & { authority: string }> {
+/**
+ * What a controller shows: a key and a certificate that live as long as its process. As a `controller` to agents, which come to
+ * it; as an `agent` of the controllers' own name to the controller that leads, to which it comes.
+ */
+export async function makeControllerIdentity(
+  parts: AuthorityParts,
+  role: 'controller' | 'agent' = 'controller',
+): Promise<Identity & { authority: string }> {
   const authority = await parts.store.transaction((sql) => readAuthority(parts, sql));
   const pair = makeKeyPair();
   const certificate = renderCertificate(
     {
-      ...{ name: CONTROLLER_NAME, publicKey: pair.publicKey, role: 'controller' },
+      ...{ name: CONTROLLER_NAME, publicKey: pair.publicKey, role },
       ...{ notBeforeMs: parts.nowMs() - EARLY_MS, notAfterMs: parts.nowMs() + LONG_MS },
     },
     { name: NAME, key: authority.key },

@@ -25,6 +25,14 @@ export async function readCluster(sql: Sql): Promise<ClusterRow | undefined> {
   return row;
 }
 
+/** Whether there is one server, and no other can join. */
+export async function isAlone(sql: Sql): Promise<boolean> {
+  const [row] = await sql.query<{ alone: boolean }>(
+    'SELECT NOT EXISTS (SELECT FROM cluster) AND (SELECT count(*) FROM server) < 2 AS alone',
+  );
+  return row?.alone === true;
+}
+
 export async function storeCluster(sql: Sql, row: ClusterRow): Promise<void> {
   await sql.query(
     `INSERT INTO cluster (server, address, port, content_path, content_id) VALUES ($1, $2, $3, $4, $5)

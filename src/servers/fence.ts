@@ -14,7 +14,6 @@ import {
 import type { Sql, Store } from '../platform/store.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
 import { BLOCK_PREFIX, listBlocks } from './addresses.ts';
-import { readCluster } from './cluster-store.ts';
 import { changeConfig } from './config-clock.ts';
 import { serverProblems } from './problems.ts';
 import { isApart, listServers, readServer, storeFenceUp, storeServerState } from './store.ts';
@@ -43,6 +42,8 @@ export interface FenceParts {
     from: { networks: readonly string[]; apart: ReadonlySet<string> },
     signal: AbortSignal,
   ): Promise<string[]>;
+  /** The server whose controller decides now; undefined while there is one server alone. */
+  readLeadingServer(sql: Sql): Promise<string | undefined>;
   syncEdges(signal: AbortSignal): Promise<unknown>;
   /** Forgets its nodes that can be made elsewhere; `left`: what cannot, with the reason. */
   abandon(sql: Sql, server: string): Promise<{ nodes: string[]; left: string[] }>;
@@ -54,7 +55,7 @@ export async function startServerFence(parts: FenceParts, server: string, who: A
   return await parts.store.transaction(async (sql) => {
     const row = await readServer(sql, server);
     if (row === undefined) throw commonProblems.make('not-found', { noun: 'server', name: server });
-    if ((await readCluster(sql))?.server === server) throw serverProblems.make('has-controller', { server });
+    if ((await parts.readLeadingServer(sql)) === server) throw serverProblems.make('has-controller', { server });
     if (row.state !== 'lost') throw serverProblems.make('not-lost', { server, state: row.state });
     const why = who.reason ?? `${who.by} says that it is gone`;
     return await parts.operations.start(sql, 'server.fence', { server, why }, { ...who, reason: why });

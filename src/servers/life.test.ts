@@ -9,7 +9,7 @@ import type { Json, Store } from '../platform/store.ts';
 import { withStores } from '../platform/test-store.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
 import { type CleanParts, makeServerClean } from './clean.ts';
-import { storeCluster } from './cluster-store.ts';
+import { readCluster, storeCluster } from './cluster-store.ts';
 import { type FenceParts, makeServerFence } from './fence.ts';
 import { welcomeAgent } from './meet-agents.ts';
 import { isApart, readServer, type ServerState, storeHeartbeat } from './store.ts';
@@ -88,6 +88,7 @@ class Life {
         note: () => undefined,
         ask: () => (this.hears ? { hear: ['s3'], deaf: [] } : { hear: [], deaf: ['s1', 's3'] }),
       },
+      readLeadingServer: async (sql) => (await readCluster(sql))?.server,
       readOffline: async () => new Set(),
       noteReady: () => undefined,
       dropAgent: () => undefined,

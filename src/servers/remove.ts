@@ -6,6 +6,7 @@ import { type Asker, makeOperation, type Operation, type OperationKind } from '.
 import type { Sql } from '../platform/store.ts';
 import { releaseAddress, releaseBlocks } from './addresses.ts';
 import { revokeCertificates } from './cluster-store.ts';
+import { deleteFirewallChoice } from './firewall.ts';
 import { readMadeCluster } from './join.ts';
 import type { ClusterParts } from './make-cluster.ts';
 import { serverProblems } from './problems.ts';
@@ -79,6 +80,7 @@ export function makeServerRemove(parts: RemoveParts): OperationKind<Params> {
           await store.transaction(async (sql) => {
             await releaseAddress(sql, innerOf(server));
             await releaseBlocks(sql, server);
+            await deleteFirewallChoice(sql, server);
             await deleteServer(sql, server);
             await events.append(sql, { kind: 'server.removed', subject: `server:${server}`, by: 'operation' });
           });

@@ -40,13 +40,7 @@ const serverSchema = z
   })
   .openapi('Server');
 
-const toView = ({
-  silentMs,
-  load,
-  clockAheadMs: _,
-  alive: __,
-  ...row
-}: ServerRow): z.infer<typeof serverSchema> => ({
+const toView = ({ silentMs, load, clockAheadMs: _, alive: __, ...row }: ServerRow): z.infer<typeof serverSchema> => ({
   ...row,
   ...(silentMs === undefined ? {} : { silentMs: Math.round(silentMs) }),
   ...(load === undefined ? {} : { load }),

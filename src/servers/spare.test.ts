@@ -5,7 +5,17 @@ import { findShortfalls, renderShortfall } from './spare.ts';
 import type { ServerRow } from './store.ts';
 
 const server = (name: string, freeMb: number, state: ServerRow['state'] = 'ready'): ServerRow => ({
-  ...{ name, state, reason: '', address: '', version: '', domain: name, silentMs: 0, drainReason: null, clockAheadMs: 0 },
+  ...{
+    name,
+    state,
+    reason: '',
+    address: '',
+    version: '',
+    domain: name,
+    silentMs: 0,
+    drainReason: null,
+    clockAheadMs: 0,
+  },
   ...{ alive: false, isEngineSilent: false, isFenceUp: false, left: [] },
   load: {
     ...{ cores: 2, load1: 0, cpuPressure: 0, memoryPressure: 0, ioPressure: 0, clockMs: 0 },

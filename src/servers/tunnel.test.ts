@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { withStores } from '../platform/test-store.ts';
 import { allocateAddress } from './addresses.ts';
 import { storeCluster } from './cluster-store.ts';
-import { makeNetworkTeller, readControllerHost, readTunnel } from './tunnel.ts';
+import { makeNetworkTeller, readControllerHosts, readTunnel } from './tunnel.ts';
 
 const CIDR = '10.87.16.1/20';
 const network = { cidr: CIDR, bridge: 'try0' };
@@ -27,14 +27,17 @@ withStores((test) => {
     assert.equal(await read('s3'), undefined);
   });
 
-  test('a database believes the controller from its own bridge, or from the tunnel on another server', async ({
+  test('a database believes controllers from its own bridge, or from the tunnel on other servers', async ({
     store,
   }) => {
-    const read = (server: string) => store.transaction((sql) => readControllerHost(sql, CIDR, server));
-    assert.equal(await read('s1'), '10.87.16.1');
+    const read = (server: string, ...controllers: string[]) =>
+      store.transaction((sql) => readControllerHosts(sql, CIDR, server, controllers));
+    assert.deepEqual(await read('s1', 's1'), ['10.87.16.1']);
     await storeCluster(store, cluster);
-    assert.equal(await read('s1'), '10.87.16.1');
-    assert.equal(await read('s2'), '10.87.16.2');
+    assert.deepEqual(await read('s1', 's1'), ['10.87.16.1']);
+    assert.deepEqual(await read('s2'), ['10.87.16.2']);
+    assert.deepEqual(await read('s1', 's1', 's2'), ['10.87.16.1', '10.87.16.64']);
+    assert.deepEqual(await read('s2', 's1', 's2'), ['10.87.16.2', '10.87.16.1']);
   });
 
   test('agents are told of a change once, and one that comes later too', async ({ store }) => {

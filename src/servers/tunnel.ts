@@ -48,22 +48,42 @@ export async function readTunnel(
   };
 }
 
-/** From which address the controller comes to a container on that server: its own bridge's, or through the tunnel. */
-export async function readControllerHost(sql: Sql, cidr: string, server: string): Promise<string> {
+/**
+ * From which addresses controllers come to a container on that server: its own bridge's, or through the tunnel.
+ * `controllers`: the servers that have one; the cluster's first is one of them in any case.
+ */
+export async function readControllerHosts(
+  sql: Sql,
+  cidr: string,
+  server: string,
+  controllers: readonly string[],
+): Promise<string[]> {
   const cluster = await readCluster(sql);
-  if (cluster === undefined || cluster.server === server) return bridgeAddress(cidr);
-  return await allocateAddress(sql, cidr, { instance: innerOf(cluster.server), server: cluster.server });
+  if (cluster === undefined) return [bridgeAddress(cidr)];
+  const hosts: string[] = [];
+  for (const name of new Set([cluster.server, ...controllers])) {
+    const isHere = name === server;
+    hosts.push(
+      isHere ? bridgeAddress(cidr) : await allocateAddress(sql, cidr, { instance: innerOf(name), server: name }),
+    );
+  }
+  return hosts;
 }
 
 /**
- * Tells the agents that have not heard of the latest change: wrong is that servers or their blocks are others than those an
- * agent was told of. What was told is remembered for as long as this process lives; telling twice does no harm.
+ * Tells the agents that have not heard of the latest change: wrong is that servers, their blocks, or what `readMore` gives (of the
+ * rooms above) are others than those an agent was told of. What was told is remembered for as long as this process lives;
+ * telling twice does no harm.
  */
-export function makeNetworkTeller(store: Store, agents: AgentPort): (signal: AbortSignal) => Promise<{ told: number }> {
+export function makeNetworkTeller(
+  store: Store,
+  agents: AgentPort,
+  readMore: (sql: Sql) => Promise<unknown> = async () => null,
+): (signal: AbortSignal) => Promise<{ told: number }> {
   const toldTo = new Map<string, string>();
   return async (signal) => {
     const servers = (await listServers(store)).map(({ name, address, state }) => [name, address, isApart(state)]);
-    const now = JSON.stringify([servers, await listBlocks(store)]);
+    const now = JSON.stringify([servers, await listBlocks(store), await readMore(store)]);
     const late = agents.connected().filter((server) => toldTo.get(server) !== now);
     await Promise.all(
       late.map(async (server) => {

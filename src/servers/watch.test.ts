@@ -6,7 +6,7 @@ import { makeEvents } from '../platform/events.ts';
 import type { Operation, Operations } from '../platform/operations/operation.ts';
 import type { Store } from '../platform/store.ts';
 import { withStores } from '../platform/test-store.ts';
-import { storeCluster } from './cluster-store.ts';
+import { readCluster, storeCluster } from './cluster-store.ts';
 import { toWelcomed, welcomeAgent } from './meet-agents.ts';
 import { readServer, type ServerRow, storeFenceUp, storeHeartbeat, storeServerState } from './store.ts';
 import { judgeLost } from './verdict.ts';
@@ -31,6 +31,7 @@ function makeWatch(store: Store, testimony: Record<string, Testimony> = {}) {
   const parts: WatchParts = {
     ...{ store, operations, clock, events: makeEvents({ store, clock }) },
     witnesses: { note: () => undefined, ask: (server) => testimony[server] ?? { hear: [], deaf: [] } },
+    readLeadingServer: async (sql) => (await readCluster(sql))?.server,
     readOffline: async () => new Set(),
     noteReady: () => undefined,
   };

@@ -6,9 +6,17 @@ import type { Clock } from '../lib/clock.ts';
 import type { Events } from '../platform/events.ts';
 import { isHeld } from '../platform/operations/list-all.ts';
 import type { Operations } from '../platform/operations/operation.ts';
-import type { Store } from '../platform/store.ts';
-import { readCluster } from './cluster-store.ts';
-import { listServers, type ServerRow, storeEngineSilence, storeLost, storeReturn, storeServerState, storeSuspicion, toWell } from './store.ts';
+import type { Sql, Store } from '../platform/store.ts';
+import {
+  listServers,
+  type ServerRow,
+  storeEngineSilence,
+  storeLost,
+  storeReturn,
+  storeServerState,
+  storeSuspicion,
+  toWell,
+} from './store.ts';
 import { judgeLost } from './verdict.ts';
 import type { Witnesses } from './witnesses.ts';
 
@@ -27,6 +35,8 @@ export interface WatchParts {
   witnesses: Witnesses;
   /** So many servers can carry containers now. */
   noteReady(count: number): void;
+  /** The server whose controller decides now; undefined while there is one server alone. */
+  readLeadingServer(sql: Sql): Promise<string | undefined>;
   /** The servers that the engine's cluster does not hear. */
   readOffline(signal: AbortSignal): Promise<ReadonlySet<string>>;
 }
@@ -97,7 +107,7 @@ async function judgeAll(parts: WatchParts, servers: readonly ServerRow[], signal
   const { store, witnesses } = parts;
   const lost = servers.filter(({ state }) => state === 'lost');
   if (lost.length === 0) return;
-  const controller = (await readCluster(store))?.server;
+  const controller = await parts.readLeadingServer(store);
   const testimonies = new Map(lost.map(({ name }) => [name, witnesses.ask(name)]));
   const unheard = [...testimonies.values()].some(({ hear, deaf }) => hear.length + deaf.length === 0);
   // The engine needs twice as long as the agents to notice, and answers slowly while a member is away.

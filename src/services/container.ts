@@ -1,9 +1,10 @@
 // A service's container and volumes as they should be: made where they are missing, fed with the controller's files,
 // started. Apart from the operations, because making, healing and renewing a server all end here.
 import { randomBytes } from 'node:crypto';
+import { listControllers } from '../controllers/store.ts';
 import type { InstanceStatus, Labels } from '../engines/fleet.ts';
 import { commonProblems } from '../lib/errors.ts';
-import { readControllerHost } from '../servers/tunnel.ts';
+import { readControllerHosts } from '../servers/tunnel.ts';
 import { ADMIN_USER, adminSecret, type ServiceEngine, type ServiceLogin, type ServiceParts } from './kind.ts';
 import { readService, type ServiceRow } from './store.ts';
 
@@ -114,6 +115,19 @@ export async function hasData<E extends ServiceEngine>(
   return found.every((volume) => volume !== undefined);
 }
 
+/** From which addresses controllers come to a service on that server; those that stand by too. */
+export async function listControllerHosts<E extends ServiceEngine>(
+  parts: Pick<ServiceParts<E>, 'store' | 'readCidr'>,
+  server: string,
+): Promise<string[]> {
+  const cidr = await parts.readCidr();
+  return await parts.store.transaction(async (sql) => {
+    const controllers = (await listControllers(sql)).filter(({ address }) => address !== null);
+    const names = controllers.map(({ name }) => name);
+    return await readControllerHosts(sql, cidr, server, names);
+  });
+}
+
 /**
  * Brings the container to run from the server's image with its volumes and the controller's account: makes it when it
  * is gone, makes it anew when it is from another image, starts it when it is stopped; in one that runs the service is
@@ -145,9 +159,8 @@ export async function ensureContainer<E extends ServiceEngine>(
   const { fleet, kind } = parts;
   const { status } = await fleet.instances.ensure(renderContainer(parts, service), { signal });
   const login = await readLogin(parts, service);
-  const cidr = await parts.readCidr();
-  const controllerHost = await parts.store.transaction((sql) => readControllerHost(sql, cidr, service.server));
-  for (const { path, content, mode } of kind.renderFiles({ ...service, login, controllerHost })) {
+  const controllerHosts = await listControllerHosts(parts, service.server);
+  for (const { path, content, mode } of kind.renderFiles({ ...service, login, controllerHosts })) {
     await fleet.files.write(service.instance, path, content, { mode, signal });
   }
   return status;

@@ -1,13 +1,14 @@
 // One kind of service put together: its operations registered, its loop, its open engines. What databases/ and caches/
 // have in common for the rest of the program.
 
-import type { Loop } from '../platform/loops.ts';
+import { type Loop, makeLoop } from '../platform/loops.ts';
 import type { Asker, Operation } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
 import { makeServiceCreate, startServiceCreate } from './create.ts';
 import { endSessionsFrom } from './end-sessions.ts';
 import { makeServiceEngines } from './engines.ts';
 import { makeServiceHomes, type ServiceHomes } from './homes.ts';
+import { makeAccessKeeper } from './keep-access.ts';
 import type { ServiceEngine, ServiceParts } from './kind.ts';
 import type { ServiceNoun } from './noun.ts';
 import type { ServiceProblems } from './problems.ts';
@@ -24,6 +25,8 @@ export interface Service<E extends ServiceEngine> {
   readonly problems: ServiceProblems;
   /** To be added to the loops: it looks after all servers. */
   readonly watch: Loop;
+  /** To be added too: it lets every controller in. */
+  readonly access: Loop;
   list(sql: Sql): Promise<ServiceView[]>;
   read(sql: Sql, name: string): Promise<ServiceView | undefined>;
   /** Each begins an operation in the caller's transaction. */
@@ -56,6 +59,13 @@ export function makeService<E extends ServiceEngine>(parts: ServiceParts<E>): Se
     noun: kind.noun,
     problems,
     watch: makeServiceWatch(parts, engines),
+    access: makeLoop({
+      name: `${kind.noun}.access`,
+      wrongWhen: `a controller would not be let in by a ${kind.noun} server, from where it comes`,
+      everyMs: 5_000,
+      timeoutMs: 60_000,
+      runOnce: makeAccessKeeper(parts),
+    }),
     async list(sql) {
       const [rows, counts] = [await listServices(sql, kind.noun), await parts.countSites(sql)];
       return rows.map((row) => ({ ...row, sites: counts.get(row.name) ?? 0 }));

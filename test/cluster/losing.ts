@@ -59,7 +59,8 @@ export async function makeLosing(lab: Lab): Promise<Losing> {
     assert.equal(code, 0, `${argv.join(' ')}: ${stderr}`);
     return stdout;
   };
-  const read = async <T>(...argv: string[]): Promise<T> => JSON.parse(await run(['./espalier', ...argv, '--json'])) as T;
+  const read = async <T>(...argv: string[]): Promise<T> =>
+    JSON.parse(await run(['./espalier', ...argv, '--json'])) as T;
   const list = async <T>(noun: string): Promise<T[]> => (await read<{ items: T[] }>(noun, 'list')).items;
   const incus = (...argv: string[]) => run(['incus', '--project', 'espalier', ...argv]);
   const { id: site } = await read<{ id: string }>('site', 'show', SITE);
@@ -106,7 +107,8 @@ export async function makeLosing(lab: Lab): Promise<Losing> {
       return node.name;
     },
     databaseTime: () => sql('SELECT current_timestamp(6)'),
-    writesSince: async (who, at) => Number(await sql(`SELECT count(*) FROM ${TABLE} WHERE who = '${who}' AND at > '${at}'`)),
+    writesSince: async (who, at) =>
+      Number(await sql(`SELECT count(*) FROM ${TABLE} WHERE who = '${who}' AND at > '${at}'`)),
   };
   return losing;
 }

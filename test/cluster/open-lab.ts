@@ -48,7 +48,9 @@ export async function openLab(name: string, servers: number, { bare = true }: { 
     async pidOf(server) {
       const argv = ['incus', '--project', name, 'list', server, '--format', 'json'];
       const { stdout } = await runCommand(argv, { timeoutMs: COMMAND_MS });
-      const found = (JSON.parse(stdout) as { name: string; state: { pid: number } }[]).find((one) => one.name === server);
+      const found = (JSON.parse(stdout) as { name: string; state: { pid: number } }[]).find(
+        (one) => one.name === server,
+      );
       return found?.state.pid ?? assert.fail(`the lab has no ${server}`);
     },
     async close() {

@@ -39,9 +39,7 @@ async function loseOne(world: World): Promise<void> {
   session = await openSession(world, victim);
   await lose(world, victim);
   await testify(world);
-  await world.store.query(`UPDATE server SET state = 'lost', reason = 'silent' WHERE name = $1`, [
-    victim,
-  ]);
+  await world.store.query(`UPDATE server SET state = 'lost', reason = 'silent' WHERE name = $1`, [victim]);
 }
 
 /** Nothing of a server may be made anew while it could still write. */

@@ -204,6 +204,7 @@ function makeSettingsStep(
     async run() {
       const now = { deployment: token.deployment, simulated: false, apiPort: undefined, env: cli.env };
       const joined = {
+        ...(before?.joined?.controls === true ? { controls: true } : {}),
         ...{ name: need(progress, 'answer').server, address: need(progress, 'address') },
         controller: token.controller,
       };

@@ -15,7 +15,15 @@ const settingsSchema = z.object({
   /** The controller's and the agent's settings (`ESPALIER_…`) from the environment of `up`. */
   env: z.record(z.string(), z.string()),
   /** On a server that joined: who it is, and where its controller is (`HOST:PORT`). */
-  joined: z.object({ name: z.string(), address: z.string(), controller: z.string() }).optional(),
+  joined: z
+    .object({
+      name: z.string(),
+      address: z.string(),
+      controller: z.string(),
+      /** It has a controller of its own, which stands by. */
+      controls: z.boolean().optional(),
+    })
+    .optional(),
 });
 export type DeploymentSettings = z.infer<typeof settingsSchema>;
 
@@ -77,7 +85,7 @@ export const identityPathOf = (dataDir: string): string => join(dataDir, 'agent/
 
 /**
  * The two daemons of a deployment. A simulated one has no agent: its controller plays the servers too. A joined server has
- * no controller.
+ * no controller, unless it was given one.
  */
 export function listDaemons(settings: DeploymentSettings, dataDir: string, build: string): DaemonSpec[] {
   const { deployment, simulated, apiPort, joined } = settings;
@@ -108,6 +116,6 @@ export function listDaemons(settings: DeploymentSettings, dataDir: string, build
           ]),
     ],
   };
-  if (joined !== undefined) return [agent];
+  if (joined !== undefined) return joined.controls === true ? [controller, agent] : [agent];
   return simulated ? [controller] : [controller, agent];
 }

@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import { assertConfirmed, renderDocument, runChange, say, toEarnest } from '../cli.ts';
 import { renderJson } from '../output.ts';
 import { exitCodes } from '../problems.ts';
-import { enc, positive, type Run, seconds } from './arguments.ts';
+import { collect, enc, positive, type Run, seconds } from './arguments.ts';
 
 const toMinutes = (durationS: number): number => Math.max(1, Math.round(durationS / 60));
 
@@ -122,6 +122,31 @@ export function addServerVerbs(server: Command, run: Run): void {
       run(async (cli, _, [name = '']) => {
         await assertConfirmed(cli, `This keeps ${name} from the databases; its nodes are made anew elsewhere.`, name);
         return await runChange(toEarnest(cli), { method: 'POST', path: `/v1/servers/${enc(name)}/fence` });
+      }),
+    );
+  server
+    .command('firewall')
+    .description('the firewall of a server with its rules; with --mode, what it does from now on')
+    .argument('<server>')
+    .addOption(
+      new Option(
+        '--mode <mode>',
+        'ours: our own ports and containers; strict: nothing else is reachable either, but ssh; off: no rule of ours',
+      ).choices(['off', 'ours', 'strict']),
+    )
+    .option(
+      '--allow <port>',
+      'in strict mode, also this: tcp/9100 (more than once; replaces what was allowed)',
+      collect,
+    )
+    .action(
+      run<{ mode?: string; allow?: string[] }>(async (cli, { mode, allow }, [name = '']) => {
+        const path = `/v1/servers/${enc(name)}/firewall`;
+        if (mode !== undefined) return await runChange(toEarnest(cli), { method: 'PUT', path, body: { mode, allow } });
+        const { body } = await cli.client.request<{ rules: string }>('GET', path, { signal: cli.signal });
+        const { rules, ...about } = body;
+        cli.terminal.out(cli.options.json === true ? renderJson(body) : `${await renderDocument(about)}\n${rules}`);
+        return exitCodes.done;
       }),
     );
   server
