@@ -22,29 +22,25 @@ import type { EdgeParts } from './edge/create.ts';
 import { registerEdges } from './edge/register.ts';
 import { listEdges } from './edge/store.ts';
 import { makeEdgeSync } from './edge/sync.ts';
-import { makeTrafficReader } from './edge/traffic.ts';
 import type { ImageParts } from './images/parts.ts';
-import { imageProblems } from './images/problems.ts';
 import type { RecipeShelf } from './images/recipes.ts';
 import { registerImages } from './images/register.ts';
-import { readImage, readNewest } from './images/store.ts';
 import type { Clock } from './lib/clock.ts';
 import { readTakenNetworks } from './lib/ipv4.ts';
 import type { Logger } from './lib/log.ts';
 import type { Engines } from './make-engines.ts';
+import { makeImages, readServiceImage } from './make-images.ts';
 import { type ControllerSelf, makeJoining } from './make-joining.ts';
 import { type LossParts, makeLoss } from './make-loss.ts';
+import { makePools } from './make-pools.ts';
 import type { Platform } from './open-platform.ts';
 import { type Agents, bindAnswers, makeAgents } from './platform/agents.ts';
 import type { DoctorCheck } from './platform/doctor-check.ts';
 import type { House } from './platform/house.ts';
 import type { ApiRoutes } from './platform/http.ts';
-import type { Sql } from './platform/store.ts';
-import { generationKey, listGenerations } from './pools/generations.ts';
 import type { PoolParts } from './pools/parts.ts';
 import { registerPools } from './pools/register.ts';
-import { listRunningRolls } from './pools/roll/store.ts';
-import { listNodeImages, listNodes, listPools, readPool } from './pools/store.ts';
+import { listNodes } from './pools/store.ts';
 import type { AgentPort } from './protocol/agent-port.ts';
 import { readFacts } from './read-facts.ts';
 import { readAlertChannels } from './sequencer/alert-channels.ts';
@@ -53,7 +49,6 @@ import { makeFleetRoutes } from './sequencer/fleet-routes.ts';
 import { CHOOSE_LOOP, makeSequencerLoops } from './sequencer/loops.ts';
 import { taskSubject } from './sequencer/parts.ts';
 import { makeTaskRoutes } from './sequencer/routes.ts';
-import { countRunsOn } from './sequencer/run-store.ts';
 import { makeSequencer, type Sequencer } from './sequencer/sequencer.ts';
 import { DEFAULT_SETTINGS } from './sequencer/settings.ts';
 import { addMissingTasks, makeSiteTasks } from './sequencer/site-tasks.ts';
@@ -68,7 +63,7 @@ import { listServices } from './services/store.ts';
 import { listPageChecks } from './sites/page-checks.ts';
 import type { SiteParts } from './sites/parts.ts';
 import { registerSites } from './sites/register.ts';
-import { countSitesByPool, countSitesByService, listSites, readSite } from './sites/store.ts';
+import { countSitesByService, readSite } from './sites/store.ts';
 import type { VotesParts } from './votes/parts.ts';
 import { makeVotesRoutes } from './votes/routes.ts';
 import { countWaitingRuns } from './votes/run-queue.ts';
@@ -155,11 +150,6 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   };
   /** Nodes that are stopped with the deployment, or have just been started with it, are not dead. */
   const mayNodesRest = () => state.wanted !== 'up' || clock.monotonicMs() - upSinceMs < BOOT_MS;
-  const readServiceImage = async (name: string): Promise<string> => {
-    const image = await readNewest(store, name);
-    if (image === undefined) throw imageProblems.make('none', { recipe: name });
-    return image.fingerprint;
-  };
   const wakeHeal = () => loops.wake('pools.heal');
   const witnesses = makeWitnesses(clock);
 
@@ -196,97 +186,27 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   });
   const common = { store, operations, events, fleet, agents, clock, readCidr };
   const syncEdges = makeEdgeSync(store, agents);
-  const images: ImageParts = {
-    store,
-    operations,
-    events,
-    fleet,
-    shelf,
-    scratchDir: join(dataDir, 'scratch'),
-    environment: options.environment,
-    buildRootfs: engines.buildRootfs,
-    findSite: readSite,
-    async readStaged(sql, instance) {
-      if ((await readPool(sql, instance)) === undefined) return undefined;
-      return (await listSites(sql, { pool: instance }))[0]?.name ?? 'a copy that is being made or removed';
-    },
-    async listUses(sql) {
-      const services = [...(await listServices(sql, 'database')), ...(await listServices(sql, 'cache'))];
-      return [
-        ...(await listPools(sql)).flatMap((one) =>
-          listGenerations(one).map(({ imageNumber }) => ({
-            image: `${one.app}/${imageNumber}`,
-            by: `the pool ${one.name}`,
-          })),
-        ),
-        ...(await listNodeImages(sql)).map(({ node, image }) => ({ image, by: `the node ${node}` })),
-        ...(await listRunningRolls(sql)).map(({ pool, app, toImage }) => ({
-          ...{ image: `${app}/${toImage}`, by: `the roll of ${pool}` },
-        })),
-        ...services.flatMap(({ instance, image }) => (image === null ? [] : [{ image, by: instance }])),
-      ];
-    },
-  };
-  const traffic = makeTrafficReader(store, agents);
-  const pools: PoolParts = {
-    ...common,
-    deployment,
-    async readSharedFolder(sql) {
-      const cluster = await readCluster(sql);
-      if (cluster?.contentPath == null || cluster.contentId === null) return undefined;
-      return { path: cluster.contentPath, id: cluster.contentId };
-    },
-    syncEdges,
-    wakeHeal,
-    async assertImage(app, number, signal) {
-      const image = await readImage(store, app, number);
-      const exists = image !== undefined && (await fleet.images.read(image.fingerprint, { signal })) !== undefined;
-      if (!exists) throw imageProblems.make('gone', { image: `${app}/${number}` });
-    },
-    listChecks: (sql, pool) => listPageChecks(sites, sql, pool),
-    findSite: readSite,
-    async assertFor(sql, { app, number }, pool) {
-      const ownSite = (await readImage(sql, app, number))?.ownSite ?? null;
-      if (ownSite === null || ownSite === pool.dedicatedTo) return;
-      throw imageProblems.make('of-site', { image: `${app}/${number}`, pool: pool.name });
-    },
-    async readTraffic(pool, signal) {
-      return traffic(generationKey(pool, (await readPool(store, pool))?.generation ?? 0), signal);
-    },
-    countRuns: (sql, node) => countRunsOn(sql, node),
-    countSites: async (sql, pool, generation) =>
-      generation === undefined
-        ? ((await countSitesByPool(sql)).get(pool) ?? 0)
-        : (await listSites(sql, { pool, generation })).length,
-    async readFingerprint(sql: Sql, app: string, number: number) {
-      const image = await readImage(sql, app, number);
-      if (image === undefined || image.state !== 'ready')
-        throw imageProblems.make('gone', { image: `${app}/${number}` });
-      return image.fingerprint;
-    },
-    async readNewestImage(sql: Sql, app: string, ownSite: string | null = null) {
-      const image = (await readNewest(sql, app, ownSite)) ?? (await readNewest(sql, app));
-      if (image === undefined) throw imageProblems.make('none', { recipe: app });
-      return image;
-    },
-  };
+  const { environment } = options;
+  const images = makeImages({ common, shelf, dataDir, environment, buildRootfs: engines.buildRootfs });
+  const listChecks: PoolParts['listChecks'] = (sql, pool) => listPageChecks(sites, sql, pool);
+  const pools = makePools({ common, deployment, syncEdges, wakeHeal, listChecks });
   const votes: VotesParts = {
     ...{ store, events, operations, pools, clock, log, countWaitingRuns },
     at: () => null,
     listEdgeAddresses: async (sql) => (await listEdges(sql)).flatMap(({ address }) => address ?? []),
   };
-  const edge: EdgeParts = { ...common, readServiceImage: () => readServiceImage('edge'), sync: syncEdges };
+  const edge: EdgeParts = { ...common, readServiceImage: () => readServiceImage(store, 'edge'), sync: syncEdges };
   const serviceParts = { store, operations, events, secrets, fleet, clock, readCidr };
   const databases = makeDatabases({
     ...serviceParts,
     makeEngine: engines.connectDatabase,
-    readServiceImage: () => readServiceImage('database'),
+    readServiceImage: () => readServiceImage(store, 'database'),
     countSites: (sql) => countSitesByService(sql, 'database'),
   });
   const caches = makeCaches({
     ...serviceParts,
     makeEngine: engines.connectCache,
-    readServiceImage: () => readServiceImage('cache'),
+    readServiceImage: () => readServiceImage(store, 'cache'),
     countSites: (sql) => countSitesByService(sql, 'cache'),
   });
   const appRecipe = (app: string) => shelf.recipes.find((one) => one.kind === 'app' && one.value.name === app)?.value;
