@@ -8,6 +8,7 @@
 // It gives each busy site its share within the cost of the runs that it may have open, as deficit round robin does, but the next
 // run is one look into an index and not a tour of the sites.
 import type { Sql } from '../platform/store.ts';
+import { IS_OPEN_OF_SITE } from './by-index.ts';
 import { type SequencerSettings, YIELDS } from './settings.ts';
 import type { TimeSource } from './time.ts';
 import { NOW } from './time.ts';
@@ -84,7 +85,7 @@ export async function admit(
        -- Looks into indexes, one for each site and one for each run: joins would depend on statistics, which a queue outruns.
        SELECT next.*, share.weight, ${SITE_START} AS start
        FROM site_share AS share CROSS JOIN LATERAL (
-         SELECT count(*) AS runs FROM run WHERE run.site = share.site AND open
+         SELECT count(*) AS runs FROM run WHERE run.site = share.site AND ${IS_OPEN_OF_SITE}
        ) AS held CROSS JOIN LATERAL (
          SELECT id, pool, site, class, cost_s, not_before, turn, overlap_key FROM run
          WHERE run.site = share.site AND NOT open AND not_before <= ${NOW} + make_interval(secs => $4)
@@ -116,7 +117,7 @@ export async function listWaitingSites(
        FROM waiting WHERE waiting.site IS NOT NULL
      ) SELECT site FROM waiting
      WHERE site IS NOT NULL AND EXISTS (SELECT FROM run WHERE run.site = waiting.site AND NOT open AND not_before <= ${NOW} + make_interval(secs => $3))
-       AND (SELECT count(*) FROM run WHERE run.site = waiting.site AND open)
+       AND (SELECT count(*) FROM run WHERE run.site = waiting.site AND ${IS_OPEN_OF_SITE})
          < coalesce((SELECT most FROM site_share WHERE site_share.site = waiting.site), $2)`,
     [time.at(), settings.siteMost, settings.aheadMs / 1000],
   );

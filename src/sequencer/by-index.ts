@@ -26,3 +26,9 @@ export function transactByIndex<T>(store: Store, work: (sql: Sql) => Promise<T>)
  */
 export const renderGiven = (arrays: readonly string[], columns: string): string =>
   `(SELECT *, 'queued' AS waiting FROM unnest(${arrays.join(', ')}) AS row (${columns}) OFFSET 0)`;
+
+/**
+ * That a run of a given site is open, as its index has it. Spelled `open` the question could be answered by the index of the open
+ * overlap keys too, read whole, and the other way round; see migration 0165.
+ */
+export const IS_OPEN_OF_SITE = 'run.open::int = 1';

@@ -1,6 +1,7 @@
 // The table `fleet_state` as people see it, and the shares of the sites: who may have how many runs at once. The hot paths have
 // their own SQL in their own files.
 import type { Sql } from '../platform/store.ts';
+import { IS_OPEN_OF_SITE } from './by-index.ts';
 
 export interface FleetState {
   /** Of the brownout; 0 is full service. */
@@ -34,7 +35,7 @@ export interface SiteShare {
 }
 
 const SHARE = `site.name AS site, coalesce(share.weight, 1) AS weight, share.most AS "mostRuns",
-  (SELECT count(*) FROM run WHERE run.site = site.id AND open) AS open,
+  (SELECT count(*) FROM run WHERE run.site = site.id AND ${IS_OPEN_OF_SITE}) AS open,
   (SELECT count(*) FROM run WHERE run.site = site.id AND NOT open) AS waiting
   FROM site LEFT JOIN site_share AS share ON share.site = site.id`;
 

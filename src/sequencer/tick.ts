@@ -5,6 +5,7 @@ import type { Sql } from '../platform/store.ts';
 import { renderGenerationKey } from '../pools/generations.ts';
 import { admit, lockShares, renderEntry, renderWaitS, SITE_START } from './admit.ts';
 import { stretchOf } from './brownout.ts';
+import { IS_OPEN_OF_SITE } from './by-index.ts';
 import type { SequencerParts } from './parts.ts';
 import { countDue, listNext, type Schedule } from './schedule.ts';
 import type { TaskClass } from './settings.ts';
@@ -157,7 +158,7 @@ export async function insertRuns(
        -- Sites that have room for all of theirs, and nothing that waits before them.
        SELECT share.site, share.weight, ${SITE_START} AS start
        FROM (SELECT site, count(*) AS runs FROM new GROUP BY site) AS own JOIN site_share AS share USING (site)
-       CROSS JOIN LATERAL (SELECT count(*) AS runs FROM run WHERE run.site = share.site AND open) AS held
+       CROSS JOIN LATERAL (SELECT count(*) AS runs FROM run WHERE run.site = share.site AND ${IS_OPEN_OF_SITE}) AS held
        WHERE own.runs + held.runs <= coalesce(share.most, $6)
          AND (SELECT true FROM run WHERE run.site = share.site AND NOT open LIMIT 1) IS NULL
      ), inserted AS (

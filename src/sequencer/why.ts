@@ -1,6 +1,7 @@
 // Why a task has not run, and why a run is where it is, in a sentence, from what holds now.
 import type { Sql } from '../platform/store.ts';
 import { fromGenerationKey } from '../pools/generations.ts';
+import { IS_OPEN_OF_SITE } from './by-index.ts';
 import { listRunNodes } from './choose.ts';
 import type { Ledger } from './ledger.ts';
 import type { SequencerParts } from './parts.ts';
@@ -54,7 +55,7 @@ async function explainPresent(parts: WhyParts, run: PresentRun): Promise<string>
     if (holder !== undefined)
       return `run ${run.id} waits for run ${holder.id}, which has the same overlap key and is ${holder.state}`;
     const [site] = await store.query<{ open: number; most: number | null }>(
-      `SELECT (SELECT count(*) FROM run WHERE site = $1 AND open) AS open, (SELECT most FROM site_share WHERE site = $1) AS most`,
+      `SELECT (SELECT count(*) FROM run WHERE site = $1 AND ${IS_OPEN_OF_SITE}) AS open, (SELECT most FROM site_share WHERE site = $1) AS most`,
       [run.site],
     );
     return `run ${run.id} waits: its site has ${site?.open ?? 0} of the ${site?.most ?? settings.siteMost} runs that it may have at once`;
