@@ -306,6 +306,19 @@ export async function storeHoldable(
   await sql.query(`UPDATE site SET ${what}_held = $2, config_version = $3 WHERE id = $1`, [id, held, version]);
 }
 
+/** What it may use. `version`: of its configuration, when its nodes must take it. */
+export async function storeLimits(
+  sql: Sql,
+  id: string,
+  limits: SiteLimits,
+  version: number | undefined,
+): Promise<void> {
+  await sql.query(
+    'UPDATE site SET limits = $2::jsonb, config_version = coalesce($3::int, config_version) WHERE id = $1',
+    [...[id, toJsonValue(limits), version ?? null]],
+  );
+}
+
 export async function storeSetting(sql: Sql, id: string, name: string, value: string): Promise<void> {
   await sql.query('UPDATE site SET settings = settings || jsonb_build_object($2::text, $3::text) WHERE id = $1', [
     ...[id, name, value],
