@@ -5,7 +5,6 @@ import { commonProblems } from '../lib/errors.ts';
 import {
   type ApiRoutes,
   accepted,
-  answerAccepted,
   dryRunQuery,
   json,
   jsonBody,
@@ -15,7 +14,7 @@ import {
   planSchema,
   whoOf,
 } from '../platform/http.ts';
-import { planOf, rehearsing } from '../platform/plan-change.ts';
+import { beginOrPlan, planned, planOf, rehearsing } from '../platform/plan-change.ts';
 import type { Sql, Store } from '../platform/store.ts';
 import { loadSchema } from '../protocol/contract.ts';
 import { type FenceParts, startServerFence } from './fence.ts';
@@ -122,13 +121,18 @@ export function makeServerRoutes(deps: FenceParts): ApiRoutes {
       summary:
         'Say that a lost server is gone: it is kept from databases and edges, and its nodes are made anew elsewhere',
       middleware: [needsScope('admin')],
-      request: { params: z.object({ name: z.string().max(100) }) },
-      responses: { 202: accepted },
+      request: { params: z.object({ name: z.string().max(100) }), query: dryRunQuery },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
-      const operation = await startServerFence(deps, c.req.valid('param').name, whoOf(c));
-      deps.operations.wake();
-      return answerAccepted(c, operation);
+      const { name } = c.req.valid('param');
+      const begin = (store: Store) => startServerFence({ ...deps, store }, name, whoOf(c));
+      return beginOrPlan(c, deps.store, begin, () => ({
+        plan: [
+          'Databases, caches and edges shut it out. Its nodes are made anew elsewhere, its runs begin again there.',
+          'What has its only copy there is away until it is back.',
+        ],
+      }));
     },
   );
   return routes;
