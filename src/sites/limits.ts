@@ -1,5 +1,5 @@
 // What one site may use, so that it hurts no other: requests at the edge, PHP in the nodes, connections and statements at the
-// database. What is the edge's changes while everything is served; only what is the nodes' starts the site's PHP anew.
+// database. The edge's come first, since a site that floods its nodes is to be stopped there; only the nodes' start its PHP anew.
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
@@ -99,15 +99,14 @@ export function makeSiteSetLimits(parts: SiteParts): OperationKind<Params> {
     locks: ({ site }) => [siteLock(site)],
     title: ({ name }) => `Change what ${name} may use`,
     steps: ({ site: id, name, limits, before }) => {
-      const isOfNodes = differ(OF_NODES, limits, before).length > 0;
       const isOfDatabase = differ(OF_DATABASE, limits, before).length > 0;
       const apply = async (wanted: SiteLimits, signal: AbortSignal): Promise<void> => {
-        await changeConfig(store, (sql, version) => storeLimits(sql, id, wanted, isOfNodes ? version : undefined));
+        await changeConfig(store, (sql, version) => storeLimits(sql, id, wanted, version));
         const site = await readSite(store, id);
         if (site === undefined) throw commonProblems.make('not-found', { noun: 'site', name });
         await pools.syncEdges(signal);
         if (isOfDatabase) await limitDatabase(site, wanted, signal);
-        if (isOfNodes) await syncPool(pools, site.pool, signal);
+        await syncPool(pools, site.pool, signal);
       };
       return [
         {

