@@ -12,6 +12,7 @@ import type { ClusterParts } from './make-cluster.ts';
 import { serverProblems } from './problems.ts';
 import { deleteServer, readServer } from './store.ts';
 import { innerOf } from './tunnel.ts';
+import { fenceLock, serverLock } from './watch.ts';
 
 const paramsSchema = z.object({ server: z.string() });
 type Params = z.infer<typeof paramsSchema>;
@@ -46,7 +47,8 @@ export function makeServerRemove(parts: RemoveParts): OperationKind<Params> {
   return makeOperation<Params>({
     kind: 'server.remove',
     params: paramsSchema,
-    locks: ({ server }) => [`server:${server}`],
+    // What is being removed is not fenced meanwhile.
+    locks: ({ server }) => [serverLock(server), fenceLock(server)],
     title: ({ server }) => `Remove the server ${server}`,
     steps: ({ server }) => [
       {
@@ -82,7 +84,7 @@ export function makeServerRemove(parts: RemoveParts): OperationKind<Params> {
             await releaseBlocks(sql, server);
             await deleteFirewallChoice(sql, server);
             await deleteServer(sql, server);
-            await events.append(sql, { kind: 'server.removed', subject: `server:${server}`, by: 'operation' });
+            await events.append(sql, { kind: 'server.removed', subject: serverLock(server), by: 'operation' });
           });
         },
       },

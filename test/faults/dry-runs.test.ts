@@ -128,6 +128,7 @@ void test('a dry run is refused for the very reasons for which the change would 
     await refused('POST', '/v1/databases', { name: 'db1' }, 'database.taken');
     await refused('POST', '/v1/join-tokens', {}, 'server.cluster-not-made');
     await refused('POST', '/v1/servers/local/undrain', undefined, 'drain.not-draining');
+    await refused('POST', '/v1/servers/local/fence', undefined, 'server.not-lost');
     await refused('PATCH', '/v1/pools/nowhere', { maxSites: 3 }, 'common.not-found');
     await refused('POST', '/v1/pools/wordpress/roll/pause', undefined, 'pool.not-rolling');
   }));

@@ -121,7 +121,7 @@ export function addServerVerbs(server: Command, run: Run): void {
     .action(
       run(async (cli, _, [name = '']) => {
         await assertConfirmed(cli, `This keeps ${name} from the databases; its nodes are made anew elsewhere.`, name);
-        return await runChange(toEarnest(cli), { method: 'POST', path: `/v1/servers/${enc(name)}/fence` });
+        return await runChange(cli, { method: 'POST', path: `/v1/servers/${enc(name)}/fence` });
       }),
     );
   server
