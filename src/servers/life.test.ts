@@ -86,6 +86,7 @@ class Life {
       ...{ store, operations, agents, clock, events: makeEvents({ store, clock }) },
       witnesses: {
         note: () => undefined,
+        refuse: () => undefined,
         ask: () => (this.hears ? { hear: ['s3'], deaf: [] } : { hear: [], deaf: ['s1', 's3'] }),
       },
       readLeadingServer: async (sql) => (await readCluster(sql))?.server,

@@ -9,6 +9,7 @@ import { planDrain } from '../../src/drain/plan.ts';
 import { startEdgeAdd } from '../../src/edge/create.ts';
 import { listEdges, storeEdgeAddress } from '../../src/edge/store.ts';
 import { listNodes } from '../../src/pools/store.ts';
+import { readCluster } from '../../src/servers/cluster-store.ts';
 import { planServerFence, startServerFence } from '../../src/servers/fence.ts';
 import { readServer } from '../../src/servers/store.ts';
 import { listServices } from '../../src/services/store.ts';
@@ -116,6 +117,7 @@ void test('when the first server dies, a controller on another takes over and fe
     assert.ok(after.every(({ server }) => server !== 's1'));
     const parts = world.controller.rooms.parts.loss;
     await assert.rejects(startServerFence(parts, 's2', tester), { code: 'server.has-controller' });
+    assert.equal((await readCluster(world.store))?.server, 's1', 'until it is removed');
     await bringBack(world, 's1');
     await assertConsistent(world);
   }, options));
