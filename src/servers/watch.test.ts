@@ -45,7 +45,8 @@ function makeWatch(store: Store, testimony: Record<string, Testimony> = {}) {
 async function addServers(store: Store, states: Record<string, string>): Promise<void> {
   for (const [name, state] of Object.entries(states))
     await store.query(
-      `INSERT INTO server (name, state, reason, address, version, heartbeat_at) VALUES ($1, $2, '', '', '', now())`,
+      `INSERT INTO server (name, state, reason, address, version, heartbeat_at, drain_reason)
+       VALUES ($1, $2, '', '', '', now(), CASE WHEN $2 = 'draining' THEN 'a person wants it empty' END)`,
       [name, state],
     );
 }
