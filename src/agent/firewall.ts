@@ -37,7 +37,7 @@ async function readSshPorts(): Promise<number[]> {
 }
 
 /** Gives the text to nft in one transaction. */
-function runNft(text: string, signal: AbortSignal): Promise<void> {
+export function runNft(text: string, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const bound = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
     const child = spawn('nft', ['-f', '-'], { stdio: ['pipe', 'ignore', 'pipe'], signal: bound });

@@ -52,7 +52,7 @@ async function readAll(world: World): Promise<unknown> {
   const tables = [
     'edge',
     'edge_address',
-    'firewall',
+    'server_firewall',
     'config_clock',
     'pool',
     'node',
