@@ -35,6 +35,15 @@ async function readSshPorts(): Promise<number[]> {
   return parseSshPorts(await Promise.all(paths.map(read)));
 }
 
+const askNft = (argv: readonly string[], stdin: string, signal: AbortSignal) =>
+  runCommand(['nft', ...argv, '--file', '-'], { timeoutMs: TIMEOUT_MS, signal, stdin });
+
+/** Gives the text to nft in one transaction. */
+export async function runNft(text: string, signal: AbortSignal): Promise<void> {
+  const { code, stderr } = await askNft([], text, signal);
+  if (code !== 0) throw new Error(`nft: ${stderr.trim()}`);
+}
+
 export interface FirewallKeeper {
   /** Brings the kernel to what is given; each is applied after the one before. */
   follow(firewall: Firewall | undefined): void;
@@ -52,14 +61,6 @@ export function makeFirewall(parts: { deployment: string; log: Logger; signal: A
   let last: Promise<void> = Promise.resolve();
   let knowsBridges: boolean | undefined;
 
-  const askNft = (argv: readonly string[], stdin: string) =>
-    runCommand(['nft', ...argv, '--file', '-'], { timeoutMs: TIMEOUT_MS, signal, stdin });
-  /** In one transaction. */
-  async function runNft(text: string): Promise<void> {
-    const { code, stderr } = await askNft([], text);
-    if (code !== 0) throw new Error(`nft: ${stderr.trim()}`);
-  }
-
   /** Whether both tables are there, and the fingerprint of those that are. */
   async function readFingerprints(): Promise<string[]> {
     const found = await Promise.all(
@@ -76,16 +77,16 @@ export function makeFirewall(parts: { deployment: string; log: Logger; signal: A
   async function apply(firewall: Firewall | undefined): Promise<void> {
     const there = await readFingerprints();
     if (firewall === undefined) {
-      if (there.length > 0) await runNft(renderNoFirewall(table));
+      if (there.length > 0) await runNft(renderNoFirewall(table), signal);
       state = { state: 'off', detail: 'it is switched off for this server', text: '' };
       return;
     }
-    knowsBridges ??= (await askNft(['--check'], BRIDGE_QUESTION)).code === 0;
+    knowsBridges ??= (await askNft(['--check'], BRIDGE_QUESTION, signal)).code === 0;
     const place = { table, tunnel: deviceOf(firewall.bridge), ssh: await readSshPorts(), knowsBridges };
     const { text, fingerprint } = renderFirewall(firewall, place);
     const isSo = there.length === 2 && there.every((one) => one === fingerprint);
     if (!isSo) {
-      await runNft(text);
+      await runNft(text, signal);
       log.info({ mode: firewall.mode, fingerprint }, 'the firewall was set');
     }
     const lack = knowsBridges

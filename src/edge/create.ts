@@ -1,6 +1,7 @@
 // Makes an edge: a container of HAProxy whose directory its server's agent fills, with a door for visitors on the server.
 import { z } from 'zod';
 import type { Fleet } from '../engines/fleet.ts';
+import type { Clock } from '../lib/clock.ts';
 import { commonProblems } from '../lib/errors.ts';
 import type { Events } from '../platform/events.ts';
 import {
@@ -38,6 +39,7 @@ export interface EdgeParts {
   events: Events;
   fleet: Fleet;
   agents: AgentPort;
+  clock: Clock;
   readCidr(): Promise<string>;
   /** The fingerprint of the edge's image. */
   readServiceImage(): Promise<string>;
