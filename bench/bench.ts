@@ -38,6 +38,7 @@ export interface Benchmark {
     | 'transfer'
     | 'sequencer'
     | 'votes'
+    | 'servers'
     | 'server-loss'
     | 'servers-scale';
   /** False for one that needs no deployment. */

@@ -13,6 +13,7 @@ import { makePlace, type Place, PROJECT_DIR } from './place.ts';
 import { roll } from './roll.ts';
 import { sequencer } from './sequencer/sequencer.ts';
 import { serverLoss } from './server-loss/server-loss.ts';
+import { servers } from './servers/servers.ts';
 import { serversScale } from './servers-scale/servers-scale.ts';
 import { siteCreate } from './site-create.ts';
 import { siteMove } from './site-move.ts';
@@ -33,6 +34,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   transfer,
   sequencer,
   votes,
+  servers,
   serverLoss,
   serversScale,
 ];

@@ -9,6 +9,7 @@ import { makeCacheRoutes } from './caches/routes.ts';
 import { makeControllerChecks } from './controllers/doctor.ts';
 import { makeControllerRoutes } from './controllers/routes.ts';
 import { listControllers, readLeadingServer } from './controllers/store.ts';
+import { readHeir } from './controllers/views.ts';
 import { type Databases, makeDatabases } from './databases/databases.ts';
 import { makeDatabaseRoutes } from './databases/routes.ts';
 import { makeDoctorChecks } from './deployment/doctor.ts';
@@ -38,6 +39,7 @@ import { type Agents, bindAnswers, makeAgents } from './platform/agents.ts';
 import type { DoctorCheck } from './platform/doctor-check.ts';
 import type { House } from './platform/house.ts';
 import type { ApiRoutes } from './platform/http.ts';
+import { handOver } from './platform/leadership.ts';
 import type { PoolParts } from './pools/parts.ts';
 import { registerPools } from './pools/register.ts';
 import { listNodes } from './pools/store.ts';
@@ -239,6 +241,10 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   const drain: DrainParts = {
     ...{ store, operations, events, fleet, agents, clock, pools, sites, readLeadingServer },
     services: { database: databases, cache: caches },
+    controllers: {
+      readHeir: (server) => readHeir(store, server),
+      handOver: (id, withinMs) => handOver(store, id, withinMs),
+    },
   };
   const { joining, controllers, door } = makeJoining({
     self: options.self ?? ALONE,

@@ -42,6 +42,8 @@ export interface EdgeApplier {
   status(): EdgeStatus;
   /** What HAProxy counted since it was loaded. */
   readStats(signal: AbortSignal): Promise<EdgeStats>;
+  /** Loads it anew: connections that are open end after the answers that they wait for. */
+  renew(signal: AbortSignal): Promise<void>;
   /** Requests of a site under way, without those that wait because it is held. */
   countUnderWay(site: string, signal: AbortSignal): Promise<number>;
 }
@@ -249,6 +251,14 @@ export function makeEdgeApplier(parts: { dir: string; socketPath?: string; log: 
         await clock.wait(settled ? KEEP_EVERY_MS : KEEP_AGAIN_MS, signal).catch(() => undefined);
       }
     },
+    renew: (signal) =>
+      inTurn(async () => {
+        const last = await readLast();
+        if (last === undefined) return;
+        const wanted = await renderFiles(last);
+        const session = await open(signal);
+        await reload(session, wanted, signal).finally(() => session.close());
+      }),
     status: () => status,
     countUnderWay: (site, signal) =>
       inTurn(async () => {

@@ -86,7 +86,8 @@ async function run(): Promise<void> {
   const hearing = makeHearing(clock, makeEngineAsker());
   const firewall = makeFirewall({ deployment: values.deployment, log, signal: stop.signal });
   const shared = makeSharedAddress({
-    ...{ deployment: values.deployment, dir: join(dataDir, 'shared-address'), log, signal: stop.signal },
+    ...{ deployment: values.deployment, dir: join(dataDir, 'shared-address'), clock, log, signal: stop.signal },
+    endConnections: (signal) => edges.renew(signal),
   });
   const follower = makeServerFollower({
     file: join(dataDir, 'server.json'),

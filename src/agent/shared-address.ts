@@ -5,8 +5,10 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runCommand } from '../engines/command.ts';
+import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { SharedAddress } from '../protocol/contract.ts';
+import { leaveAddress, parseAddress } from './leave-address.ts';
 
 const COMMAND_TIMEOUT_MS = 10_000;
 /** The edge's plain port, and the address at which HAProxy answers for itself (engines/haproxy/config.ts). */
@@ -98,10 +100,13 @@ export interface SharedAddressKeeper {
 export function makeSharedAddress(parts: {
   deployment: string;
   dir: string;
+  /** Has the edges here end their connections after their answers. */
+  endConnections(signal: AbortSignal): Promise<void>;
+  clock: Clock;
   log: Logger;
   signal: AbortSignal;
 }): SharedAddressKeeper {
-  const { deployment, dir, log, signal } = parts;
+  const { deployment, dir, endConnections, clock, log, signal } = parts;
   const unit = `espalier-${deployment}-shared-address`;
   const [config, check, pidFile] = [
     join(dir, 'keepalived.conf'),
@@ -139,6 +144,21 @@ export function makeSharedAddress(parts: {
     if (pid !== undefined) process.kill(pid, 'SIGTERM');
   }
 
+  /** The next holder has it at once: keepalived says that it ends. */
+  async function giveUp(): Promise<void> {
+    const address = parseAddress((await readText(config)) ?? '');
+    if (address === undefined || !(await hasAddress(address))) return await stop();
+    log.info({ address }, 'this server gives the shared address up');
+    await leaveAddress({ deployment, address, endConnections, give: stop, clock }, signal).catch((thrown: unknown) => {
+      log.warn({ err: thrown, address }, 'visitors may have been cut off while the shared address was given up');
+    });
+  }
+
+  async function hasAddress(address: string): Promise<boolean> {
+    const shown = await runToSuccess(['ip', '-json', 'address', 'show', 'to', `${address}/32`]);
+    return shown.trim().length > '[]'.length && shown.includes(address);
+  }
+
   async function readText(path: string): Promise<string | undefined> {
     return await readFile(path, 'utf8').catch(() => undefined);
   }
@@ -153,7 +173,7 @@ export function makeSharedAddress(parts: {
 
   async function apply(shared: SharedAddress | undefined): Promise<void> {
     if (shared === undefined) {
-      if (existsSync(config)) await stop();
+      if (existsSync(config) && (await isRunning())) await giveUp();
       return;
     }
     await write(SYSCTL_PATH, SYSCTL, 0o644);

@@ -3,7 +3,18 @@
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
-import { type ApiRoutes, json, jsonBody, makeRoutes, needsScope, pageOf, whoOf } from '../platform/http.ts';
+import {
+  type ApiRoutes,
+  dryRunQuery,
+  json,
+  jsonBody,
+  makeRoutes,
+  needsScope,
+  pageOf,
+  planSchema,
+  whoOf,
+} from '../platform/http.ts';
+import { planned, planOf, rehearsing } from '../platform/plan-change.ts';
 import { type ControllersParts, makeControllerToken } from './join.ts';
 import { controllerProblems } from './problems.ts';
 import { deleteController } from './store.ts';
@@ -67,11 +78,17 @@ export function makeControllerRoutes(parts: ControllersParts): ApiRoutes {
       operationId: 'createControllerToken',
       summary: 'Make a token with which the controller of one server joins; it is shown in this answer and never again',
       middleware: [needsScope('admin')],
-      request: { body: jsonBody(z.strictObject({ server: z.string().max(100) })) },
-      responses: { 201: json(z.object({ token: z.string(), expiresAt: z.string() }), 'The token') },
+      request: { query: dryRunQuery, body: jsonBody(z.strictObject({ server: z.string().max(100) })) },
+      responses: { 200: planned, 201: json(z.object({ token: z.string(), expiresAt: z.string() }), 'The token') },
     }),
     async (c) => {
       const wish = { server: c.req.valid('json').server, by: whoOf(c).by };
+      const plan = await planOf(c, () => makeControllerToken({ ...parts, store: rehearsing(store) }, wish), {
+        plan: [
+          `A token is made with which ${wish.server} gets a controller, which stands by. It gives all secrets away.`,
+        ],
+      });
+      if (plan !== undefined) return c.json(plan, 200);
       const { token, expiresAtMs } = await makeControllerToken(parts, wish);
       return c.json({ token, expiresAt: new Date(expiresAtMs).toISOString() }, 201);
     },
@@ -84,12 +101,18 @@ export function makeControllerRoutes(parts: ControllersParts): ApiRoutes {
       operationId: 'removeController',
       summary: 'Forget a controller that is gone',
       middleware: [needsScope('admin')],
-      request: { params: nameParam },
-      responses: { 200: json(controllerSchema, 'The controller as it was') },
+      request: { params: nameParam, query: dryRunQuery },
+      responses: {
+        200: json(z.union([controllerSchema, planSchema]), 'The controller as it was; with dryRun: the plan'),
+      },
     }),
     async (c) => {
       const view = await readView(c.req.valid('param').name);
       if (view.state === 'leading') throw controllerProblems.make('leads', { name: view.name });
+      const plan = await planOf(c, async () => undefined, {
+        plan: [`The controller on ${view.name} is forgotten. Its process, if there is one, is not ended.`],
+      });
+      if (plan !== undefined) return c.json(plan, 200);
       await store.transaction(async (sql) => {
         if (!(await deleteController(sql, view.id))) return;
         const { by, reason = view.reason } = whoOf(c);

@@ -2,6 +2,7 @@
 // which both tell it.
 import { type Leader, readLeader } from '../platform/leadership.ts';
 import type { Store } from '../platform/store.ts';
+import { listServers } from '../servers/store.ts';
 import { type ControllerRow, listControllers } from './store.ts';
 
 /** Each says every five seconds that it is there. */
@@ -38,6 +39,14 @@ export function toControllerView(row: ControllerRow, leader: Leader | undefined)
 /** With PGlite nobody else can have the state, so there is no lease to look at. */
 function toLonelyView({ silentMs: _, ...kept }: ControllerRow): ControllerView {
   return { ...kept, state: 'leading', reason: 'its state is in its own data directory: there can be no other' };
+}
+
+/** The controller of another server that is ready which could lead in place of this one's. */
+export async function readHeir(store: Store, server: string): Promise<ControllerView | undefined> {
+  const ready = new Set((await listServers(store)).filter(({ state }) => state === 'ready').map(({ name }) => name));
+  return (await listControllerViews(store)).find(
+    ({ name, state }) => name !== server && state === 'standing by' && ready.has(name),
+  );
 }
 
 export async function listControllerViews(store: Store): Promise<ControllerView[]> {

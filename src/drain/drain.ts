@@ -4,6 +4,7 @@
 //
 // A server that is emptied is `draining` until somebody ends that (undrain.ts), also after it was lost or rebooted.
 import { z } from 'zod';
+import { passAddressOn, standByAgain } from '../edge/pass-on.ts';
 import { Problem } from '../lib/errors.ts';
 import {
   type Asker,
@@ -17,7 +18,7 @@ import type { Sql } from '../platform/store.ts';
 import { poolLock } from '../pools/parts.ts';
 import { startReplacement } from '../pools/replace-node.ts';
 import { listNodes, type NodeRow } from '../pools/store.ts';
-import { readServer, storeDraining } from '../servers/store.ts';
+import { isApart, readServer, storeDraining } from '../servers/store.ts';
 import { serverLock } from '../servers/watch.ts';
 import { startServiceMove } from './move-service.ts';
 import type { DrainParts } from './parts.ts';
@@ -46,6 +47,8 @@ export const NODE_MS = 600_000;
 /** Copying the data of one over a network, and the runs of its sites that end first. */
 export const SERVICE_MS = 10_800_000;
 const LOOK_EVERY_MS = 500;
+/** What it leads ends in order first; the other takes the next term within a second. */
+const HAND_OVER_MS = 60_000;
 /** Pools that change at once: each has a container that boots. */
 const POOLS_AT_ONCE = 3;
 
@@ -85,8 +88,8 @@ export function makeServerDrain(parts: DrainParts): OperationKind<Params> {
         async undo() {
           await store.transaction(async (sql) => {
             const reason = 'it could not be emptied';
-            if (again) return;
-            if (await storeDraining(sql, server, null, reason)) await note(sql, server, 'server.ready', reason);
+            if (again || !(await storeDraining(sql, server, null, reason))) return;
+            if ((await readServer(sql, server))?.state === 'ready') await note(sql, server, 'server.ready', reason);
           });
         },
       },
@@ -101,13 +104,26 @@ export function makeServerDrain(parts: DrainParts): OperationKind<Params> {
         do: (ctx) => moveServices(parts, { server, why }, ctx),
       },
       {
+        name: 'edge',
+        timeoutMs: 120_000,
+        async do({ signal, say }) {
+          const heir = await passAddressOn(parts, server, signal);
+          if (heir !== undefined) say(`${heir} has the address that edges share`);
+        },
+        undo: () => standByAgain(parts, server),
+      },
+      {
+        name: 'controller',
+        timeoutMs: HAND_OVER_MS + 30_000,
+        do: (ctx) => handOver(parts, server, ctx),
+      },
+      {
         name: 'note',
         timeoutMs: 30_000,
         async do({ signal }) {
-          const left = (await listTenants(parts, server, signal)).map((tenant) => ({
-            ...tenant,
-            stays: tenant.stays ?? 'it came meanwhile',
-          }));
+          const left = (await listTenants(parts, server, signal))
+            .filter(({ passes }) => passes === null)
+            .map((tenant) => ({ ...tenant, stays: tenant.stays ?? 'it came meanwhile' }));
           const reason = left.length === 0 ? `empty: ${why}` : `emptied but for ${renderStaying(left)}`;
           await store.transaction(async (sql) => {
             // Somebody may have ended it meanwhile.
@@ -137,6 +153,7 @@ async function moveNodes(
     );
   };
   for (let told = -1; ; ) {
+    await assertNotFenced(parts, server);
     const leaving = await listLeaving(parts, server, ctx.signal);
     if (leaving.length === 0) return;
     if (leaving.length !== told) ctx.say(`${leaving.length} nodes are still on ${server}`);
@@ -159,6 +176,7 @@ async function moveServices(
   ctx: StepContext,
 ): Promise<void> {
   for (;;) {
+    await assertNotFenced(parts, server);
     const tenants = await listTenants(parts, server, ctx.signal);
     const next = tenants.find(({ kind, stays }) => (kind === 'database' || kind === 'cache') && stays === null);
     if (next === undefined) return;
@@ -170,6 +188,28 @@ async function moveServices(
       runChild(parts, { kind: `${noun}.move`, lock: `${noun}:${next.name}`, begin }, ctx.signal),
     );
   }
+}
+
+/** A server that is gone needs no emptying: what it carried is made anew by others. A silence alone is waited out. */
+async function assertNotFenced({ store }: DrainParts, server: string): Promise<void> {
+  const row = await readServer(store, server);
+  if (row !== undefined && isApart(row.state)) throw drainProblems.make('lost', { server, reason: row.reason });
+}
+
+/** The one on another server leads, and goes on with this very step. Where nobody takes over, this one leads on, which is told. */
+async function handOver(
+  { store, clock, controllers, readLeadingServer }: DrainParts,
+  server: string,
+  ctx: StepContext,
+) {
+  if ((await readLeadingServer(store)) !== server) return;
+  const heir = await controllers.readHeir(server);
+  if (heir === undefined) return;
+  ctx.say(`the controller on ${heir.name} takes over`);
+  await controllers.handOver(heir.id, HAND_OVER_MS);
+  const untilMs = clock.monotonicMs() + HAND_OVER_MS;
+  while ((await readLeadingServer(store)) === server && clock.monotonicMs() < untilMs)
+    await clock.wait(LOOK_EVERY_MS, ctx.signal);
 }
 
 /** What another operation holds is waited for. */

@@ -23,5 +23,11 @@ export interface DrainParts {
   sites: SiteParts;
   /** The server whose controller decides now; undefined while there is one server alone. */
   readLeadingServer(sql: Sql): Promise<string | undefined>;
+  controllers: {
+    /** A controller of another server that could lead in place of this one's. */
+    readHeir(server: string): Promise<{ id: string; name: string } | undefined>;
+    /** Has the leader end its term for that one, which alone may lead within that time. */
+    handOver(id: string, withinMs: number): Promise<void>;
+  };
   services: Record<ServiceNoun, Pick<Databases | Caches, 'homes'>>;
 }

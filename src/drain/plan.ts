@@ -45,7 +45,7 @@ export async function planDrain(
   const isMissed = staying.some(({ kind }) => kind !== 'controller');
   if (isMissed && !wish.leaveBehind)
     throw drainProblems.make('stays-behind', { server: name, what: renderStaying(staying) });
-  const movers = tenants.filter(({ stays }) => stays === null);
+  const movers = tenants.filter(({ stays, passes }) => stays === null && passes === null);
   const others = (await listServers(sql)).map((one) =>
     one.name === name ? { ...one, state: 'draining' as const } : one,
   );
@@ -57,6 +57,7 @@ export async function planDrain(
   return {
     plan: [
       ...renderMoves(name, placed, services, wish.patienceS),
+      ...tenants.flatMap(({ words, passes }) => (passes === null ? [] : [`It is relieved: ${words}; ${passes}.`])),
       ...staying.map(({ words, stays }) => `It stays: ${words}, since ${stays}.`),
       ...(await renderSpare(sql, servers, placed, name)),
       waiting.length === 0

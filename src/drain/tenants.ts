@@ -1,5 +1,6 @@
 // What lives on a server: what of it can go elsewhere, what must stay and why, and which sites notice it.
-import { listEdges } from '../edge/store.ts';
+import { listHeirs } from '../edge/address.ts';
+import { listEdges, readEdgeAddress } from '../edge/store.ts';
 import { readContentServer } from '../pools/content.ts';
 import { listNodes, listPools } from '../pools/store.ts';
 import { listServices } from '../services/store.ts';
@@ -14,8 +15,10 @@ export interface Tenant {
   /** Of nodes: their pool; each kind of service is a group of its own. */
   group: string;
   memoryMb: number;
-  /** Why it cannot go; null: it can. */
+  /** Why it cannot go; null: it can, or nobody misses it. */
   stays: string | null;
+  /** Who does its work in its place, in a sentence; null: it stays, or goes as a whole. */
+  passes: string | null;
   /** Names of the sites that are away while it is. */
   sites: string[];
 }
@@ -34,19 +37,22 @@ export async function listTenants(parts: DrainParts, server: string, signal: Abo
       const served = pool?.worksFor == null ? sitesOf((site) => site.pool === node.pool) : [];
       return {
         ...{ words: `the node ${node.name}`, name: node.name, kind: 'node', group: node.pool },
-        ...{ memoryMb: pool?.nodeMemoryMb ?? 0, stays, sites: stays === null ? [] : served },
+        ...{ memoryMb: pool?.nodeMemoryMb ?? 0, stays, passes: null, sites: stays === null ? [] : served },
       };
     }),
   );
-  const all = await listEdges(sql);
-  const elsewhere = all.filter((one) => one.server !== server && one.state === 'ready');
-  const edges = all
+  const heirs = await listHeirs(sql, server);
+  const others = heirs.map((one) => one.name).join(', ');
+  const shared = await readEdgeAddress(sql);
+  const edges = (await listEdges(sql))
     .filter((one) => one.server === server)
     .map(({ name, listen }): Tenant => {
+      const edge = { words: `the edge ${name}`, name, kind: 'edge', group: 'edge', memoryMb: 0 } as const;
+      if (shared !== undefined && heirs.length > 0)
+        return { ...edge, stays: null, passes: `${others} takes ${shared.address} over`, sites: [] };
       const why = `visitors reach it at ${listen} of this server`;
-      const stays = elsewhere.length === 0 ? why : `${why}; ${elsewhere.map((one) => one.name).join(', ')} answers too`;
-      const away = elsewhere.length === 0 ? sitesOf(() => true) : [];
-      return { words: `the edge ${name}`, name, kind: 'edge', group: 'edge', memoryMb: 0, stays, sites: away };
+      const stays = heirs.length === 0 ? why : `${why}; ${others} answers too`;
+      return { ...edge, stays, passes: null, sites: heirs.length === 0 ? sitesOf(() => true) : [] };
     });
   const services: Tenant[] = [];
   for (const noun of ['database', 'cache'] as const) {
@@ -54,7 +60,7 @@ export async function listTenants(parts: DrainParts, server: string, signal: Abo
       if (service.server !== server) continue;
       services.push({
         ...{ words: `the ${noun} server ${service.name}`, name: service.name, kind: noun, group: noun },
-        memoryMb: service.memoryMb,
+        ...{ memoryMb: service.memoryMb, passes: null },
         stays: service.state === 'ready' ? null : `it is ${service.state}: ${service.reason}`,
         sites: sitesOf((site) => (noun === 'database' ? site.databaseServer : site.cacheServer) === service.name),
       });
@@ -64,12 +70,15 @@ export async function listTenants(parts: DrainParts, server: string, signal: Abo
     .filter(({ name }) => !nodes.some((node) => node.name === name))
     .map(({ name }): Tenant => {
       const stays = 'a seed stays where it was made';
-      return { words: `the seed ${name}`, name, kind: 'seed', group: 'seed', memoryMb: 0, stays, sites: [] };
+      const seed = { words: `the seed ${name}`, name, kind: 'seed', group: 'seed' } as const;
+      return { ...seed, memoryMb: 0, stays, passes: null, sites: [] };
     });
   const leads = (await parts.readLeadingServer(sql)) === server;
+  const heir = leads ? await parts.controllers.readHeir(server) : undefined;
   const controller: Tenant = {
     ...{ words: 'the controller', name: 'controller', kind: 'controller', group: 'controller', memoryMb: 0, sites: [] },
-    stays: 'it runs on the first server; while it is away sites are served and nothing is decided',
+    stays: heir === undefined ? 'there is no other; while it is away sites are served and nothing is decided' : null,
+    passes: heir === undefined ? null : `the one on ${heir.name} leads then`,
   };
   return [...nodes, ...services, ...edges, ...seeds, ...(leads ? [controller] : [])];
 }

@@ -1,5 +1,6 @@
 // Ends the emptying of a server: it takes new things again. One that is still under way is cancelled; what has moved stays
 // where it is, since nothing says that it was better here.
+import { standByAgain } from '../edge/pass-on.ts';
 import { commonProblems } from '../lib/errors.ts';
 import { UNDER_WAY } from '../platform/operations/list-all.ts';
 import type { Asker } from '../platform/operations/operation.ts';
@@ -28,6 +29,7 @@ export async function findDrain(parts: DrainParts, name: string): Promise<string
 /** Ends it, and cancels what is under way. */
 export async function endDraining(parts: DrainParts, name: string, who: Asker): Promise<void> {
   await parts.store.transaction((sql) => storeUndrained(parts, sql, name, who));
+  await standByAgain(parts, name);
   const under = await findDrain(parts, name);
   // One that ended between our look and now needs no cancelling.
   if (under !== undefined) await parts.operations.cancel(under, who.by).catch(() => undefined);

@@ -2,6 +2,7 @@
 // only then it takes new things and the next one's turn comes. When something fails the server stays empty and no other is
 // touched: a person looks at it, and gives the same command again.
 import { z } from 'zod';
+import { standByAgain } from '../edge/pass-on.ts';
 import { Problem } from '../lib/errors.ts';
 import {
   type Asker,
@@ -147,12 +148,13 @@ function makeSteps(parts: DrainParts, of: Params['servers'][number], params: Par
     },
     {
       name: `undrain ${server}`,
-      timeoutMs: 10_000,
+      timeoutMs: 40_000,
       async do(ctx) {
         await store.transaction(async (sql) => {
           if ((await readServer(sql, server))?.drainReason == null) return;
           await storeUndrained(parts, sql, server, { ...askerOf(ctx), reason: 'it is updated and well' });
         });
+        await standByAgain(parts, server);
       },
     },
   ];

@@ -4,9 +4,9 @@ import { makeSystemClock } from '../lib/clock.ts';
 import { makeEvents } from '../platform/events.ts';
 import type { Store } from '../platform/store.ts';
 import { withStores } from '../platform/test-store.ts';
-import { storeServer } from '../servers/store.ts';
+import { storeServer, storeServerState } from '../servers/store.ts';
 import { noteHolder, readSharedAddress } from './address.ts';
-import { insertEdge, listEdges, storeEdgeAddress, storeEdgePlace, storeEdgeState } from './store.ts';
+import { insertEdge, listEdges, storeEdgeAddress, storeEdgePlace, storeEdgeState, storeYields } from './store.ts';
 
 const shared = { address: '10.0.0.100', httpPort: 80, httpsPort: 443, routerId: 101 };
 
@@ -41,6 +41,17 @@ withStores((test) => {
     await storeEdgeState(store, 'edge2', 'deleting', 'test');
     assert.deepEqual((await readSharedAddress(store, 's1'))?.peers, []);
     assert.equal(await readSharedAddress(store, 's2'), undefined);
+  });
+
+  test('an edge that yields stands by no longer while another one can have the address', async ({ store }) => {
+    await makeEdges(store, 's1', 's2');
+    await storeEdgeAddress(store, shared);
+    await storeYields(store, 's1', true);
+    assert.equal((await readSharedAddress(store, 's1'))?.address, '10.0.0.100', 'the other is not ready yet');
+    await storeEdgeState(store, 'edge2', 'ready', 'test');
+    assert.equal(await readSharedAddress(store, 's1'), undefined);
+    await storeServerState(store, 's2', 'lost', 'test');
+    assert.equal((await readSharedAddress(store, 's1'))?.address, '10.0.0.100');
   });
 
   test('who holds it is kept with the reason, once for each change', async ({ store }) => {

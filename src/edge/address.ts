@@ -4,7 +4,15 @@ import type { Events } from '../platform/events.ts';
 import type { Sql, Store } from '../platform/store.ts';
 import type { SharedAddress } from '../protocol/contract.ts';
 import { listServers } from '../servers/store.ts';
-import { edgeLock, listEdges, listLastingEdges, readEdgeAddress, storeHolds } from './store.ts';
+import { type EdgeRow, edgeLock, listEdges, listLastingEdges, readEdgeAddress, storeHolds } from './store.ts';
+
+/** The edges of other servers that can have the address when this server's shall not. */
+export async function listHeirs(sql: Sql, server: string): Promise<EdgeRow[]> {
+  const ready = new Set((await listServers(sql)).filter(({ state }) => state === 'ready').map(({ name }) => name));
+  return (await listEdges(sql)).filter(
+    (edge) => edge.server !== server && ready.has(edge.server ?? '') && edge.state === 'ready' && !edge.yields,
+  );
+}
 
 /** What one server must know of it; undefined where no edge is, or no address is shared. */
 export async function readSharedAddress(sql: Sql, server: string): Promise<SharedAddress | undefined> {
@@ -14,6 +22,7 @@ export async function readSharedAddress(sql: Sql, server: string): Promise<Share
   const own = edges.findIndex((edge) => edge.server === server);
   const edge = edges[own];
   if (edge?.address == null) return undefined;
+  if (edge.yields && (await listHeirs(sql, server)).length > 0) return undefined;
   const addressOf = new Map((await listServers(sql)).map(({ name, address }) => [name, address]));
   const peers = edges.flatMap((other) => {
     const address = other.server === server ? undefined : addressOf.get(other.server ?? '');

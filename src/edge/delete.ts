@@ -1,11 +1,12 @@
-// Takes an edge away, when another one is there. Its server's agent hears it first, so that the shared address is passed on before
-// the container goes. One that failed half way is shown as `deleting`, and deleted by the same command again.
+// Takes an edge away, when another one is there. The shared address is passed on before the container goes. One that failed half
+// way is shown as `deleting`, and deleted by the same command again.
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import { releaseAddress } from '../servers/addresses.ts';
 import { takeConfigVersion } from '../servers/config-clock.ts';
 import { AGENT_CALL_MS, type EdgeParts } from './create.ts';
+import { passAddressOn, standByAgain } from './pass-on.ts';
 import { edgeProblems } from './problems.ts';
 import { deleteEdge, edgeLock, listEdges, readEdge, storeEdgeState } from './store.ts';
 
@@ -33,6 +34,16 @@ export function makeEdgeDelete(parts: EdgeParts): OperationKind<Params> {
     title: ({ edge }) => `Delete the edge ${edge}`,
     steps: ({ edge, server }) => [
       {
+        name: 'pass-on',
+        timeoutMs: 90_000,
+        async do({ signal }) {
+          if (server !== null && agents.connected().includes(server)) await passAddressOn(parts, server, signal);
+        },
+        async undo() {
+          if (server !== null) await standByAgain(parts, server);
+        },
+      },
+      {
         name: 'withdraw',
         timeoutMs: 30_000,
         async do({ signal }) {
@@ -43,6 +54,7 @@ export function makeEdgeDelete(parts: EdgeParts): OperationKind<Params> {
           // An agent that is away hears it when it is back; the container goes all the same.
           if (server !== null && agents.connected().includes(server))
             await agents.call(server, 'server.sync', {}, { timeoutMs: AGENT_CALL_MS, signal });
+          await parts.sync(signal).catch(() => undefined);
         },
       },
       {

@@ -5,7 +5,7 @@ import { commonProblems } from '../lib/errors.ts';
 import {
   type ApiRoutes,
   accepted,
-  answerAccepted,
+  dryRunQuery,
   json,
   jsonBody,
   makeRoutes,
@@ -13,6 +13,8 @@ import {
   pageOf,
   whoOf,
 } from '../platform/http.ts';
+import { beginOrPlan, planned } from '../platform/plan-change.ts';
+import type { Store } from '../platform/store.ts';
 import { type EdgeParts, newEdgeSchema, startEdgeAdd } from './create.ts';
 import { startEdgeDelete } from './delete.ts';
 import { shareWishSchema, startEdgeShare } from './share.ts';
@@ -47,7 +49,7 @@ const nameParam = z.object({ name: z.string().max(100) });
 
 /** /v1/edges and /v1/edge-address. */
 export function makeEdgeRoutes(parts: EdgeParts): ApiRoutes {
-  const { store, operations } = parts;
+  const { store } = parts;
   const routes = makeRoutes();
   const common = { tags: ['edges'] };
   const admin = { ...common, middleware: [needsScope('admin')] };
@@ -89,13 +91,12 @@ export function makeEdgeRoutes(parts: EdgeParts): ApiRoutes {
       path: '/v1/edges',
       operationId: 'createEdge',
       summary: 'Make one more edge, on a server that has none',
-      request: { body: jsonBody(newEdgeSchema) },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, body: jsonBody(newEdgeSchema) },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
-      const operation = await startEdgeAdd(parts, c.req.valid('json'), whoOf(c));
-      operations.wake();
-      return answerAccepted(c, operation);
+      const begin = (s: Store) => startEdgeAdd({ ...parts, store: s }, c.req.valid('json'), whoOf(c));
+      return beginOrPlan(c, store, begin, () => ({ plan: ['It carries all sites, each as the others do.'] }));
     },
   );
   routes.openapi(
@@ -105,13 +106,13 @@ export function makeEdgeRoutes(parts: EdgeParts): ApiRoutes {
       path: '/v1/edges/{name}',
       operationId: 'deleteEdge',
       summary: 'Take an edge away, when another one serves',
-      request: { params: nameParam },
-      responses: { 202: accepted },
+      request: { params: nameParam, query: dryRunQuery },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
-      const operation = await startEdgeDelete(parts, c.req.valid('param').name, whoOf(c));
-      operations.wake();
-      return answerAccepted(c, operation);
+      const { name } = c.req.valid('param');
+      const begin = (s: Store) => startEdgeDelete({ ...parts, store: s }, name, whoOf(c));
+      return beginOrPlan(c, store, begin, async () => ({ plan: await renderDelete(store, name) }));
     },
   );
   routes.openapi(
@@ -137,13 +138,16 @@ export function makeEdgeRoutes(parts: EdgeParts): ApiRoutes {
       path: '/v1/edge-address',
       operationId: 'shareEdgeAddress',
       summary: 'Give the edges an address that they share',
-      request: { body: jsonBody(shareWishSchema) },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, body: jsonBody(shareWishSchema) },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
-      const operation = await startEdgeShare(parts, c.req.valid('json'), whoOf(c));
-      operations.wake();
-      return answerAccepted(c, operation);
+      const wish = c.req.valid('json');
+      const begin = (s: Store) => startEdgeShare({ ...parts, store: s }, wish, whoOf(c));
+      const ports = `${wish.httpPort} and ${wish.httpsPort}`;
+      return beginOrPlan(c, store, begin, () => ({
+        plan: [`One of the edges answers at ${wish.address}, ports ${ports}, and another one when that one does not.`],
+      }));
     },
   );
   routes.openapi(
@@ -153,13 +157,24 @@ export function makeEdgeRoutes(parts: EdgeParts): ApiRoutes {
       path: '/v1/edge-address',
       operationId: 'unshareEdgeAddress',
       summary: 'Take the shared address away',
-      responses: { 202: accepted },
+      request: { query: dryRunQuery },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
-      const operation = await startEdgeShare(parts, null, whoOf(c));
-      operations.wake();
-      return answerAccepted(c, operation);
+      const begin = (s: Store) => startEdgeShare({ ...parts, store: s }, null, whoOf(c));
+      return beginOrPlan(c, store, begin, async () => {
+        const shared = await readEdgeAddress(store);
+        return shared === undefined ? {} : { plan: [`No visitor is answered at ${shared.address} any more.`] };
+      });
     },
   );
   return routes;
+}
+
+/** Who answers then. */
+async function renderDelete(store: Store, name: string): Promise<string[]> {
+  const [edge, shared] = [await readEdge(store, name), await readEdgeAddress(store)];
+  const passed =
+    edge?.holds === true && shared !== undefined ? [`${shared.address} is passed on to another one first.`] : [];
+  return [...passed, `Who asks it at ${edge?.listen} of ${edge?.server ?? 'its server'} is not answered any more.`];
 }

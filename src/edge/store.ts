@@ -20,10 +20,12 @@ export interface EdgeRow {
   /** Whether its server has the address that edges share, and since when that is so. */
   holds: boolean;
   holdsSince: string | null;
+  /** Its server is emptied: another one holds the shared address while one can. */
+  yields: boolean;
   createdAt: string;
 }
 
-const EDGE = `name, server, address, state, reason, placement, listen, wish, holds, holds_since AS "holdsSince",
+const EDGE = `name, server, address, state, reason, placement, listen, wish, holds, holds_since AS "holdsSince", yields,
   created_at AS "createdAt"`;
 
 export function listEdges(sql: Sql): Promise<EdgeRow[]> {
@@ -82,6 +84,15 @@ export async function storeHolds(sql: Sql, name: string, holds: boolean): Promis
     'UPDATE edge SET holds = $2, holds_since = clock_timestamp() WHERE name = $1 AND holds <> $2 RETURNING name',
     [name, holds],
   );
+  return rows.length > 0;
+}
+
+/** Whether the edges of a server leave the shared address to others; true when that was otherwise before. */
+export async function storeYields(sql: Sql, server: string, yields: boolean): Promise<boolean> {
+  const rows = await sql.query('UPDATE edge SET yields = $2 WHERE server = $1 AND yields <> $2 RETURNING name', [
+    server,
+    yields,
+  ]);
   return rows.length > 0;
 }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { Clock } from '../lib/clock.ts';
 import { makeSilentLogger } from '../lib/log.ts';
-import { DEFAULT_TIMES, makeLeadership, readLeader, type Term } from './leadership.ts';
+import { DEFAULT_TIMES, handOver, makeLeadership, readLeader, type Term } from './leadership.ts';
 import { storeProblems } from './store/problems.ts';
 import type { Sql, Store } from './store.ts';
 import { makeTestClock } from './test-clock.ts';
@@ -186,6 +186,40 @@ withStores((test) => {
     await run(6_000);
     assert.deepEqual([before.leads, after.leads], [false, true]);
     await Promise.all([before.stop(), after.stop(), run(3_000)]);
+  });
+
+  test('a leader hands over to the one that is named, in order, and nobody else comes between', async ({ store }) => {
+    const { start, settle, run, clock } = makeStage(store);
+    const first = start('first');
+    await settle();
+    const [other, heir] = [start('other'), start('heir')];
+    await run(1_000);
+    await handOver(store, 'heir', 10_000, new Date(clock.nowMs()));
+    const seen = new Set<string>();
+    await run(2_000, () => {
+      const leaders = leadersOf([first, other, heir]);
+      assert.ok(leaders.length <= 1);
+      for (const id of leaders) seen.add(id);
+    });
+    assert.equal(heir.leads, true);
+    assert.equal(seen.has('other'), false);
+    await run(20_000);
+    assert.deepEqual(leadersOf([first, other, heir]), ['heir']);
+    await Promise.all([first.stop(), other.stop(), heir.stop(), run(3_000)]);
+  });
+
+  test('where the named one never comes, another leads when its time is over', async ({ store }) => {
+    const { start, settle, run, clock } = makeStage(store);
+    const first = start('first');
+    await settle();
+    await handOver(store, 'gone', 5_000, new Date(clock.nowMs()));
+    await run(3_000);
+    assert.equal(first.leads, false);
+    await run(3_000);
+    assert.equal(first.leads, true);
+    await run(5_000);
+    assert.equal(first.leads, true);
+    await Promise.all([first.stop(), run(3_000)]);
   });
 
   test('one that cannot begin leaves it to another', async ({ store }) => {

@@ -2,8 +2,9 @@
 // agents, runs loops and drives operations. Apart from all that, which only hears that a term has begun or ended.
 //
 // The states of a controller: standing by (looks whether the term of another has ended), leading (renews), giving up (its
-// term was lost, or it stops: what it leads ends), and standing by again. The leader gives up by its own monotonic clock before
-// the database lets another lead, so no two clocks are compared. Decided in docs/decisions/0070-one-controller-leads.md.
+// term was lost, it stops, or hands over: what it leads ends), and standing by again. The leader gives up by its own
+// monotonic clock before the database lets another lead, so no two clocks are compared. Decided in
+// docs/decisions/0070-one-controller-leads.md.
 import type { Clock } from '../lib/clock.ts';
 import { toProblem } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
@@ -76,28 +77,40 @@ export async function readLeader(sql: Sql, at: Date | null = null): Promise<Lead
   return row;
 }
 
+/** Has the leader end its term for this controller, which alone may take the next one within that time; then any may. */
+export async function handOver(sql: Sql, heir: string, withinMs: number, at: Date | null = null): Promise<void> {
+  await sql.query(`UPDATE controller_lease SET heir = $2, heir_until = ${LEASE('$3')}`, [at, heir, withinMs]);
+}
+
 /** Makes the leadership of one controller. */
 export function makeLeadership(options: LeadershipOptions): Leadership {
   const { sql, clock, log, id } = options;
   const { leaseMs, giveUpMs, renewMs, lookMs, failedPauseMs } = { ...DEFAULT_TIMES, ...options.times };
   const at = options.at ?? (() => null);
 
-  /** The number of the new term, if the one before is over; a term of its own is, since this process did not begin it. */
+  /** From its first term on, this process knows which terms it has: one under its id is another process's then. */
+  let isFresh = true;
+
+  /** The number of the new term, if the one before is over; under its own id that is so for a process that has just begun. */
   async function take(): Promise<number | undefined> {
     const [taken] = await sql.query<{ term: number }>(
-      `UPDATE controller_lease SET holder = $2, term = term + 1, until = ${LEASE('$3')}, since = ${NOW}
-       WHERE holder IS NULL OR holder = $2 OR until <= ${NOW} RETURNING term`,
-      [at(), id, leaseMs],
+      `UPDATE controller_lease SET holder = $2, term = term + 1, until = ${LEASE('$3')}, since = ${NOW}, heir = NULL
+       WHERE (holder IS NULL OR (holder = $2 AND $4) OR until <= ${NOW})
+         AND (heir IS NULL OR heir = $2 OR heir_until <= ${NOW}) RETURNING term`,
+      [at(), id, leaseMs, isFresh],
     );
+    if (taken !== undefined) isFresh = false;
     return taken?.term;
   }
 
-  async function renew(term: number): Promise<boolean> {
-    const renewed = await sql.query(
-      `UPDATE controller_lease SET until = ${LEASE('$4')} WHERE holder = $2 AND term = $3 RETURNING term`,
+  /** Undefined when the term is another's; else whether it is to be handed over. */
+  async function renew(term: number): Promise<{ hasHeir: boolean } | undefined> {
+    const [renewed] = await sql.query<{ hasHeir: boolean }>(
+      `UPDATE controller_lease SET until = ${LEASE('$4')} WHERE holder = $2 AND term = $3
+       RETURNING coalesce(heir <> $2 AND heir_until > ${NOW}, false) AS "hasHeir"`,
       [at(), id, term, leaseMs],
     );
-    return renewed.length > 0;
+    return renewed;
   }
 
   async function release(term: number): Promise<void> {
@@ -107,8 +120,12 @@ export function makeLeadership(options: LeadershipOptions): Leadership {
     ]);
   }
 
-  /** Renews until `over` aborts; calls `lose` once when another may lead. */
-  async function keep(term: number, takenMs: number, lose: (why: string) => void, over: AbortSignal): Promise<void> {
+  /** Renews until `over` aborts; calls `lose` once when another may lead, and `giveWay` while another shall. */
+  async function keep(
+    { term, takenMs }: { term: number; takenMs: number },
+    { lose, giveWay }: { lose(why: string): void; giveWay(): void },
+    over: AbortSignal,
+  ): Promise<void> {
     let untilMs = takenMs + giveUpMs;
     let isAsking = false;
     for (;;) {
@@ -121,8 +138,9 @@ export function makeLeadership(options: LeadershipOptions): Leadership {
       // Not awaited: a question that hangs must not keep the next look from noticing that time runs out.
       void renew(term)
         .then((held) => {
-          if (held) untilMs = Math.max(untilMs, askedMs + giveUpMs);
+          if (held !== undefined) untilMs = Math.max(untilMs, askedMs + giveUpMs);
           else if (!over.aborted) lose('another controller leads');
+          if (held?.hasHeir === true) giveWay();
         })
         .catch((thrown: unknown) => log.warn({ problem: toProblem(thrown).document }, 'cannot renew the leadership'))
         .finally(() => {
@@ -148,7 +166,13 @@ export function makeLeadership(options: LeadershipOptions): Leadership {
       log.warn({ term, why }, 'this controller leads no longer');
       ends.abort(new Error(why));
     };
-    const keeping = keep(term, takenMs, lose, over.signal);
+    // In order, as when it stops: the term is its own until all that it led has ended.
+    const giveWay = () => {
+      if (ends.signal.aborted) return;
+      log.info({ term }, 'this controller hands over');
+      ends.abort(new Error('it hands over'));
+    };
+    const keeping = keep({ term, takenMs }, { lose, giveWay }, over.signal);
     try {
       await lead({ number: term, ends: ends.signal, isLost: () => lost });
     } catch (thrown) {

@@ -4,7 +4,17 @@ import { z } from 'zod';
 import { ALLOWED } from '../engines/nftables/rules.ts';
 import { commonProblems } from '../lib/errors.ts';
 import type { Events } from '../platform/events.ts';
-import { type ApiRoutes, json, jsonBody, makeRoutes, needsScope, whoOf } from '../platform/http.ts';
+import {
+  type ApiRoutes,
+  dryRunQuery,
+  json,
+  jsonBody,
+  makeRoutes,
+  needsScope,
+  planSchema,
+  whoOf,
+} from '../platform/http.ts';
+import { planOf, rehearsing } from '../platform/plan-change.ts';
 import type { Sql, Store } from '../platform/store.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
 import { readFirewallChoice, storeFirewallChoice } from './firewall.ts';
@@ -60,6 +70,7 @@ export function makeFirewallRoutes({ store, events, agents }: FirewallParts): Ap
       middleware: [needsScope('admin')],
       request: {
         params: nameParam,
+        query: dryRunQuery,
         body: jsonBody(
           z.strictObject({
             mode: z.enum(['off', 'ours', 'strict']),
@@ -68,24 +79,37 @@ export function makeFirewallRoutes({ store, events, agents }: FirewallParts): Ap
           }),
         ),
       },
-      responses: { 200: json(choiceSchema, 'What was chosen; its agent hears it within seconds') },
+      responses: {
+        200: json(z.union([choiceSchema, planSchema]), 'What was chosen; its agent hears it within seconds'),
+      },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
       const { mode, allow } = c.req.valid('json');
-      const choice = await store.transaction(async (sql) => {
-        await assertServer(sql, name);
-        const before = await readFirewallChoice(sql, name);
-        const next = { server: name, mode, allow: allow ?? before.allow };
-        await storeFirewallChoice(sql, next);
-        await events.append(sql, {
-          ...{ kind: 'server.firewall', subject: `server:${name}`, ...whoOf(c) },
-          data: { mode, allow: next.allow },
+      const change = (to: Store) =>
+        to.transaction(async (sql) => {
+          await assertServer(sql, name);
+          const before = await readFirewallChoice(sql, name);
+          const next = { server: name, mode, allow: allow ?? before.allow };
+          await storeFirewallChoice(sql, next);
+          await events.append(sql, {
+            ...{ kind: 'server.firewall', subject: `server:${name}`, ...whoOf(c) },
+            data: { mode, allow: next.allow },
+          });
+          return next;
         });
-        return next;
-      });
+      const plan = await planOf(c, () => change(rehearsing(store)), { plan: [`${name}: ${renderMode(mode, allow)}`] });
+      if (plan !== undefined) return c.json(plan, 200);
+      const choice = await change(store);
       return c.json(choice, 200);
     },
   );
   return routes;
+}
+
+function renderMode(mode: 'off' | 'ours' | 'strict', allow: readonly string[] = []): string {
+  if (mode === 'off') return 'no rule of ours is left.';
+  if (mode === 'ours') return 'our own ports and containers are reachable only by those that need them.';
+  const also = allow.length === 0 ? '' : ` and ${allow.join(', ')}`;
+  return `only visitors' ports, ssh, the other servers${also} can reach it.`;
 }

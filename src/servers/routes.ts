@@ -5,7 +5,6 @@ import { commonProblems } from '../lib/errors.ts';
 import {
   type ApiRoutes,
   accepted,
-  answerAccepted,
   dryRunQuery,
   json,
   jsonBody,
@@ -15,10 +14,10 @@ import {
   planSchema,
   whoOf,
 } from '../platform/http.ts';
-import { planOf, rehearsing } from '../platform/plan-change.ts';
+import { beginOrPlan, planned, planOf, rehearsing } from '../platform/plan-change.ts';
 import type { Sql, Store } from '../platform/store.ts';
 import { loadSchema } from '../protocol/contract.ts';
-import { type FenceParts, startServerFence } from './fence.ts';
+import { type FenceParts, planServerFence, startServerFence } from './fence.ts';
 import { listServers, readServer, type ServerRow, storeDomain } from './store.ts';
 
 const serverSchema = z
@@ -122,13 +121,17 @@ export function makeServerRoutes(deps: FenceParts): ApiRoutes {
       summary:
         'Say that a lost server is gone: it is kept from databases and edges, and its nodes are made anew elsewhere',
       middleware: [needsScope('admin')],
-      request: { params: z.object({ name: z.string().max(100) }) },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, params: z.object({ name: z.string().max(100) }) },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
-      const operation = await startServerFence(deps, c.req.valid('param').name, whoOf(c));
-      deps.operations.wake();
-      return answerAccepted(c, operation);
+      const { name } = c.req.valid('param');
+      return beginOrPlan(
+        c,
+        deps.store,
+        (store) => startServerFence({ ...deps, store }, name, whoOf(c)),
+        () => planServerFence(deps, name),
+      );
     },
   );
   return routes;

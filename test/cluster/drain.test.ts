@@ -2,15 +2,14 @@
 // from one server to another. Nothing may fail, and no run may be killed.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { LoadReport } from '../../bench/load.ts';
 import { type Lab, openLab } from './open-lab.ts';
+import { underVisits as visitWhile } from './under-visits.ts';
 
-const NODE = 'node_modules/.bin/node';
-const STOP = '/root/stop-visits';
 /** The edges let visitors wait that long at most. */
 const HOLD_MS = 20_000;
 
 let lab: Lab;
+const underVisits = <T>(work: () => Promise<T>) => visitWhile(lab, work);
 const espalier = (...argv: string[]) => lab.exec('s1', ['./espalier', ...argv]);
 const done = async (...argv: string[]): Promise<string> => {
   const { code, stdout, stderr } = await espalier(...argv);
@@ -25,20 +24,6 @@ interface Row {
 const list = async (noun: string): Promise<Row[]> =>
   (JSON.parse(await done(noun, 'list', '--json')) as { items: Row[] }).items;
 const nodesOn = async (server: string) => (await list('node')).filter((node) => node.server === server);
-
-/** Visits both sites while the work is done. */
-async function underVisits<T>(work: () => Promise<T>): Promise<{ result: T; report: LoadReport }> {
-  await lab.exec('s1', ['rm', '-f', STOP]);
-  const pages = ['wordpress.localhost/wp-login.php', 'mediawiki.localhost/wiki/Special:BlankPage'];
-  const visits = lab.exec('s1', [NODE, 'test/cluster/visit.ts', STOP, ...pages]);
-  try {
-    const result = await work();
-    await lab.exec('s1', ['touch', STOP]);
-    return { result, report: JSON.parse((await visits).stdout) as LoadReport };
-  } finally {
-    await lab.exec('s1', ['touch', STOP]);
-  }
-}
 
 before(async () => {
   lab = await openLab('esplabdrain', 3, { bare: false });

@@ -6,6 +6,9 @@ import { startServiceMove } from '../../src/drain/move-service.ts';
 import { planDrain } from '../../src/drain/plan.ts';
 import { endDraining } from '../../src/drain/undrain.ts';
 import { planUpdate, startServerUpdate, type UpdateWish } from '../../src/drain/update.ts';
+import { startEdgeAdd } from '../../src/edge/create.ts';
+import { shareWishSchema, startEdgeShare } from '../../src/edge/share.ts';
+import { listEdges } from '../../src/edge/store.ts';
 import { healPools } from '../../src/pools/heal.ts';
 import { newRollSchema, planRoll } from '../../src/pools/roll/start.ts';
 import { startPoolScale } from '../../src/pools/scale.ts';
@@ -156,12 +159,8 @@ void test('a pool that shrinks keeps its spread', () =>
     { servers: makeServers(2), cluster: true },
   ));
 
-/** Agents report while an update looks whether all is well. */
-async function update(world: World, servers: string[]) {
-  const { servers: planned, ...plan } = await planUpdate(partsOf(world), updateWish(servers), signal());
-  const { id } = await world.begin((sql) =>
-    startServerUpdate(partsOf(world), sql, { ...updateWish(servers), servers: planned }, tester),
-  );
+/** Agents report until it is stopped. */
+function beat(world: World): { stop(): Promise<void> } {
   const stop = new AbortController();
   const beating = (async () => {
     while (!stop.signal.aborted) {
@@ -169,9 +168,23 @@ async function update(world: World, servers: string[]) {
       await world.clock.wait(50, stop.signal).catch(() => undefined);
     }
   })();
+  return {
+    async stop() {
+      stop.abort();
+      await beating;
+    },
+  };
+}
+
+/** Agents report while an update looks whether all is well. */
+async function update(world: World, servers: string[]) {
+  const { servers: planned, ...plan } = await planUpdate(partsOf(world), updateWish(servers), signal());
+  const { id } = await world.begin((sql) =>
+    startServerUpdate(partsOf(world), sql, { ...updateWish(servers), servers: planned }, tester),
+  );
+  const beating = beat(world);
   const view = await world.ended(id);
-  stop.abort();
-  await beating;
+  await beating.stop();
   return { view, plan };
 }
 
@@ -242,6 +255,77 @@ void test('a server with databases is emptied of them too, and only what visitor
     const kinds = (await world.fleet.instances.list({ server })).map(({ labels }) => labels.kind);
     assert.deepEqual([...new Set(kinds)], ['edge']);
     await assertConsistent(world);
+  }, cluster));
+
+/** Two edges on two servers with an address, and the server that has it. */
+async function shareAddress(world: World): Promise<string> {
+  const { edge } = world.controller.rooms.parts;
+  const beating = beat(world);
+  const added = await world.ended((await startEdgeAdd(edge, {}, tester)).id);
+  assert.equal(added.state, 'succeeded', added.problem?.detail);
+  const shared = await world.ended((await startEdgeShare(edge, shareWishSchema.parse({ address }), tester)).id);
+  assert.equal(shared.state, 'succeeded', shared.problem?.detail);
+  await beating.stop();
+  return world.agents.holder ?? '';
+}
+const address = '192.0.2.200';
+const holdersOf = async (world: World) =>
+  (await listEdges(world.store)).flatMap(({ holds, server }) => (holds ? [server] : []));
+
+void test('a server whose edge has the shared address passes it on, and is empty of what visitors need', () =>
+  withDeployedWorld(async (world) => {
+    const server = await shareAddress(world);
+    const plan = await planDrain(partsOf(world), server, { ...wish, leaveBehind: true }, signal());
+    assert.match(plan.plan.join('\n'), /It is relieved: the edge edge\d; edge\d takes 192\.0\.2\.200 over\./);
+    assert.doesNotMatch(plan.plan.join('\n'), /It stays: the edge/);
+    const { id } = await beginDrain(world, server);
+    const beating = beat(world);
+    const view = await world.ended(id);
+    assert.equal(view.state, 'succeeded', view.problem?.detail);
+    const [heir] = await holdersOf(world);
+    assert.ok(heir !== undefined && heir !== server);
+    const { output } = view.steps.find(({ name }) => name === 'note') ?? {};
+    assert.doesNotMatch(JSON.stringify(output), /edge/);
+    await endDraining(partsOf(world), server, tester);
+    assert.deepEqual(
+      (await listEdges(world.store)).map(({ yields }) => yields),
+      [false, false],
+    );
+    await beating.stop();
+    assert.deepEqual(await holdersOf(world), [heir], 'it does not go back');
+    await assertConsistent(world);
+  }, cluster));
+
+void test('where the other edge is not there either, the one that has the address stays, with the sites that would be away', () =>
+  withDeployedWorld(async (world) => {
+    const server = await shareAddress(world);
+    await world.store.query(`UPDATE edge SET state = 'unhealthy' WHERE server <> $1`, [server]);
+    const { plan, sites } = await planDrain(partsOf(world), server, wish, signal());
+    assert.match(plan.join('\n'), /It stays: the edge edge\d, since visitors reach it at/);
+    assert.deepEqual(sites, ['mediawiki', 'wordpress']);
+    await assert.rejects(planDrain(partsOf(world), server, { ...wish, leaveBehind: false }, signal()), {
+      code: 'drain.stays-behind',
+    });
+  }, cluster));
+
+void test('the controller of a server that is emptied hands over to another one, and that one goes on', () =>
+  withDeployedWorld(async (world) => {
+    const parts = partsOf(world);
+    const first = (await parts.readLeadingServer(world.store)) ?? '';
+    let leading = first;
+    parts.readLeadingServer = async () => leading;
+    parts.controllers = {
+      readHeir: async () => ({ id: 'c2', name: 's9' }),
+      handOver: async (heir, withinMs) => {
+        assert.deepEqual([heir, withinMs > 0], ['c2', true]);
+        leading = 's9';
+      },
+    };
+    const { plan } = await planDrain(parts, first, wish, signal());
+    assert.match(plan.join('\n'), /It is relieved: the controller; the one on s9 leads then\./);
+    const view = await world.ended((await beginDrain(world, first)).id);
+    assert.equal(view.state, 'succeeded', view.problem?.detail);
+    assert.equal(leading, 's9');
   }, cluster));
 
 void test('where there is no other server a database server has nowhere to go', () =>

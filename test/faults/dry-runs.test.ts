@@ -49,7 +49,22 @@ void test('every route that changes something has a dry run', () =>
 
 /** What each table holds, by number of rows and by content where a dry run might change some. */
 async function readAll(world: World): Promise<unknown> {
-  const tables = ['pool', 'node', 'site', 'server', 'operation', 'operation_lock', 'secret', 'event', 'task', 'token'];
+  const tables = [
+    'edge',
+    'edge_address',
+    'server_firewall',
+    'config_clock',
+    'pool',
+    'node',
+    'site',
+    'server',
+    'operation',
+    'operation_lock',
+    'secret',
+    'event',
+    'task',
+    'token',
+  ];
   const found = [];
   for (const table of tables) {
     const [row] = await world.store.query<{ sum: string }>(
@@ -73,6 +88,7 @@ void test('dry runs answer in one shape and leave nothing behind', () =>
         ['POST', '/v1/sites/wordpress/suspend'],
         ['PATCH', '/v1/sites/wordpress/labels', { plan: 'gold' }],
         ['PUT', '/v1/sites/wordpress/hosts', { hosts: ['other.example'] }],
+        ['PATCH', '/v1/sites/wordpress/limits', { requestsPerS: 5, phpWorkers: null }],
         ['DELETE', '/v1/sites/wordpress?graceS=10'],
         ['PUT', '/v1/sites/wordpress/mail', { held: true }],
         ['POST', '/v1/sites/wordpress/snapshots'],
@@ -99,6 +115,10 @@ void test('dry runs answer in one shape and leave nothing behind', () =>
         ['POST', '/v1/servers/s2/drain', { leaveBehind: true }],
         ['POST', '/v1/servers/update', { leaveBehind: true }],
         ['POST', '/v1/join-tokens', {}],
+        ['POST', '/v1/edges', {}],
+        ['PUT', '/v1/edge-address', { address: '192.0.2.100' }],
+        ['DELETE', '/v1/edge-address'],
+        ['PUT', '/v1/servers/s2/firewall', { mode: 'strict', allow: ['tcp/9100'] }],
         ['POST', '/v1/deployment/stop'],
         ['DELETE', '/v1/deployment'],
       ];
@@ -128,6 +148,11 @@ void test('a dry run is refused for the very reasons for which the change would 
     await refused('POST', '/v1/databases', { name: 'db1' }, 'database.taken');
     await refused('POST', '/v1/join-tokens', {}, 'server.cluster-not-made');
     await refused('POST', '/v1/servers/local/undrain', undefined, 'drain.not-draining');
+    await refused('POST', '/v1/edges', {}, 'edge.no-other-server');
+    await refused('DELETE', '/v1/edges/edge1', undefined, 'edge.last');
+    await refused('POST', '/v1/servers/local/fence', undefined, 'server.not-lost');
+    await refused('POST', '/v1/controller-tokens', { server: 'local' }, 'controller.needs-postgresql');
+    await refused('PUT', '/v1/servers/nowhere/firewall', { mode: 'off' }, 'common.not-found');
     await refused('PATCH', '/v1/pools/nowhere', { maxSites: 3 }, 'common.not-found');
     await refused('POST', '/v1/pools/wordpress/roll/pause', undefined, 'pool.not-rolling');
   }));

@@ -1,6 +1,6 @@
 // The verbs of controllers: inviting another, being one, leaving, forgetting one that is gone.
 import type { Command } from 'commander';
-import { assertConfirmed, say, toEarnest, toLocal } from '../cli.ts';
+import { assertConfirmed, runChange, say, toEarnest, toLocal } from '../cli.ts';
 import { renderJson } from '../output.ts';
 import { exitCodes } from '../problems.ts';
 import { enc, type Run } from './arguments.ts';
@@ -13,8 +13,9 @@ export function addControllerVerbs(controller: Command, run: Run): void {
     .argument('<server>')
     .action(
       run(async (cli, _, [server = '']) => {
-        const { client, terminal, options, signal } = toEarnest(cli);
+        const { client, terminal, options, signal } = cli;
         const path = '/v1/controller-tokens';
+        if (options.dryRun === true) return await runChange(cli, { method: 'POST', path, body: { server } });
         const asked = { body: { server }, signal };
         const { body } = await client.request<{ token: string; expiresAt: string }>('POST', path, asked);
         terminal.out(options.json === true ? renderJson(body) : `${body.token}\n`);
@@ -43,8 +44,9 @@ export function addControllerVerbs(controller: Command, run: Run): void {
     .action(
       run(async (cli, _, [name = '']) => {
         await assertConfirmed(cli, `This forgets the controller on ${name}.`, name);
-        const { client, signal } = toEarnest(cli);
-        await client.request('DELETE', `/v1/controllers/${enc(name)}`, { signal });
+        const path = `/v1/controllers/${enc(name)}`;
+        if (cli.options.dryRun === true) return await runChange(cli, { method: 'DELETE', path });
+        await cli.client.request('DELETE', path, { signal: cli.signal });
         say(cli, `Forgotten. What it knew it still knows: see docs/how-to/add-a-controller.md.`);
         return exitCodes.done;
       }),

@@ -1,6 +1,6 @@
 // The verbs of edges: one more, one less, and the address that they share.
 import type { Command } from 'commander';
-import { assertConfirmed, runChange, toEarnest } from '../cli.ts';
+import { assertConfirmed, runChange } from '../cli.ts';
 import { enc, positive, type Run } from './arguments.ts';
 
 interface ShareOptions {
@@ -19,7 +19,7 @@ export function addEdgeVerbs(edge: Command, run: Run): void {
     .option('--listen <address:port>', 'where it can be asked on its server (default: as the first)')
     .action(
       run<{ server?: string; listen?: string }>((cli, { server, listen }, [name]) =>
-        runChange(toEarnest(cli), { method: 'POST', path: '/v1/edges', body: { name, server, listen } }),
+        runChange(cli, { method: 'POST', path: '/v1/edges', body: { name, server, listen } }),
       ),
     );
   edge
@@ -29,7 +29,7 @@ export function addEdgeVerbs(edge: Command, run: Run): void {
     .action(
       run(async (cli, _, [name = '']) => {
         await assertConfirmed(cli, `This removes the edge ${name}.`, name);
-        return await runChange(toEarnest(cli), { method: 'DELETE', path: `/v1/edges/${enc(name)}` });
+        return await runChange(cli, { method: 'DELETE', path: `/v1/edges/${enc(name)}` });
       }),
     );
   edge
@@ -41,7 +41,7 @@ export function addEdgeVerbs(edge: Command, run: Run): void {
     .option('--router-id <n>', 'of VRRP, 1 to 255 (default: follows from the address)', positive)
     .action(
       run<ShareOptions>((cli, { httpPort, httpsPort, routerId }, [address]) =>
-        runChange(toEarnest(cli), {
+        runChange(cli, {
           ...{ method: 'PUT', path: '/v1/edge-address' },
           body: { address, httpPort, httpsPort, routerId },
         }),
@@ -50,5 +50,5 @@ export function addEdgeVerbs(edge: Command, run: Run): void {
   edge
     .command('unshare')
     .description('take the shared address away')
-    .action(run((cli) => runChange(toEarnest(cli), { method: 'DELETE', path: '/v1/edge-address' })));
+    .action(run((cli) => runChange(cli, { method: 'DELETE', path: '/v1/edge-address' })));
 }

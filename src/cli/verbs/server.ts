@@ -121,7 +121,7 @@ export function addServerVerbs(server: Command, run: Run): void {
     .action(
       run(async (cli, _, [name = '']) => {
         await assertConfirmed(cli, `This keeps ${name} from the databases; its nodes are made anew elsewhere.`, name);
-        return await runChange(toEarnest(cli), { method: 'POST', path: `/v1/servers/${enc(name)}/fence` });
+        return await runChange(cli, { method: 'POST', path: `/v1/servers/${enc(name)}/fence` });
       }),
     );
   server
@@ -142,7 +142,7 @@ export function addServerVerbs(server: Command, run: Run): void {
     .action(
       run<{ mode?: string; allow?: string[] }>(async (cli, { mode, allow }, [name = '']) => {
         const path = `/v1/servers/${enc(name)}/firewall`;
-        if (mode !== undefined) return await runChange(toEarnest(cli), { method: 'PUT', path, body: { mode, allow } });
+        if (mode !== undefined) return await runChange(cli, { method: 'PUT', path, body: { mode, allow } });
         const { body } = await cli.client.request<{ rules: string }>('GET', path, { signal: cli.signal });
         const { rules, ...about } = body;
         cli.terminal.out(cli.options.json === true ? renderJson(body) : `${await renderDocument(about)}\n${rules}`);

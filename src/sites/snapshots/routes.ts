@@ -34,7 +34,6 @@ const snapshotSchema = z
   })
   .openapi('Snapshot');
 
-const planSchema = z.object({ plan: z.array(z.string()) }).openapi('Plan');
 const nameParam = z.object({ name: z.string() });
 
 /** /v1/sites/{name}/snapshots… and /v1/sites/{name}/restore. */
@@ -111,7 +110,7 @@ export function makeSnapshotRoutes(parts: SiteParts): ApiRoutes {
         query: dryRunQuery,
         body: jsonBody(z.object({ snapshot: z.int().min(1) })),
       },
-      responses: { 200: json(planSchema, 'What would happen, for a dry run'), 202: accepted },
+      responses: { 200: planned, 202: accepted },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
