@@ -5,6 +5,7 @@ import { noteHolder, readSharedAddress } from './edge/address.ts';
 import { readEdgeDocument } from './edge/document.ts';
 import { listLastingEdges } from './edge/store.ts';
 import type { EdgeSync } from './edge/sync.ts';
+import { toProblem } from './lib/errors.ts';
 import type { Logger } from './lib/log.ts';
 import type { AgentAnswers } from './platform/agents.ts';
 import type { Events } from './platform/events.ts';
@@ -51,12 +52,16 @@ const SYNC_MS = 10_000;
 export function makeAnswers(parts: () => AnswerParts): AgentAnswers {
   return {
     async hello(server, params) {
-      const { sequencer, store, events } = parts();
+      const { sequencer, store, events, witnesses } = parts();
       sequencer.forget(server);
       const cluster = await readCluster(store);
       // The agent beside the controller does not know how others reach its server.
       const address = cluster?.server === server ? cluster.address : params.address;
-      await welcomeAgent(store, events, { ...params, server, address });
+      await welcomeAgent(store, events, { ...params, server, address }).catch((thrown: unknown) => {
+        const { code, document } = toProblem(thrown);
+        if (code === 'server.agent-other-version') witnesses.refuse(server, document.detail);
+        throw thrown;
+      });
       return { accepted: true };
     },
     'certificate.renew': async (server, { publicKey }) => {

@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { WebSocket } from 'ws';
 import { type AgentsDoor, makeAgentsDoor } from './api/agents-door.ts';
 import { type ControllersParts, equipController } from './controllers/join.ts';
+import { readLeadingServer } from './controllers/store.ts';
 import type { Fleet } from './engines/fleet.ts';
 import type { Clock } from './lib/clock.ts';
 import { writeContentMark } from './lib/content-path.ts';
@@ -57,6 +58,7 @@ export function makeJoining(
   } = options;
   const joining: RemoveParts = {
     ...{ deployment, version: VERSION, store, secrets, fleet, events, operations, listTenants, dropAgent },
+    readLeadingServer,
     nowMs: () => clock.nowMs(),
     readAddresses,
     writeMark: simulated ? async (_, id) => id : writeContentMark,

@@ -3,12 +3,13 @@
 import type { Caches } from './caches/caches.ts';
 import { readLeadingServer } from './controllers/store.ts';
 import type { Databases } from './databases/databases.ts';
-import { listEdges } from './edge/store.ts';
+import { type EdgeRow, listLastingEdges, readEdgeAddress } from './edge/store.ts';
 import type { Sql } from './platform/store.ts';
 import { abandonNodes, removeLeftoverNodes, takeInNodes, takeOutNodes } from './pools/lose-server.ts';
 import type { PoolParts } from './pools/parts.ts';
 import type { CleanParts } from './servers/clean.ts';
 import type { FenceParts } from './servers/fence.ts';
+import { listServers, type ServerState } from './servers/store.ts';
 import type { WatchParts } from './servers/watch.ts';
 import type { Witnesses } from './servers/witnesses.ts';
 import { listServices } from './services/store.ts';
@@ -20,6 +21,7 @@ const OPERATIONS_A_SERVER = 4;
 const LEAST_OPERATIONS = 8;
 /** The engine answers slowly while one of its members is away. */
 const OFFLINE_MS = 5_000;
+const HEARD: ReadonlySet<ServerState> = new Set(['ready', 'draining']);
 
 export function makeLoss(given: {
   pools: PoolParts;
@@ -57,7 +59,7 @@ export function makeLoss(given: {
     async abandon(sql, server) {
       const { nodes, left } = await abandonNodes(pools, sql, server);
       const services = (await listCarried(sql)).filter((one) => one.server === server);
-      const edges = (await listEdges(sql)).filter((one) => one.server === server);
+      const edges = await listLoneEdges(sql, server);
       return {
         nodes,
         left: [
@@ -70,4 +72,13 @@ export function makeLoss(given: {
     removeLeftovers: (server, signal) => removeLeftoverNodes(pools, server, signal),
     takeIn: takeInNodes,
   };
+}
+
+/** The edges of a server for which no other answers: where they share an address, any that serves elsewhere does. */
+async function listLoneEdges(sql: Sql, server: string): Promise<EdgeRow[]> {
+  const edges = await listLastingEdges(sql);
+  const heard = new Set((await listServers(sql)).flatMap(({ name, state }) => (HEARD.has(state) ? [name] : [])));
+  const answers = edges.some((one) => one.state === 'ready' && one.server !== server && heard.has(one.server ?? ''));
+  if (answers && (await readEdgeAddress(sql)) !== undefined) return [];
+  return edges.filter((one) => one.server === server);
 }

@@ -3,16 +3,23 @@
 import { listControllers } from './controllers/store.ts';
 import { listLastingEdges, readEdgeAddress } from './edge/store.ts';
 import type { Sql } from './platform/store.ts';
+import { listAddressesFrom, readAddressesOf } from './servers/addresses.ts';
 import type { FirewallFacts } from './servers/firewall.ts';
+import { nextInstance } from './services/homes.ts';
 import { listServices } from './services/store.ts';
+import { carrierOf } from './sites/carriers.ts';
 
 export async function readFacts(sql: Sql): Promise<FirewallFacts> {
-  const addressesOf = async (noun: 'database' | 'cache') =>
-    (await listServices(sql, noun)).flatMap(({ address }) => (address === null ? [] : [address]));
+  // Also where one will live that is on its way: sites ask there at once when it has arrived.
+  const addressesOf = async (noun: 'database' | 'cache') => {
+    const homes = (await listServices(sql, noun)).flatMap(({ instance }) => [instance, nextInstance(instance)]);
+    return [...(await readAddressesOf(sql, homes)).values()].sort();
+  };
   const shared = await readEdgeAddress(sql);
   return {
     databases: await addressesOf('database'),
     caches: await addressesOf('cache'),
+    carriers: await listAddressesFrom(sql, carrierOf('')),
     edges: (await listLastingEdges(sql)).flatMap(({ server, address }) =>
       server === null || address === null ? [] : [{ server, address }],
     ),

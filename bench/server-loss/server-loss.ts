@@ -133,7 +133,7 @@ async function runRound(lab: Lab, losing: Losing, how: readonly string[]): Promi
     'nodes and runs are elsewhere',
     async () => {
       const seconds = (performance.now() - brokenMs) / 1_000;
-      if (fencedAt === '' && (await losing.state(victim)).isFenceUp) fencedAt = await losing.databaseTime();
+      if (fencedAt === '' && (await losing.state(victim)).isFenceUp) fencedAt = await losing.fencedSince(victim);
       const nodes = await losing.nodes();
       if (
         anewS === 0 &&

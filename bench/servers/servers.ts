@@ -2,12 +2,15 @@
 import { makeCluster, makeCommands } from '../../test/cluster/open-cluster.ts';
 import { openLab } from '../../test/cluster/open-lab.ts';
 import type { Benchmark, Measured } from '../bench.ts';
+import { controllerTakeover } from './controller-takeover.ts';
 import { drain } from './drain.ts';
+import { edgeTakeover } from './edge-takeover.ts';
+import { join } from './join.ts';
 import type { Part } from './part.ts';
 
 const LAB = 'espservers';
 /** In this order: the last ones kill. */
-const PARTS: readonly Part[] = [drain];
+const PARTS: readonly Part[] = [join, drain, edgeTakeover, controllerTakeover];
 
 export const servers: Benchmark = {
   name: 'servers',

@@ -1,10 +1,9 @@
 // Keeps this server's firewall as the documents say: applied whole, looked at again now and then, since another program may have
 // flushed everything. The kernel's state is the only memory; it stands while controller and agent are away.
-import { spawn } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runCommand } from '../engines/command.ts';
-import { renderFirewall, renderNoFirewall, tableOf } from '../engines/nftables/rules.ts';
+import { BRIDGE_QUESTION, renderFirewall, renderNoFirewall, tableOf } from '../engines/nftables/rules.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Firewall } from '../protocol/contract.ts';
 import { deviceOf } from './tunnel.ts';
@@ -36,20 +35,13 @@ async function readSshPorts(): Promise<number[]> {
   return parseSshPorts(await Promise.all(paths.map(read)));
 }
 
+const askNft = (argv: readonly string[], stdin: string, signal: AbortSignal) =>
+  runCommand(['nft', ...argv, '--file', '-'], { timeoutMs: TIMEOUT_MS, signal, stdin });
+
 /** Gives the text to nft in one transaction. */
-export function runNft(text: string, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const bound = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
-    const child = spawn('nft', ['-f', '-'], { stdio: ['pipe', 'ignore', 'pipe'], signal: bound });
-    let errors = '';
-    child.stderr.setEncoding('utf8').on('data', (piece: string) => {
-      errors = (errors + piece).slice(-2_000);
-    });
-    child.once('error', reject);
-    child.once('close', (code) => (code === 0 ? resolve() : reject(new Error(`nft: ${errors.trim()}`))));
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(text);
-  });
+export async function runNft(text: string, signal: AbortSignal): Promise<void> {
+  const { code, stderr } = await askNft([], text, signal);
+  if (code !== 0) throw new Error(`nft: ${stderr.trim()}`);
 }
 
 export interface FirewallKeeper {
@@ -67,6 +59,7 @@ export function makeFirewall(parts: { deployment: string; log: Logger; signal: A
   let wanted: Firewall | undefined;
   let state: FirewallState = { state: 'off', detail: 'not told yet', text: '' };
   let last: Promise<void> = Promise.resolve();
+  let knowsBridges: boolean | undefined;
 
   /** Whether both tables are there, and the fingerprint of those that are. */
   async function readFingerprints(): Promise<string[]> {
@@ -88,14 +81,18 @@ export function makeFirewall(parts: { deployment: string; log: Logger; signal: A
       state = { state: 'off', detail: 'it is switched off for this server', text: '' };
       return;
     }
-    const place = { table, tunnel: deviceOf(firewall.bridge), ssh: await readSshPorts() };
+    knowsBridges ??= (await askNft(['--check'], BRIDGE_QUESTION, signal)).code === 0;
+    const place = { table, tunnel: deviceOf(firewall.bridge), ssh: await readSshPorts(), knowsBridges };
     const { text, fingerprint } = renderFirewall(firewall, place);
     const isSo = there.length === 2 && there.every((one) => one === fingerprint);
     if (!isSo) {
       await runNft(text, signal);
       log.info({ mode: firewall.mode, fingerprint }, 'the firewall was set');
     }
-    state = { state: 'on', detail: firewall.mode, text };
+    const lack = knowsBridges
+      ? ''
+      : '; containers of this server reach each other over IPv6: its kernel has no nft_meta_bridge';
+    state = { state: 'on', detail: `${firewall.mode}${lack}`, text };
   }
 
   function enqueue(): Promise<void> {

@@ -23,6 +23,13 @@ export interface SimulatedHost {
   broken?: string;
 }
 
+/** What is not as it should be on a server: its agent is of another version, its clock is off, its disk is full. */
+export interface SimulatedFlaw {
+  protocol?: number;
+  clockAheadMs?: number;
+  diskFreeBytes?: number;
+}
+
 /** What the agents' twins have done. It outlives a controller, as the real agents' work does. */
 export interface AgentMemory {
   /** What a server knows of a pool's sites, by `SERVER/pools/POOL`, and up to which version. */
@@ -53,6 +60,7 @@ export interface AgentMemory {
   /** Requests that an edge sent to a node. */
   readonly requests: Map<string, number>;
   readonly hosts: Map<string, SimulatedHost>;
+  readonly flaws: Map<string, SimulatedFlaw>;
 }
 
 export function makeAgentMemory(): AgentMemory {
@@ -72,6 +80,7 @@ export function makeAgentMemory(): AgentMemory {
     peers: new Map(),
     hears: () => true,
     hosts: new Map(),
+    flaws: new Map(),
   };
 }
 
@@ -305,11 +314,13 @@ export function makeSimulatedAgents(parts: {
   async function beat(signal: AbortSignal): Promise<void> {
     for (const member of await fleet.servers()) {
       if (memory.off.has(member.name)) continue;
+      const { protocol = PROTOCOL_VERSION, clockAheadMs = 0, diskFreeBytes } = memory.flaws.get(member.name) ?? {};
       if (!servers.has(member.name)) {
-        await ask(member.name).hello(
-          { server: member.name, protocol: PROTOCOL_VERSION, version: 'simulated', address: '' },
-          signal,
-        );
+        const hello = { server: member.name, protocol, version: 'simulated', address: '' };
+        const accepted = ask(member.name).hello(hello, signal);
+        // It knocks again with its next beat, and the others' do not wait for it.
+        if (protocol !== PROTOCOL_VERSION && (await accepted.catch(() => undefined)) === undefined) continue;
+        await accepted;
         servers.add(member.name);
         await resync(member.name, signal);
       }
@@ -333,8 +344,8 @@ export function makeSimulatedAgents(parts: {
         memoryTotalBytes: member.memoryBytes,
         memoryAvailableBytes: member.memoryFreeBytes,
         diskTotalBytes: member.diskFreeBytes,
-        diskFreeBytes: member.diskFreeBytes,
-        clockMs: clock.nowMs(),
+        diskFreeBytes: diskFreeBytes ?? member.diskFreeBytes,
+        clockMs: clock.nowMs() + clockAheadMs,
       };
       const told = watched.flatMap(({ name }) => {
         const figures = memory.load.get(name);

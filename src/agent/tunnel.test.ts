@@ -52,9 +52,9 @@ test("only what comes from a peer's own addresses is admitted, and of nobody whe
   assert.equal(
     renderAdmission({ ...tunnel, bridge: 'my-try0', peers: [...tunnel.peers, second] }),
     [
-      'table inet espalier_my_try0',
-      'delete table inet espalier_my_try0',
-      'table inet espalier_my_try0 {',
+      'table inet espalier_my_try0_vx',
+      'delete table inet espalier_my_try0_vx',
+      'table inet espalier_my_try0_vx {',
       '  chain admission {',
       '    type filter hook prerouting priority raw; policy accept;',
       // Once each: an address of a network that is listed may not be listed too.

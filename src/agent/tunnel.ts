@@ -111,8 +111,8 @@ export function renderAdmission({ bridge, peers }: Tunnel): string {
   ].join('\n');
 }
 
-/** A table's name has no hyphens. */
-export const tableOf = (bridge: string): string => `espalier_${bridge.replaceAll('-', '_')}`;
+/** Named for the tunnel's device: the firewall of a deployment that is called as this one's bridge has a table too. No hyphens. */
+const tableOf = (bridge: string): string => `espalier_${deviceOf(bridge).replaceAll('-', '_')}`;
 
 /** The bridge answers for addresses of other servers, at once: the kernel would wait up to 0.8 s first. */
 const renderSettings = (bridge: string): [path: string, value: string][] => [

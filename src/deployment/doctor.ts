@@ -11,6 +11,7 @@ import type { CheckFinding, DoctorCheck } from '../platform/doctor-check.ts';
 import { listAll, UNDER_WAY } from '../platform/operations/list-all.ts';
 import { contentVolume } from '../pools/parts.ts';
 import { listNodes, listPools } from '../pools/store.ts';
+import { readFullDisk } from '../servers/place.ts';
 import { findShortfalls, renderShortfall } from '../servers/spare.ts';
 import { isApart, listServers } from '../servers/store.ts';
 import { carrierOf, sourceCarrierOf } from '../sites/carriers.ts';
@@ -19,8 +20,6 @@ import type { DeploymentParts } from './parts.ts';
 
 const CLOCK_OFF_MS = 2_000;
 const DISK_WARN_SHARE = 0.15;
-/** Of the disk on which a server's agent keeps its files. */
-const DISK_FULL_SHARE = 0.03;
 
 const ok = (detail: string): CheckFinding => ({ status: 'ok', detail });
 
@@ -186,9 +185,9 @@ export function makeDoctorChecks(parts: DeploymentParts): DoctorCheck[] {
     {
       name: 'disks',
       async run() {
-        const full = (await listServers(store)).flatMap(({ name, load }) => {
-          const share = load === undefined ? 1 : load.diskFreeBytes / Math.max(1, load.diskTotalBytes);
-          return share < DISK_FULL_SHARE ? [`${name} has ${Math.round(share * 100)} % of its disk free`] : [];
+        const full = (await listServers(store)).flatMap((server) => {
+          const share = readFullDisk(server);
+          return share === undefined ? [] : [`${server.name} has ${Math.round(share * 100)} % of its disk free`];
         });
         if (full.length === 0) return ok('every server has room on its disk');
         return {

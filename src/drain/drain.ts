@@ -18,7 +18,7 @@ import type { Sql } from '../platform/store.ts';
 import { poolLock } from '../pools/parts.ts';
 import { startReplacement } from '../pools/replace-node.ts';
 import { listNodes, type NodeRow } from '../pools/store.ts';
-import { readServer, storeDraining } from '../servers/store.ts';
+import { isApart, readServer, storeDraining } from '../servers/store.ts';
 import { serverLock } from '../servers/watch.ts';
 import { startServiceMove } from './move-service.ts';
 import type { DrainParts } from './parts.ts';
@@ -88,8 +88,8 @@ export function makeServerDrain(parts: DrainParts): OperationKind<Params> {
         async undo() {
           await store.transaction(async (sql) => {
             const reason = 'it could not be emptied';
-            if (again) return;
-            if (await storeDraining(sql, server, null, reason)) await note(sql, server, 'server.ready', reason);
+            if (again || !(await storeDraining(sql, server, null, reason))) return;
+            if ((await readServer(sql, server))?.state === 'ready') await note(sql, server, 'server.ready', reason);
           });
         },
       },
@@ -153,6 +153,7 @@ async function moveNodes(
     );
   };
   for (let told = -1; ; ) {
+    await assertNotFenced(parts, server);
     const leaving = await listLeaving(parts, server, ctx.signal);
     if (leaving.length === 0) return;
     if (leaving.length !== told) ctx.say(`${leaving.length} nodes are still on ${server}`);
@@ -175,6 +176,7 @@ async function moveServices(
   ctx: StepContext,
 ): Promise<void> {
   for (;;) {
+    await assertNotFenced(parts, server);
     const tenants = await listTenants(parts, server, ctx.signal);
     const next = tenants.find(({ kind, stays }) => (kind === 'database' || kind === 'cache') && stays === null);
     if (next === undefined) return;
@@ -186,6 +188,12 @@ async function moveServices(
       runChild(parts, { kind: `${noun}.move`, lock: `${noun}:${next.name}`, begin }, ctx.signal),
     );
   }
+}
+
+/** A server that is gone needs no emptying: what it carried is made anew by others. A silence alone is waited out. */
+async function assertNotFenced({ store }: DrainParts, server: string): Promise<void> {
+  const row = await readServer(store, server);
+  if (row !== undefined && isApart(row.state)) throw drainProblems.make('lost', { server, reason: row.reason });
 }
 
 /** The one on another server leads, and goes on with this very step. Where nobody takes over, this one leads on, which is told. */

@@ -2,8 +2,15 @@
 // sites wait at the edges, it ends, the last is copied, it is started there, its sites' nodes hear of its address, and
 // visitors are let go. Until they are, nobody has written in the new place, so every failure leads back to the old one.
 import { z } from 'zod';
-import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
+import {
+  type Asker,
+  makeOperation,
+  type Operation,
+  type OperationKind,
+  type StepContext,
+} from '../platform/operations/operation.ts';
 import type { Json, Sql } from '../platform/store.ts';
+import { isOutOfReach } from '../pools/lose-server.ts';
 import { syncPool } from '../pools/sync.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import type { ServiceNoun } from '../services/noun.ts';
@@ -115,9 +122,23 @@ export function makeServiceMove(parts: DrainParts, noun: ServiceNoun): Operation
         const on = new Set((await sitesOf(store, noun, name)).map(({ pool }) => pool));
         for (const pool of on) await syncPool(pools, pool, signal);
       };
+      /** What lies on a server that is fenced neither goes nor comes. */
+      const assertReachable = async (): Promise<void> => {
+        for (const { server } of [former, next])
+          if (await isOutOfReach(store, server)) throw drainProblems.make('home-lost', { noun, name, server });
+      };
+      const discard = async (
+        home: Params['next'],
+        { signal, say }: Pick<StepContext, 'signal' | 'say'>,
+      ): Promise<void> => {
+        if (await isOutOfReach(store, home.server))
+          return say(`${home.instance} stays on ${home.server}, which is fenced: delete it there when that is back`);
+        await homes.discard(name, home, signal);
+      };
       const goBack = async (signal: AbortSignal): Promise<void> => {
-        await homes.stop(next, signal);
-        await homes.start(name, former, signal);
+        if (!(await isOutOfReach(store, next.server))) await homes.stop(next, signal);
+        // On a server that is gone it starts with that, or is healed there.
+        if (!(await isOutOfReach(store, former.server))) await homes.start(name, former, signal);
         if ((await livesIn()) === next.instance) await live(former, `it is back on ${former.server}`);
         await tellNodes(signal);
         await store.transaction(hold(null));
@@ -142,14 +163,15 @@ export function makeServiceMove(parts: DrainParts, noun: ServiceNoun): Operation
           timeoutMs: COPY_MS,
           async do({ signal, say }) {
             if ((await livesIn()) === next.instance) return;
+            await assertReachable();
             for (let pass = 1; pass <= 2; pass += 1) {
               const begunMs = clock.monotonicMs();
               await homes.follow(name, { former, next }, signal);
               say(`copied in ${((clock.monotonicMs() - begunMs) / 1000).toFixed(1)} s while it serves`);
             }
           },
-          async undo({ signal }) {
-            if ((await livesIn()) !== next.instance) await homes.discard(name, next, signal);
+          async undo(ctx) {
+            if ((await livesIn()) !== next.instance) await discard(next, ctx);
           },
         },
         {
@@ -173,6 +195,7 @@ export function makeServiceMove(parts: DrainParts, noun: ServiceNoun): Operation
             const begunMs = clock.monotonicMs();
             if (!(await isOver())) {
               if ((await livesIn()) === former.instance) {
+                await assertReachable();
                 try {
                   await holdVisitors(signal);
                   await homes.stop(former, signal);
@@ -196,16 +219,16 @@ export function makeServiceMove(parts: DrainParts, noun: ServiceNoun): Operation
             say(`the visitors of ${ids.length} sites waited ${pauseS.toFixed(1)} s`);
             return { pauseS };
           },
-          async undo({ signal }) {
+          async undo(ctx) {
             // Once visitors are let go it may have been written: there is no way back, only the rest of the way.
-            if (await isOver()) await homes.discard(name, former, signal);
-            else await goBack(signal);
+            if (await isOver()) await discard(former, ctx);
+            else await goBack(ctx.signal);
           },
         },
         {
           name: 'leave',
           timeoutMs: 300_000,
-          do: ({ signal }) => homes.discard(name, former, signal),
+          do: (ctx) => discard(former, ctx),
         },
         {
           name: 'note',

@@ -9,6 +9,21 @@ export const drainProblems = makeCatalogue('drain', {
     todo: (a) =>
       `Only a ready server is emptied: what a lost one carried is made anew elsewhere. Look at \`espalier server show ${a.server}\`.`,
   },
+  lost: {
+    status: 409,
+    title: 'The server was lost while it was emptied',
+    detail: (a: { server: string; reason: string }) => `${a.server} is fenced: ${a.reason}.`,
+    todo: (a) =>
+      `What was left on it is made anew elsewhere, as after any loss. When it is back, empty it again: \`espalier server drain ${a.server}\`.`,
+  },
+  'home-lost': {
+    status: 409,
+    title: 'The move ended with the loss of a server',
+    detail: (a: { noun: string; name: string; server: string }) =>
+      `The ${a.noun} server ${a.name} was moving, and ${a.server} was fenced meanwhile.`,
+    todo: (a) =>
+      `It lives where it did, with all its data; \`espalier server show ${a.server}\` says what becomes of that server.`,
+  },
   'not-draining': {
     status: 409,
     title: 'The server is not being emptied',

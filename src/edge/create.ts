@@ -132,6 +132,11 @@ export function makeEdgeCreate(parts: EdgeParts): OperationKind<Params> {
     steps: ({ edge, heal }) => (heal ? makeSteps(edge).map(({ undo: _, ...step }) => step) : makeSteps(edge)),
   });
 
+  /** Edges tell each other what sites were asked. One that is broken hears it later, and holds up no new one. */
+  async function tellOthers(signal: AbortSignal): Promise<void> {
+    await parts.sync(signal).catch(() => undefined);
+  }
+
   function makeSteps(name: string): Step[] {
     return [
       {
@@ -163,6 +168,7 @@ export function makeEdgeCreate(parts: EdgeParts): OperationKind<Params> {
           if (edge?.server == null || !agents.connected().includes(edge.server)) return;
           await agents.call(edge.server, 'edge.forget', { edge: name }, { timeoutMs: AGENT_CALL_MS, signal });
           await agents.call(edge.server, 'server.sync', {}, { timeoutMs: AGENT_CALL_MS, signal });
+          await tellOthers(signal);
         },
       },
       {
@@ -183,6 +189,7 @@ export function makeEdgeCreate(parts: EdgeParts): OperationKind<Params> {
           const answer = await agents.call(edge.server, 'node.probe', target, call);
           // Any answer will do: no site has that name, so a page that says so is right.
           if (answer.status === 0) throw edgeProblems.make('silent', { edge: name, why: answer.detail });
+          await tellOthers(signal);
         },
       },
       {

@@ -54,6 +54,7 @@ export function makeEdgeDelete(parts: EdgeParts): OperationKind<Params> {
           // An agent that is away hears it when it is back; the container goes all the same.
           if (server !== null && agents.connected().includes(server))
             await agents.call(server, 'server.sync', {}, { timeoutMs: AGENT_CALL_MS, signal });
+          await parts.sync(signal).catch(() => undefined);
         },
       },
       {

@@ -88,14 +88,18 @@ export function makeLeadership(options: LeadershipOptions): Leadership {
   const { leaseMs, giveUpMs, renewMs, lookMs, failedPauseMs } = { ...DEFAULT_TIMES, ...options.times };
   const at = options.at ?? (() => null);
 
-  /** The number of the new term, if the one before is over; a term of its own is, since this process did not begin it. */
+  /** From its first term on, this process knows which terms it has: one under its id is another process's then. */
+  let isFresh = true;
+
+  /** The number of the new term, if the one before is over; under its own id that is so for a process that has just begun. */
   async function take(): Promise<number | undefined> {
     const [taken] = await sql.query<{ term: number }>(
       `UPDATE controller_lease SET holder = $2, term = term + 1, until = ${LEASE('$3')}, since = ${NOW}, heir = NULL
-       WHERE (holder IS NULL OR holder = $2 OR until <= ${NOW})
+       WHERE (holder IS NULL OR (holder = $2 AND $4) OR until <= ${NOW})
          AND (heir IS NULL OR heir = $2 OR heir_until <= ${NOW}) RETURNING term`,
-      [at(), id, leaseMs],
+      [at(), id, leaseMs, isFresh],
     );
+    if (taken !== undefined) isFresh = false;
     return taken?.term;
   }
 

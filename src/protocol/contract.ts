@@ -53,6 +53,7 @@ export const firewallSchema = z.object({
   inners: z.array(z.ipv4()),
   databases: z.array(z.ipv4()),
   caches: z.array(z.ipv4()),
+  carriers: z.array(z.ipv4()),
   edges: z.array(z.ipv4()),
   allow: z.array(z.string().regex(/^(tcp|udp)\/([1-9]\d{0,4})$/)),
 });

@@ -97,6 +97,15 @@ export async function readAddressesOf(sql: Sql, instances: readonly string[]): P
   return new Map(rows.map(({ address, instance }) => [instance, address]));
 }
 
+/** The addresses of instances whose names begin so. */
+export async function listAddressesFrom(sql: Sql, beginning: string): Promise<string[]> {
+  const rows = await sql.query<{ address: string }>(
+    'SELECT address FROM instance_address WHERE starts_with(instance, $1) ORDER BY address',
+    [beginning],
+  );
+  return rows.map(({ address }) => address);
+}
+
 /** Which server has which blocks. */
 export async function listBlocks(sql: Sql): Promise<{ first: string; server: string }[]> {
   return await sql.query('SELECT first, server FROM address_block ORDER BY first');

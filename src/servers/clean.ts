@@ -7,7 +7,7 @@ import type { Sql, Store } from '../platform/store.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
 import { changeConfig } from './config-clock.ts';
 import { readServer, storeReturn, toWell } from './store.ts';
-import { serverLock } from './watch.ts';
+import { fenceLock, serverLock } from './watch.ts';
 
 const paramsSchema = z.object({ server: z.string(), why: z.string() });
 type Params = z.infer<typeof paramsSchema>;
@@ -34,7 +34,7 @@ export function makeServerClean(parts: CleanParts): OperationKind<Params> {
   return makeOperation<Params>({
     kind: 'server.clean',
     params: paramsSchema,
-    locks: ({ server }) => [serverLock(server)],
+    locks: ({ server }) => [fenceLock(server)],
     urgent: true,
     title: ({ server }) => `Clean the server ${server}`,
     steps: ({ server }) => [

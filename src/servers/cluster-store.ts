@@ -41,6 +41,15 @@ export async function storeCluster(sql: Sql, row: ClusterRow): Promise<void> {
   );
 }
 
+/** Where the first server was `gone`, another one is the first from now on. */
+export async function storeFirstServer(
+  sql: Sql,
+  gone: string,
+  { server, address }: Pick<ClusterRow, 'server' | 'address'>,
+): Promise<void> {
+  await sql.query('UPDATE cluster SET server = $2, address = $3 WHERE server = $1', [gone, server, address]);
+}
+
 export async function storeJoinToken(
   sql: Sql,
   token: { id: string; hash: string; by: string; expiresInMs: number },

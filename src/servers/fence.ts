@@ -11,13 +11,14 @@ import {
   type OperationKind,
   type Operations,
 } from '../platform/operations/operation.ts';
+import { rehearse } from '../platform/rehearse.ts';
 import type { Sql, Store } from '../platform/store.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
 import { BLOCK_PREFIX, listBlocks } from './addresses.ts';
 import { changeConfig } from './config-clock.ts';
 import { serverProblems } from './problems.ts';
 import { isApart, listServers, readServer, storeFenceUp, storeServerState } from './store.ts';
-import { serverLock } from './watch.ts';
+import { fenceLock, serverLock } from './watch.ts';
 
 const paramsSchema = z.object({ server: z.string(), why: z.string() });
 type Params = z.infer<typeof paramsSchema>;
@@ -62,6 +63,18 @@ export async function startServerFence(parts: FenceParts, server: string, who: A
   });
 }
 
+/** What a fence would do now; the same that its last step does, taken back. */
+export async function planServerFence(parts: FenceParts, server: string): Promise<{ plan: string[] }> {
+  const { nodes, left } = await rehearse(parts.store, (sql) => parts.abandon(sql, server));
+  return {
+    plan: [
+      `Every database and cache refuses the addresses of ${server}, its sessions are ended, and the edges send it nobody.`,
+      nodes.length === 0 ? 'It has no node.' : `Made anew elsewhere: ${nodes.join(', ')}.`,
+      ...left.map((what) => `Away until ${server} is back: ${what}.`),
+    ],
+  };
+}
+
 /** The operation `server.fence`. */
 export function makeServerFence(parts: FenceParts): OperationKind<Params> {
   const { store, agents, events } = parts;
@@ -77,7 +90,7 @@ export function makeServerFence(parts: FenceParts): OperationKind<Params> {
   return makeOperation<Params>({
     kind: 'server.fence',
     params: paramsSchema,
-    locks: ({ server }) => [serverLock(server)],
+    locks: ({ server }) => [fenceLock(server)],
     urgent: true,
     title: ({ server }) => `Fence the server ${server}`,
     steps: ({ server, why }) => [

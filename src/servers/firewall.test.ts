@@ -11,7 +11,7 @@ import { innerOf } from './tunnel.ts';
 
 const network = { cidr: '10.87.16.1/20', bridge: 'try0' };
 const facts = {
-  ...{ databases: ['10.87.16.4'], caches: ['10.87.16.5'], visits: [80, 443], controllers: ['s1', 's2'] },
+  ...{ databases: ['10.87.16.4'], caches: ['10.87.16.5'], carriers: [], visits: [80, 443], controllers: ['s1', 's2'] },
   edges: [
     { server: 's1', address: '10.87.16.3' },
     { server: 's3', address: '10.87.16.130' },
@@ -30,7 +30,8 @@ withStores((test) => {
     assert.deepEqual(first, {
       ...{ mode: 'ours', bridge: 'try0', network: '10.87.16.0/20', members: ['10.0.0.11', '10.0.0.12', '10.0.0.13'] },
       ...{ routers: ['10.0.0.11', '10.0.0.13'], doors: [7443], visits: [80, 443], inners: ['10.87.16.2'] },
-      ...{ databases: ['10.87.16.4'], caches: ['10.87.16.5'], edges: ['10.87.16.130', '10.87.16.3'], allow: [] },
+      ...{ databases: ['10.87.16.4'], caches: ['10.87.16.5'], carriers: [] },
+      ...{ edges: ['10.87.16.130', '10.87.16.3'], allow: [] },
     });
     const second = await read('s2');
     assert.deepEqual([second?.doors, second?.visits], [[7443], []]);

@@ -2,7 +2,7 @@
 // engines/nftables/rules.ts's. Decided in docs/decisions/0072-two-tables-of-our-own.md.
 import type { Sql } from '../platform/store.ts';
 import type { Firewall } from '../protocol/contract.ts';
-import { networkOf } from './addresses.ts';
+import { listAddressesFrom, networkOf } from './addresses.ts';
 import { readCluster } from './cluster-store.ts';
 import { listServers } from './store.ts';
 import { innerOf } from './tunnel.ts';
@@ -47,6 +47,8 @@ export async function deleteFirewallChoice(sql: Sql, server: string): Promise<vo
 export interface FirewallFacts {
   databases: readonly string[];
   caches: readonly string[];
+  /** That carry files from one server to another. */
+  carriers: readonly string[];
   edges: readonly { server: string; address: string }[];
   /** Ports of the address that edges share; none while they share none. */
   visits: readonly number[];
@@ -65,7 +67,8 @@ export async function readFirewall(
   if (network.cidr === undefined || cluster === undefined) return undefined;
   const { mode, allow } = await readFirewallChoice(sql, server);
   if (mode === 'off') return undefined;
-  const servers = (await listServers(sql)).filter(({ state }) => state !== 'fenced');
+  // Also those that are fenced: they are members of the engine's cluster still, and the tunnel lets nothing of them in.
+  const servers = await listServers(sql);
   const addressOf = new Map(servers.map(({ name, address }) => [name, address]));
   const withEdges = new Set(facts.edges.map((edge) => edge.server));
   const hasController = server === cluster.server || facts.controllers.includes(server);
@@ -76,18 +79,10 @@ export async function readFirewall(
     routers: sorted(servers.flatMap(({ name, address }) => (withEdges.has(name) ? [address] : []))),
     doors: hasController ? [cluster.port] : [],
     visits: withEdges.has(server) ? [...facts.visits] : [],
-    inners: sorted(await listInners(sql)),
-    ...{ databases: sorted(facts.databases), caches: sorted(facts.caches) },
+    // The servers' own addresses in the network.
+    inners: sorted(await listAddressesFrom(sql, innerOf(''))),
+    ...{ databases: sorted(facts.databases), caches: sorted(facts.caches), carriers: sorted(facts.carriers) },
     edges: sorted(facts.edges.map(({ address }) => address)),
     allow: mode === 'strict' ? allow : [],
   };
-}
-
-/** The servers' own addresses in the network. */
-async function listInners(sql: Sql): Promise<string[]> {
-  const rows = await sql.query<{ address: string }>(
-    'SELECT address FROM instance_address WHERE starts_with(instance, $1) ORDER BY address',
-    [innerOf('')],
-  );
-  return rows.map(({ address }) => address);
 }

@@ -14,7 +14,7 @@ import { withStores } from '../platform/test-store.ts';
 import { certifyServer } from './authority.ts';
 import { readCertified, revokeCertificates, storeCluster } from './cluster-store.ts';
 import { admitServer, type JoinParts, type JoinRequest, makeJoinToken } from './join.ts';
-import { readServer } from './store.ts';
+import { readServer, storeServer } from './store.ts';
 
 const NOW = Date.UTC(2026, 10, 21);
 const MINUTE_MS = 60_000;
@@ -27,6 +27,7 @@ async function makeParts(store: Store): Promise<JoinParts> {
     secrets: await openSecrets({ store, keyFile: join(mkdtempSync(join(tmpdir(), 'espalier-join-')), 'secret.key') }),
     events: makeEvents({ store, clock }),
     fleet: makeSimulatedFleet({ place, clock }),
+    readLeadingServer: async () => undefined,
   };
 }
 
@@ -65,6 +66,15 @@ withStores((test) => {
     const secrets = await store.query<{ ciphertext: Uint8Array }>('SELECT ciphertext FROM secret');
     assert.ok(secrets.length > 0);
     for (const { ciphertext } of secrets) assert.ok(!Buffer.from(ciphertext).includes('PRIVATE KEY'));
+  });
+
+  test('while another server has the controller that leads, machines join there', async ({ store }) => {
+    const parts: JoinParts = { ...(await makeParts(store)), readLeadingServer: async () => 's2' };
+    await storeCluster(store, cluster);
+    await storeServer(store, { name: 's2', state: 'ready', reason: '', address: '10.0.0.2', version: '' });
+    const { token } = await makeJoinToken(parts, { by: 'root', expiresInMs: MINUTE_MS });
+    const [door] = JSON.parse(Buffer.from(token.slice(4), 'base64url').toString()) as string[];
+    assert.equal(door, '10.0.0.2:7443');
   });
 
   test('the same machine may ask again, another one may not, and nobody after the end', async ({ store }) => {

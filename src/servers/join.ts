@@ -52,6 +52,8 @@ export interface JoinParts extends AuthorityParts {
   version: string;
   fleet: Fleet;
   events: Events;
+  /** The server whose controller decides now; undefined while there is one server alone. */
+  readLeadingServer(sql: Sql): Promise<string | undefined>;
 }
 
 const hash = (secret: string): string => createHash('sha256').update(secret).digest('hex');
@@ -63,6 +65,14 @@ export async function readMadeCluster(sql: Sql): Promise<ClusterRow> {
   return cluster;
 }
 
+/** The cluster as it is from the server whose controller leads: others come there while the first is away, or gone. */
+export async function readLedCluster(parts: JoinParts, sql: Sql): Promise<ClusterRow> {
+  const cluster = await readMadeCluster(sql);
+  const leading = (await parts.readLeadingServer(sql)) ?? cluster.server;
+  const address = leading === cluster.server ? undefined : (await readServer(sql, leading))?.address;
+  return address === undefined ? cluster : { ...cluster, server: leading, address };
+}
+
 /**
  * Makes a token. Its text tells a machine where the controller is, by which certificate to know it (so that nobody in
  * between can answer in its place), and the secret, which is nowhere else.
@@ -71,7 +81,7 @@ export async function makeJoinToken(
   parts: JoinParts,
   wish: { by: string; expiresInMs: number },
 ): Promise<{ token: string; expiresAtMs: number }> {
-  const { address, port } = await readMadeCluster(parts.store);
+  const { address, port } = await readLedCluster(parts, parts.store);
   const { fingerprint } = await readTrust(parts);
   const secret = randomBytes(24).toString('base64url');
   const id = `j${randomBytes(5).toString('hex')}`;

@@ -12,7 +12,7 @@ import { type CleanParts, makeServerClean } from './clean.ts';
 import { readCluster, storeCluster } from './cluster-store.ts';
 import { type FenceParts, makeServerFence } from './fence.ts';
 import { welcomeAgent } from './meet-agents.ts';
-import { isApart, readServer, type ServerState, storeHeartbeat } from './store.ts';
+import { isApart, readServer, type ServerState, storeDraining, storeHeartbeat } from './store.ts';
 import { readTunnel } from './tunnel.ts';
 import { type WatchParts, watchServers } from './watch.ts';
 
@@ -86,6 +86,7 @@ class Life {
       ...{ store, operations, agents, clock, events: makeEvents({ store, clock }) },
       witnesses: {
         note: () => undefined,
+        refuse: () => undefined,
         ask: () => (this.hears ? { hear: ['s3'], deaf: [] } : { hear: [], deaf: ['s1', 's3'] }),
       },
       readLeadingServer: async (sql) => (await readCluster(sql))?.server,
@@ -163,9 +164,7 @@ class Life {
           (thrown: { code?: string }) => assert.equal(thrown.code, 'server.being-fenced'),
         );
       case 'drain':
-        return void (await store.query(`UPDATE server SET state = 'draining' WHERE name = $1 AND state = 'ready'`, [
-          NAME,
-        ]));
+        return void (await storeDraining(store, NAME, 'a person wants it empty', 'a person wants it empty'));
       case 'step':
       case 'kill':
         return await this.step(command === 'step');

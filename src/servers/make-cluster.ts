@@ -7,6 +7,7 @@ import { type Asker, makeOperation, type Operation, type OperationKind } from '.
 import { type ClusterRow, readCluster, storeCluster } from './cluster-store.ts';
 import type { JoinParts } from './join.ts';
 import { serverProblems } from './problems.ts';
+import { storeServerAddress } from './store.ts';
 
 /** Where agents and joining machines reach the controller; where the engine's members reach each other. */
 export const DEFAULT_AGENT_PORT = 7443;
@@ -85,6 +86,8 @@ export function makeClusterMake(parts: ClusterParts): OperationKind<ClusterWish>
           await parts.openDoor(row);
           await store.transaction(async (sql) => {
             await storeCluster(sql, row);
+            // Its agent, beside the controller, knows none.
+            await storeServerAddress(sql, server, address);
             await events.append(sql, { kind: 'cluster.made', subject: CLUSTER_LOCK, by: 'operation' });
           });
         },

@@ -152,6 +152,20 @@ void test('a server on which as many boot as may is left alone while another has
   assert.equal(choose({ a: MOST_STARTING, b: MOST_STARTING }), 'a', 'then all have to wait');
 });
 
+void test('nothing is placed on a server whose disk is full, and the refusal says so', () => {
+  const load = { ...makeLoad(), diskTotalBytes: 1_000 * MB, diskFreeBytes: 20 * MB };
+  const full = { ...makeServer('a'), load };
+  const wish = { memoryMb: 256, groupOn: new Map([['b', 5]]) };
+  assert.equal(choosePlacement([full, makeServer('b')], wish).server, 'b');
+  assert.throws(
+    () => choosePlacement([full], wish),
+    (thrown) =>
+      thrown instanceof Problem &&
+      thrown.code === 'server.no-memory' &&
+      thrown.document.detail.includes('a has 8192 MB free, and its disk is full'),
+  );
+});
+
 void test('nothing is placed on a server whose engine answers nobody', () => {
   const silent = { ...makeServer('a'), isEngineSilent: true };
   const wish = { memoryMb: 256, groupOn: new Map([['b', 5]]) };

@@ -32,6 +32,16 @@ export const MOST_STARTING = 4;
 /** Below this a server is left alone: what runs there needs room for peaks. */
 export const RESERVED_MEMORY_MB = 512;
 
+/** Of the disk on which a server's agent keeps its files: below this nothing is placed there. */
+const DISK_FULL_SHARE = 0.03;
+
+/** How much of its disk is free, 0 to 1, when that is too little; undefined where there is enough, or nothing is known. */
+export function readFullDisk({ load }: ServerRow): number | undefined {
+  if (load === undefined || load.diskTotalBytes === 0) return undefined;
+  const share = load.diskFreeBytes / load.diskTotalBytes;
+  return share < DISK_FULL_SHARE ? share : undefined;
+}
+
 /** What a server said last of its free memory. */
 export const freeMb = (server: ServerRow): number => Math.floor((server.load?.memoryAvailableBytes ?? 0) / 2 ** 20);
 const pressure = (server: ServerRow): number =>
@@ -51,9 +61,12 @@ export function choosePlacement(servers: readonly ServerRow[], wish: PlacementWi
   const may = only === undefined ? ready : ready.filter(({ name }) => name === only.server);
   if (may.length === 0)
     throw serverProblems.make('only-one-away', { server: only?.server ?? '', why: only?.why ?? '' });
-  const roomy = may.filter((server) => freeMb(server) - RESERVED_MEMORY_MB >= wish.memoryMb);
+  const roomy = may.filter(
+    (server) => freeMb(server) - RESERVED_MEMORY_MB >= wish.memoryMb && readFullDisk(server) === undefined,
+  );
   if (roomy.length === 0) {
-    const best = may.map((server) => `${server.name} has ${freeMb(server)} MB free`).join(', ');
+    const full = (server: ServerRow) => (readFullDisk(server) === undefined ? '' : ', and its disk is full');
+    const best = may.map((server) => `${server.name} has ${freeMb(server)} MB free${full(server)}`).join(', ');
     throw serverProblems.make('no-memory', { neededMb: wish.memoryMb + RESERVED_MEMORY_MB, best });
   }
   const group = (server: ServerRow): number => wish.groupOn.get(server.name) ?? 0;

@@ -5,13 +5,14 @@ import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
 import { releaseAddress, releaseBlocks } from './addresses.ts';
-import { revokeCertificates } from './cluster-store.ts';
+import { revokeCertificates, storeFirstServer } from './cluster-store.ts';
 import { deleteFirewallChoice } from './firewall.ts';
-import { readMadeCluster } from './join.ts';
+import { readLedCluster } from './join.ts';
 import type { ClusterParts } from './make-cluster.ts';
 import { serverProblems } from './problems.ts';
 import { deleteServer, readServer } from './store.ts';
 import { innerOf } from './tunnel.ts';
+import { fenceLock, serverLock } from './watch.ts';
 
 const paramsSchema = z.object({ server: z.string() });
 type Params = z.infer<typeof paramsSchema>;
@@ -28,8 +29,8 @@ export async function startServerRemove(parts: RemoveParts, server: string, who:
   return await parts.store.transaction(async (sql) => {
     if ((await readServer(sql, server)) === undefined)
       throw commonProblems.make('not-found', { noun: 'server', name: server });
-    const cluster = await readMadeCluster(sql);
-    if (cluster.server === server) throw serverProblems.make('has-controller', { server });
+    const led = await readLedCluster(parts, sql);
+    if (led.server === server) throw serverProblems.make('has-controller', { server });
     await assertEmpty(parts, sql, server);
     return await parts.operations.start(sql, 'server.remove', { server }, who);
   });
@@ -46,7 +47,8 @@ export function makeServerRemove(parts: RemoveParts): OperationKind<Params> {
   return makeOperation<Params>({
     kind: 'server.remove',
     params: paramsSchema,
-    locks: ({ server }) => [`server:${server}`],
+    // What is being removed is not fenced meanwhile.
+    locks: ({ server }) => [serverLock(server), fenceLock(server)],
     title: ({ server }) => `Remove the server ${server}`,
     steps: ({ server }) => [
       {
@@ -81,8 +83,10 @@ export function makeServerRemove(parts: RemoveParts): OperationKind<Params> {
             await releaseAddress(sql, innerOf(server));
             await releaseBlocks(sql, server);
             await deleteFirewallChoice(sql, server);
+            // The first one goes only when another has taken over from it.
+            await storeFirstServer(sql, server, await readLedCluster(parts, sql));
             await deleteServer(sql, server);
-            await events.append(sql, { kind: 'server.removed', subject: `server:${server}`, by: 'operation' });
+            await events.append(sql, { kind: 'server.removed', subject: serverLock(server), by: 'operation' });
           });
         },
       },

@@ -17,7 +17,7 @@ import {
 import { beginOrPlan, planned, planOf, rehearsing } from '../platform/plan-change.ts';
 import type { Sql, Store } from '../platform/store.ts';
 import { loadSchema } from '../protocol/contract.ts';
-import { type FenceParts, startServerFence } from './fence.ts';
+import { type FenceParts, planServerFence, startServerFence } from './fence.ts';
 import { listServers, readServer, type ServerRow, storeDomain } from './store.ts';
 
 const serverSchema = z
@@ -121,18 +121,17 @@ export function makeServerRoutes(deps: FenceParts): ApiRoutes {
       summary:
         'Say that a lost server is gone: it is kept from databases and edges, and its nodes are made anew elsewhere',
       middleware: [needsScope('admin')],
-      request: { params: z.object({ name: z.string().max(100) }), query: dryRunQuery },
+      request: { query: dryRunQuery, params: z.object({ name: z.string().max(100) }) },
       responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
-      const begin = (store: Store) => startServerFence({ ...deps, store }, name, whoOf(c));
-      return beginOrPlan(c, deps.store, begin, () => ({
-        plan: [
-          'Databases, caches and edges shut it out. Its nodes are made anew elsewhere, its runs begin again there.',
-          'What has its only copy there is away until it is back.',
-        ],
-      }));
+      return beginOrPlan(
+        c,
+        deps.store,
+        (store) => startServerFence({ ...deps, store }, name, whoOf(c)),
+        () => planServerFence(deps, name),
+      );
     },
   );
   return routes;

@@ -180,6 +180,11 @@ export async function storeDomain(sql: Sql, name: string, domain: string | null)
   return (await sql.query('UPDATE server SET domain = $2 WHERE name = $1 RETURNING name', [name, domain])).length > 0;
 }
 
+/** Where others reach it. */
+export async function storeServerAddress(sql: Sql, name: string, address: string): Promise<void> {
+  await sql.query('UPDATE server SET address = $2 WHERE name = $1', [name, address]);
+}
+
 /** Forgets it. */
 export async function deleteServer(sql: Sql, name: string): Promise<void> {
   await sql.query('DELETE FROM server WHERE name = $1', [name]);

@@ -29,7 +29,9 @@ export function judgeLost(server: ServerRow, { servers, controller, testimony, i
   const stay = (why: string, alive = false): Verdict => ({ gone: false, alive, reason: `${silent}; ${why}` });
   if (controller === undefined) return stay('it is the only server', true);
   if (controller === server.name) return stay('the controller runs there, so only its agent is away', true);
-  const { hear, deaf } = testimony;
+  const { hear, deaf, refused } = testimony;
+  if (refused !== undefined)
+    return { gone: false, alive: true, reason: `its agent is there and not let in: ${refused} Its nodes serve on` };
   if (hear.length > 0 && hear.length >= deaf.length)
     return stay(
       `but ${list(hear)} ${hear.length === 1 ? 'hears' : 'hear'} it: its nodes serve on, and nothing of it is made anew`,

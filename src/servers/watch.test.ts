@@ -30,7 +30,11 @@ function makeWatch(store: Store, testimony: Record<string, Testimony> = {}) {
   } as unknown as Operations;
   const parts: WatchParts = {
     ...{ store, operations, clock, events: makeEvents({ store, clock }) },
-    witnesses: { note: () => undefined, ask: (server) => testimony[server] ?? { hear: [], deaf: [] } },
+    witnesses: {
+      note: () => undefined,
+      refuse: () => undefined,
+      ask: (server) => testimony[server] ?? { hear: [], deaf: [] },
+    },
     readLeadingServer: async (sql) => (await readCluster(sql))?.server,
     readOffline: async () => new Set(),
     noteReady: () => undefined,
@@ -41,7 +45,8 @@ function makeWatch(store: Store, testimony: Record<string, Testimony> = {}) {
 async function addServers(store: Store, states: Record<string, string>): Promise<void> {
   for (const [name, state] of Object.entries(states))
     await store.query(
-      `INSERT INTO server (name, state, reason, address, version, heartbeat_at) VALUES ($1, $2, '', '', '', now())`,
+      `INSERT INTO server (name, state, reason, address, version, heartbeat_at, drain_reason)
+       VALUES ($1, $2, '', '', '', now(), CASE WHEN $2 = 'draining' THEN 'a person wants it empty' END)`,
       [name, state],
     );
 }
@@ -166,6 +171,15 @@ plainTest('the controller never fences its own server, nor one of which nobody e
   assert.equal(judgeLost(other, { ...silent, isOffline: undefined }).gone, false);
   assert.equal(judgeLost(other, { ...silent, isOffline: false }).gone, false);
   assert.equal(judgeLost(other, silent).gone, true, 'then the engine is asked');
+});
+
+plainTest('a server whose agent is of another version is not fenced, whoever does not hear it, and says why', () => {
+  const servers = [row('s1', 'ready'), row('s2', 'lost'), row('s3', 'ready')];
+  const refused = 'The agent on s2 speaks protocol 1, the controller 2.';
+  const testimony = { hear: [], deaf: ['s1', 's3'], refused };
+  const verdict = judgeLost(servers[1] ?? row('', 'lost'), { servers, controller: 's1', testimony, isOffline: true });
+  assert.deepEqual([verdict.gone, verdict.alive], [false, true]);
+  assert.match(verdict.reason, /not let in: The agent on s2 speaks protocol 1, the controller 2\./);
 });
 
 plainTest('an agent that says hello finds its server as it was left', () => {

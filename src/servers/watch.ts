@@ -23,6 +23,8 @@ import type { Witnesses } from './witnesses.ts';
 /** Ten missed heartbeats. */
 export const LOST_AFTER_MS = 10_000;
 export const serverLock = (server: string): string => `server:${server}`;
+/** Fencing and cleaning exclude each other and nothing else: whatever is under way on a server that is lost, it is fenced. */
+export const fenceLock = (server: string): string => `fence:${server}`;
 const BY = { by: 'watch' };
 /** A fence or a cleaning that failed is begun again after this. */
 const AGAIN_MS = 10_000;
@@ -122,10 +124,10 @@ async function judgeAll(parts: WatchParts, servers: readonly ServerRow[], signal
   }
 }
 
-/** Begins an operation on a server unless another is under way there; one that failed is begun again after a pause. */
+/** Begins a fence or a cleaning unless one is under way there; one that failed is begun again after a pause. */
 async function begin(parts: WatchParts, kind: string, server: string, reason: string): Promise<void> {
   const { store, operations, clock } = parts;
-  const lock = serverLock(server);
+  const lock = fenceLock(server);
   if (await isHeld(operations, lock)) return;
   const [last] = (await operations.list({ lock, kind, limit: 1 })).items;
   const failedMs = last === undefined || last.state === 'succeeded' ? undefined : Date.parse(last.endedAt ?? '');

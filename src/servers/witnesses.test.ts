@@ -22,6 +22,15 @@ test('a server is heard, not heard, or nobody knows freshly', async () => {
   assert.deepEqual(witnesses.ask('s2'), { hear: [], deaf: [] }, 'who listens to others now says nothing of it');
 });
 
+test('an agent that is turned away is known to be there for as long as it knocks', async () => {
+  const clock = makeTestClock();
+  const witnesses = makeWitnesses(clock);
+  witnesses.refuse('s2', 'it speaks protocol 1.');
+  assert.deepEqual(witnesses.ask('s2'), { hear: [], deaf: [], refused: 'it speaks protocol 1.' });
+  await clock.advance(5_001);
+  assert.deepEqual(witnesses.ask('s2'), { hear: [], deaf: [] });
+});
+
 const servers = (states: readonly ServerState[]) =>
   states.map((state, index) => ({ name: `rack${index % 5}-s${index}`, state, address: `192.0.2.${index}` }));
 

@@ -15,22 +15,28 @@ const DEAF_MS = 4_000;
 export interface Testimony {
   hear: string[];
   deaf: string[];
+  /** Its agent was turned away just now, with the reason: it lives. */
+  refused?: string;
 }
 
 export interface Witnesses {
   /** What a heartbeat told: for how long each of the others has not answered; 0: it answered last. */
   note(teller: string, heard: readonly { server: string; silentMs: number }[]): void;
+  /** An agent knocked and was turned away. It goes on knocking. */
+  refuse(server: string, why: string): void;
   /** What is said freshly of a server. */
   ask(server: string): Testimony;
 }
 
 export function makeWitnesses(clock: Clock): Witnesses {
   const told = new Map<string, { atMs: number; heard: ReadonlyMap<string, number> }>();
+  const refusals = new Map<string, { atMs: number; why: string }>();
   return {
     note(teller, heard) {
       const silences = new Map(heard.map(({ server, silentMs }) => [server, silentMs]));
       told.set(teller, { atMs: clock.monotonicMs(), heard: silences });
     },
+    refuse: (server, why) => void refusals.set(server, { atMs: clock.monotonicMs(), why }),
     ask(server) {
       const testimony: Testimony = { hear: [], deaf: [] };
       for (const [teller, { atMs, heard }] of told) {
@@ -40,7 +46,9 @@ export function makeWitnesses(clock: Clock): Witnesses {
         if (silentMs === 0) testimony.hear.push(teller);
         else if (silentMs + ageMs >= DEAF_MS) testimony.deaf.push(teller);
       }
-      return testimony;
+      const refusal = refusals.get(server);
+      const isRefused = refusal !== undefined && clock.monotonicMs() - refusal.atMs <= FRESH_MS;
+      return isRefused ? { ...testimony, refused: refusal.why } : testimony;
     },
   };
 }

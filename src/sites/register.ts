@@ -7,6 +7,8 @@ import { makeSiteCreate } from './create.ts';
 import { makeSiteDelete } from './delete.ts';
 import { makeSiteHold } from './hold.ts';
 import { makeSiteHoldRoutes } from './hold-routes.ts';
+import { makeSiteLimitRoutes } from './limit-routes.ts';
+import { makeSiteSetLimits } from './limits.ts';
 import { makeSiteMove } from './move.ts';
 import { makeMoveAll } from './move-all.ts';
 import { makeSiteMoveRoutes } from './move-routes.ts';
@@ -33,6 +35,7 @@ export function registerSites({ operations, loops, whenUp }: House, parts: SiteP
   operations.register(makeSiteSuspend(parts));
   operations.register(makeSiteResume(parts));
   operations.register(makeSiteSetHosts(parts));
+  operations.register(makeSiteSetLimits(parts));
   operations.register(makeSiteClone(parts));
   operations.register(makeSiteMove(parts));
   operations.register(makeMoveAll(parts));
@@ -76,6 +79,7 @@ export function registerSites({ operations, loops, whenUp }: House, parts: SiteP
     makeSiteMoveRoutes(parts),
     makeStagingRoutes(parts),
     makeSiteHoldRoutes(parts),
+    makeSiteLimitRoutes(parts),
     makeTransferRoutes(parts),
   ];
 }

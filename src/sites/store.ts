@@ -306,6 +306,12 @@ export async function storeHoldable(
   await sql.query(`UPDATE site SET ${what}_held = $2, config_version = $3 WHERE id = $1`, [id, held, version]);
 }
 
+export async function storeLimits(sql: Sql, id: string, limits: SiteLimits, version: number): Promise<void> {
+  await sql.query('UPDATE site SET limits = $2::jsonb, config_version = $3 WHERE id = $1', [
+    ...[id, toJsonValue(limits), version],
+  ]);
+}
+
 export async function storeSetting(sql: Sql, id: string, name: string, value: string): Promise<void> {
   await sql.query('UPDATE site SET settings = settings || jsonb_build_object($2::text, $3::text) WHERE id = $1', [
     ...[id, name, value],

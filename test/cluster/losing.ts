@@ -46,8 +46,8 @@ export interface Losing {
   chooseVictim(): Promise<string>;
   /** Starts a writer in a node of the server; its name in the table. */
   startWriter(server: string): Promise<string>;
-  /** The database's time now, for `writesSince`. */
-  databaseTime(): Promise<string>;
+  /** Since when its fence stands, as the controller stored it, for `writesSince`: the servers of a lab have one clock. */
+  fencedSince(server: string): Promise<string>;
   /** Rows of a writer that came after a time of the database. */
   writesSince(who: string, at: string): Promise<number>;
 }
@@ -106,7 +106,17 @@ export async function makeLosing(lab: Lab): Promise<Losing> {
       await losing.until('the writer writes', async () => (await losing.writesSince(node.name, '2000-01-01')) > 0);
       return node.name;
     },
-    databaseTime: () => sql('SELECT current_timestamp(6)'),
+    async fencedSince(server) {
+      const { items } = await read<{ items: { subject: string; at: string }[] }>(
+        'event',
+        'list',
+        '--kind',
+        'server.fenced',
+      );
+      const times = items.filter(({ subject }) => subject === `server:${server}`).map(({ at }) => at);
+      const last = times.sort().at(-1) ?? assert.fail(`${server} was not fenced`);
+      return last.replace('T', ' ').replace('Z', '');
+    },
     writesSince: async (who, at) =>
       Number(await sql(`SELECT count(*) FROM ${TABLE} WHERE who = '${who}' AND at > '${at}'`)),
   };

@@ -37,7 +37,7 @@ async function loseAndMend(...how: string[]): Promise<void> {
   const broken = await lab.run(verb, victim, ...options);
   assert.equal(broken.code, 0, broken.stderr);
   await losing.until('it is fenced', isFenced, 60);
-  const fencedAt = await losing.databaseTime();
+  const fencedAt = await losing.fencedSince(victim);
   await losing.until('its nodes are made anew', () => isAnew(count));
   assert.equal(await losing.visit(), '200');
   await lab.run('heal', victim);

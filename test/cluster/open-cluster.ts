@@ -8,8 +8,8 @@ export interface ClusterCommands {
   done(server: string, ...argv: string[]): Promise<string>;
   /** The same with any other command. */
   run(server: string, ...argv: string[]): Promise<string>;
-  /** What `espalier NOUN list` on s1 says. */
-  list<T>(noun: string): Promise<T[]>;
+  /** What `espalier NOUN list` says, on s1 unless told. */
+  list<T>(noun: string, server?: string): Promise<T[]>;
 }
 
 /** The commands of a lab with Espalier on it. */
@@ -22,7 +22,8 @@ export function makeCommands(lab: Lab): ClusterCommands {
   const done = (server: string, ...argv: string[]) => run(server, './espalier', ...argv);
   return {
     ...{ run, done },
-    list: async <T>(noun: string) => (JSON.parse(await done('s1', noun, 'list', '--json')) as { items: T[] }).items,
+    list: async <T>(noun: string, server = 's1') =>
+      (JSON.parse(await done(server, noun, 'list', '--json')) as { items: T[] }).items,
   };
 }
 

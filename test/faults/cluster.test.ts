@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readCertified, readCluster } from '../../src/servers/cluster-store.ts';
 import { readServer, storeServer } from '../../src/servers/store.ts';
+import { assertConsistent } from './consistency.ts';
 import { describeTrials } from './trials.ts';
 import { tester, type World } from './world.ts';
 
@@ -31,6 +32,11 @@ describeTrials('clusters under faults', {
       assert.ok(cluster === undefined || (cluster.contentPath === wish.contentPath && cluster.contentId !== null));
       await world.store.query('DELETE FROM cluster');
       return (sql, { platform }) => platform.operations.start(sql, 'cluster.make', wish, tester);
+    },
+    async check(world, { state }) {
+      await assertConsistent(world);
+      // Also without another hello of its agent.
+      if (state === 'succeeded') assert.equal((await readServer(world.store, 'local'))?.address, wish.address);
     },
   },
   'the removal of a server': {

@@ -88,6 +88,7 @@ void test('dry runs answer in one shape and leave nothing behind', () =>
         ['POST', '/v1/sites/wordpress/suspend'],
         ['PATCH', '/v1/sites/wordpress/labels', { plan: 'gold' }],
         ['PUT', '/v1/sites/wordpress/hosts', { hosts: ['other.example'] }],
+        ['PATCH', '/v1/sites/wordpress/limits', { requestsPerS: 5, phpWorkers: null }],
         ['DELETE', '/v1/sites/wordpress?graceS=10'],
         ['PUT', '/v1/sites/wordpress/mail', { held: true }],
         ['POST', '/v1/sites/wordpress/snapshots'],

@@ -7,9 +7,9 @@ const plan: FirewallPlan = {
   ...{ mode: 'ours', bridge: 'try0', network: '10.87.0.0/20' },
   ...{ members: ['10.0.0.12', '10.0.0.11'], routers: ['10.0.0.11', '10.0.0.12'], doors: [7443], visits: [443, 80] },
   ...{ inners: ['10.87.0.3', '10.87.0.64'], databases: ['10.87.0.4'], caches: ['10.87.0.5'] },
-  ...{ edges: ['10.87.0.2', '10.87.0.65'], allow: [] },
+  ...{ carriers: ['10.87.0.9', '10.87.0.70'], edges: ['10.87.0.2', '10.87.0.65'], allow: [] },
 };
-const place = { table: 'espalier_try', tunnel: 'try0-vx', ssh: [22] };
+const place = { table: 'espalier_try.firewall', tunnel: 'try0-vx', ssh: [22], knowsBridges: true };
 
 test('ours: the ports that are ours are for whom they are, and containers reach what they need', () => {
   const { text, fingerprint } = renderFirewall(plan, place);
@@ -27,6 +27,8 @@ test('ours: the ports that are ours are for whom they are, and containers reach 
         ip saddr @databases tcp sport 3306 accept
         ip daddr @caches tcp dport 6379 accept
         ip saddr @caches tcp sport 6379 accept
+        ip saddr @carriers ip daddr @carriers tcp dport 873 accept
+        ip daddr @carriers ip saddr @carriers tcp sport 873 accept
         ip saddr 10.87.0.0/20 counter drop
     }
 `;
@@ -42,6 +44,10 @@ test('ours: the ports that are ours are for whom they are, and containers reach 
         type ipv4_addr
         elements = { 10.87.0.5 }
     }
+    set carriers {
+        type ipv4_addr
+        elements = { 10.87.0.70, 10.87.0.9 }
+    }
     set edges {
         type ipv4_addr
         elements = { 10.87.0.2, 10.87.0.65 }
@@ -49,9 +55,9 @@ test('ours: the ports that are ours are for whom they are, and containers reach 
 `;
   assert.equal(
     text,
-    `table inet espalier_try
-delete table inet espalier_try
-table inet espalier_try {
+    `table inet espalier_try.firewall
+delete table inet espalier_try.firewall
+table inet espalier_try.firewall {
     comment "espalier ${fingerprint}"
     set members {
         type ipv4_addr
@@ -81,9 +87,9 @@ ${sets}${between}    chain input {
         jump between
     }
 }
-table bridge espalier_try
-delete table bridge espalier_try
-table bridge espalier_try {
+table bridge espalier_try.firewall
+delete table bridge espalier_try.firewall
+table bridge espalier_try.firewall {
     comment "espalier ${fingerprint}"
 ${sets}${between}    chain forward {
         type filter hook forward priority 10; policy accept;
@@ -122,6 +128,16 @@ test('a server without doors, and one alone, give rules that nft takes', () => {
   assert.match(text, /^ {4}set routers \{\n {8}type ipv4_addr\n {4}\}$/m);
 });
 
+test('a kernel that does not know bridges by name gets all the rest', () => {
+  const [whole, rest] = [renderFirewall(plan, place), renderFirewall(plan, { ...place, knowsBridges: false })];
+  const isComment = (line: string) => line.includes('comment');
+  const left = whole.text.split('\n').filter((line) => !line.includes('ibrname') && !isComment(line));
+  assert.deepEqual(
+    rest.text.split('\n').filter((line) => !isComment(line)),
+    left,
+  );
+});
+
 test('the fingerprint changes with every rule and with nothing else', () => {
   const { fingerprint } = renderFirewall(plan, place);
   assert.equal(renderFirewall({ ...plan, members: [...plan.members].reverse() }, place).fingerprint, fingerprint);
@@ -130,13 +146,13 @@ test('the fingerprint changes with every rule and with nothing else', () => {
 });
 
 test('taking it away names our tables only, and may be done twice', () => {
-  assert.equal(tableOf('my-shop'), 'espalier_my_shop');
+  assert.equal(tableOf('my-shop'), 'espalier_my_shop.firewall');
   assert.equal(
-    renderNoFirewall('espalier_try'),
-    `table inet espalier_try
-delete table inet espalier_try
-table bridge espalier_try
-delete table bridge espalier_try
+    renderNoFirewall('espalier_try.firewall'),
+    `table inet espalier_try.firewall
+delete table inet espalier_try.firewall
+table bridge espalier_try.firewall
+delete table bridge espalier_try.firewall
 `,
   );
 });

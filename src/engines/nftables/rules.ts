@@ -22,6 +22,8 @@ export interface FirewallPlan {
   inners: readonly string[];
   databases: readonly string[];
   caches: readonly string[];
+  /** Those that carry files from one server to another. */
+  carriers: readonly string[];
   edges: readonly string[];
   /** What a person allows in `strict`: `tcp/9100`. */
   allow: readonly string[];
@@ -29,18 +31,21 @@ export interface FirewallPlan {
 
 /** What the server itself knows. */
 export interface FirewallPlace {
-  /** At most 27 characters: letters, digits, underscores. */
+  /** As `tableOf` names it. */
   table: string;
   /** The tunnel's device. */
   tunnel: string;
   /** Where sshd listens. */
   ssh: readonly number[];
+  /** Whether the kernel tells by which bridge a packet comes (nft_meta_bridge). */
+  knowsBridges: boolean;
 }
 
 const ENGINE_PORT = 8443;
 const VXLAN_PORT = 4789;
 const DATABASE_PORT = 3306;
 const CACHE_PORT = 6379;
+const CARRIER_PORT = 873;
 const WEB_PORT = 80;
 const PEERS_PORT = 10_000;
 const VRRP = 112;
@@ -72,6 +77,7 @@ function renderBetween({ network }: FirewallPlan): string[] {
     ...pair('ip saddr @edges', ' ip daddr @edges', PEERS_PORT),
     ...pair('', 'ip daddr @databases', DATABASE_PORT),
     ...pair('', 'ip daddr @caches', CACHE_PORT),
+    ...pair('ip saddr @carriers', ' ip daddr @carriers', CARRIER_PORT),
     // Not what is no IPv4: where packets are bridged, addresses are asked for by others.
     `ip saddr ${network} counter drop`,
   ];
@@ -111,7 +117,7 @@ function renderInput(plan: FirewallPlan, { tunnel, ssh }: FirewallPlace): string
 }
 
 /** The network is IPv4's: by the addresses that containers have of themselves they could go around it. */
-const renderBridged = ({ bridge }: FirewallPlan): string[] => [`meta ibrname "${bridge}" ether type ip6 counter drop`];
+const renderBridged = ({ bridge }: FirewallPlan): string => `meta ibrname "${bridge}" ether type ip6 counter drop`;
 
 /** Through the server. */
 function renderForward({ network }: FirewallPlan): string[] {
@@ -132,8 +138,9 @@ const chain = (name: string, rules: readonly string[], hook?: string): string =>
 /** The whole, and by which fingerprint (the tables' comment) it is known again. */
 export function renderFirewall(plan: FirewallPlan, place: FirewallPlace): { text: string; fingerprint: string } {
   const { table } = place;
-  const sets = [set('inners', plan.inners), set('databases', plan.databases), set('caches', plan.caches)]
-    .concat(set('edges', plan.edges))
+  const { inners, databases, caches, carriers, edges } = plan;
+  const sets = Object.entries({ inners, databases, caches, carriers, edges })
+    .map(([name, addresses]) => set(name, addresses))
     .join('');
   const between = chain('between', renderBetween(plan));
   const inet = [
@@ -145,7 +152,7 @@ export function renderFirewall(plan: FirewallPlan, place: FirewallPlace): { text
   const bridge = [
     sets,
     between,
-    chain('forward', [...renderBridged(plan), 'jump between'], 'forward priority 10'),
+    chain('forward', [...(place.knowsBridges ? [renderBridged(plan)] : []), 'jump between'], 'forward priority 10'),
   ].join('');
   const fingerprint = createHash('sha256')
     .update(JSON.stringify([inet, bridge]))
@@ -156,6 +163,9 @@ export function renderFirewall(plan: FirewallPlan, place: FirewallPlace): { text
   return { text: whole('inet', inet) + whole('bridge', bridge), fingerprint };
 }
 
+/** Rules of no effect for `nft --check`: a kernel that refuses them does not know bridges by name. */
+export const BRIDGE_QUESTION = 'table bridge t {\n    chain c {\n        meta ibrname "b"\n    }\n}\n';
+
 /** Also when it is not there. */
 const renderRemoval = (family: string, table: string): string =>
   `table ${family} ${table}\ndelete table ${family} ${table}\n`;
@@ -164,8 +174,8 @@ const renderRemoval = (family: string, table: string): string =>
 export const renderNoFirewall = (table: string): string =>
   renderRemoval('inet', table) + renderRemoval('bridge', table);
 
-/** The tables' name for a deployment. */
-export const tableOf = (deployment: string): string => `espalier_${deployment.replaceAll('-', '_')}`;
+/** The tables' name for a deployment. By its dot no other table of ours can have it: those are named for bridges (agent/tunnel.ts). */
+export const tableOf = (deployment: string): string => `espalier_${deployment.replaceAll('-', '_')}.firewall`;
 
 /** What a person may allow. */
 export const ALLOWED = /^(tcp|udp)\/([1-9]\d{0,4})$/;
