@@ -18,7 +18,7 @@ export const servers: Benchmark = {
   async run(place, { quick, only }) {
     const lab = await openLab(LAB, 3);
     try {
-      const { joinS } = await makeCluster(lab, { postgres: true, content: true });
+      const { joinS } = await makeCluster(lab);
       const stage = { lab, commands: makeCommands(lab), joinS, quick, say: place.say };
       const all: Measured = { figures: {}, peers: {}, rows: [], details: [] };
       for (const part of PARTS.filter(({ name }) => only.length === 0 || only.includes(name))) {

@@ -42,7 +42,7 @@ const assertNoneFailed = ({ requests, failed, failures }: { requests: number; fa
 before(async () => {
   lab = await openLab('esplabdrain', 3);
   commands = makeCommands(lab);
-  await makeCluster(lab, { postgres: true, content: true });
+  await makeCluster(lab);
   for (const server of [FIRST, SECOND])
     if ((await list('edge')).every((edge) => edge.server !== server)) await done('edge', 'create', '--server', server);
   for (const edge of await list('edge'))

@@ -36,7 +36,10 @@ export interface ClusterWish {
 }
 
 /** Brings Espalier up on the bare lab's servers, unless it is kept; gives the seconds that each join took, token to ready. */
-export async function makeCluster(lab: Lab, { postgres, content }: ClusterWish): Promise<{ joinS: number[] }> {
+export async function makeCluster(
+  lab: Lab,
+  { postgres = true, content = true }: Partial<ClusterWish> = {},
+): Promise<{ joinS: number[] }> {
   const { done, run } = makeCommands(lab);
   const isUp = (await lab.exec('s1', ['./espalier', 'site', 'show', 'mediawiki'])).code === 0;
   if (isUp) return { joinS: [] };
