@@ -79,6 +79,7 @@ void test('dry runs answer in one shape and leave nothing behind', () =>
   withDeployedWorld(
     async (world) => {
       const ask = makeAsk(world);
+      const alert = { metric: 'busy-workers', is: '>', threshold: 5, forS: 60, vote: 'grow' };
       const [node] = await world.store.query<{ name: string }>(
         `SELECT name FROM node WHERE pool = 'wordpress' LIMIT 1`,
       );
@@ -98,7 +99,7 @@ void test('dry runs answer in one shape and leave nothing behind', () =>
         ['PUT', '/v1/pools/wordpress/limits', { cpus: 1 }],
         ['POST', '/v1/pools/wordpress/scale', { size: 3 }],
         ['POST', `/v1/nodes/${node?.name}/replace`],
-        ['PUT', '/v1/pools/wordpress/policy', { min: 2, max: 2, alerts: [] }],
+        ['PUT', '/v1/pools/wordpress/policy', { min: 2, max: 2, alerts: [alert] }],
         ['POST', '/v1/databases', { name: 'db9' }],
         ['PATCH', '/v1/databases/db1', { maxSites: 9 }],
         ['POST', '/v1/databases/db1/renew'],
