@@ -108,7 +108,7 @@ export async function makeLosing(lab: Lab): Promise<Losing> {
     },
     async visit() {
       const argv = ['node_modules/.bin/node', '--eval', LOOK, edge?.address ?? '', `${SITE}.localhost:${PORT}`];
-      return (await lab.exec('s1', argv)).stdout;
+      return (await lab.exec('s1', argv)).stdout.trim();
     },
     async chooseVictim() {
       const bound = new Set(['s1', database?.server, cache?.server, edge?.server]);
