@@ -216,6 +216,22 @@ void test('a server whose packages cannot be upgraded stays empty, and no other 
     await assertConsistent(world);
   }, cluster));
 
+void test('after a server is updated, the next one waits until its controller is there again', () =>
+  withDeployedWorld(async (world) => {
+    const parts = partsOf(world);
+    let looks = 0;
+    parts.controllers = {
+      ...parts.controllers,
+      async findSilent(server) {
+        if (server === 's2') looks += 1;
+        return server === 's2' && looks < 3 ? 'it has not been seen for 20 s' : undefined;
+      },
+    };
+    const { view } = await update(world, ['s2', 's3']);
+    assert.equal(view.state, 'succeeded', view.problem?.detail);
+    assert.equal(looks, 3);
+  }, cluster));
+
 const nameOf = (noun: string): string => (noun === 'database' ? 'db1' : 'cache1');
 const startMove = (world: World, noun: 'database' | 'cache') =>
   world.begin((sql) => startServiceMove(partsOf(world), sql, noun, nameOf(noun), {}, tester));
@@ -316,6 +332,7 @@ void test('the controller of a server that is emptied hands over to another one,
     parts.readLeadingServer = async () => leading;
     parts.controllers = {
       readHeir: async () => ({ id: 'c2', name: 's9' }),
+      findSilent: async () => undefined,
       handOver: async (heir, withinMs) => {
         assert.deepEqual([heir, withinMs > 0], ['c2', true]);
         leading = 's9';
