@@ -35,6 +35,7 @@ export interface Benchmark {
     | 'roll'
     | 'wave'
     | 'site-move'
+    | 'site-move-servers'
     | 'transfer'
     | 'sequencer'
     | 'votes'

@@ -17,6 +17,7 @@ import { servers } from './servers/servers.ts';
 import { serversScale } from './servers-scale/servers-scale.ts';
 import { siteCreate } from './site-create.ts';
 import { siteMove } from './site-move.ts';
+import { siteMoveServers } from './site-move-servers.ts';
 import { transfer } from './transfer.ts';
 import { up } from './up.ts';
 import { votes } from './votes.ts';
@@ -31,6 +32,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   roll,
   wave,
   siteMove,
+  siteMoveServers,
   transfer,
   sequencer,
   votes,

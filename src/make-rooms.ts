@@ -9,7 +9,7 @@ import { makeCacheRoutes } from './caches/routes.ts';
 import { makeControllerChecks } from './controllers/doctor.ts';
 import { makeControllerRoutes } from './controllers/routes.ts';
 import { listControllers, readLeadingServer } from './controllers/store.ts';
-import { readHeir } from './controllers/views.ts';
+import { listControllerViews, readHeir } from './controllers/views.ts';
 import { type Databases, makeDatabases } from './databases/databases.ts';
 import { makeDatabaseRoutes } from './databases/routes.ts';
 import { makeDoctorChecks } from './deployment/doctor.ts';
@@ -323,6 +323,8 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     services: { database: databases, cache: caches },
     controllers: {
       readHeir: (server) => readHeir(store, server),
+      findSilent: async (server) =>
+        (await listControllerViews(store)).find(({ name, state }) => name === server && state === 'silent')?.reason,
       handOver: (id, withinMs) => handOver(store, id, withinMs),
     },
   };

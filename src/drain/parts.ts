@@ -26,6 +26,8 @@ export interface DrainParts {
   controllers: {
     /** A controller of another server that could lead in place of this one's. */
     readHeir(server: string): Promise<{ id: string; name: string } | undefined>;
+    /** Why a server's own controller is not there; undefined when it is, or when it has none. */
+    findSilent(server: string): Promise<string | undefined>;
     /** Has the leader end its term for that one, which alone may lead within that time. */
     handOver(id: string, withinMs: number): Promise<void>;
   };

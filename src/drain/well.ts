@@ -32,6 +32,8 @@ export async function findUnwell(parts: DrainParts, updated: string, signal: Abo
     const ill = (await listServices(store, noun)).find(({ state }) => state !== 'ready');
     if (ill !== undefined) return `the ${noun} server ${ill.name} is ${ill.state}: ${ill.reason}`;
   }
+  const silent = await parts.controllers.findSilent(updated);
+  if (silent !== undefined) return `the controller on ${updated} is silent: ${silent}`;
   const edge = (await listEdges(store)).find(({ state }) => state !== 'ready');
   return edge === undefined ? undefined : `the edge ${edge.name} is ${edge.state}: ${edge.reason}`;
 }

@@ -56,7 +56,7 @@ export async function readContentServer(parts: PoolParts, pool: string): Promise
   if ((await readPool(parts.store, pool))?.contentBase != null) return undefined;
   const volume = await parts.fleet.volumes.read(contentVolume(pool));
   if (volume === undefined) return undefined;
-  return { server: volume.server, why: `the uploads of ${pool} lie there, and the servers share no folder for them` };
+  return { server: volume.server, why: `the uploads of ${pool} lie on a volume there` };
 }
 
 /** Removes the pool's content with everything in it; what is gone is fine. */

@@ -47,7 +47,7 @@ export const newPoolSchema = z.strictObject({
   maxSites: z.int().min(1).max(2000).default(250),
   /** What a node is expected to use, for placement. */
   nodeMemoryMb: z.int().min(64).max(262_144).default(512),
-  /** Where its uploads lie, and so its nodes; only while the servers share no folder for them. */
+  /** Its uploads lie on a volume there, and so its nodes are there; else in the folder that servers share, where there is one. */
   server: z.string().optional(),
 });
 export type NewPool = z.infer<typeof newPoolSchema>;
@@ -76,7 +76,7 @@ export async function startPoolCreate(parts: PoolParts, sql: Sql, wish: NewPool,
     maxSites: site === undefined ? wish.maxSites : 1,
     nodeMemoryMb: wish.nodeMemoryMb,
   });
-  const server = await readHome(parts, sql, wish);
+  const server = await readHome(sql, wish);
   return parts.operations.start(
     sql,
     'pool.create',
@@ -86,12 +86,10 @@ export async function startPoolCreate(parts: PoolParts, sql: Sql, wish: NewPool,
 }
 
 /** The server that was asked for; undefined when none was. */
-async function readHome(parts: PoolParts, sql: Sql, { server: name, role }: NewPool): Promise<string | undefined> {
+async function readHome(sql: Sql, { server: name, role }: NewPool): Promise<string | undefined> {
   if (name === undefined) return undefined;
   const bad = (why: string) => commonProblems.make('invalid-input', { where: 'server', why });
   if (role === 'worker') throw bad('workers are where the uploads of those that they work for are');
-  if ((await parts.readSharedFolder(sql)) !== undefined)
-    throw bad('uploads lie in the folder that all servers share, and nodes are spread over them');
   const server = await readServer(sql, name);
   if (server === undefined) throw commonProblems.make('not-found', { noun: 'server', name });
   if (server.state !== 'ready') throw bad(`${name} is ${server.state}: ${server.reason}`);
@@ -163,7 +161,7 @@ export function makePoolCreate(parts: PoolParts): OperationKind<Params> {
         async do({ signal }) {
           // Workers have the uploads of those that they work for.
           if (await isWorker(pool)) return null;
-          if ((await parts.readSharedFolder(store)) !== undefined) {
+          if (wished === undefined && (await parts.readSharedFolder(store)) !== undefined) {
             await store.transaction((sql) => storeContentBase(sql, pool));
             return null;
           }

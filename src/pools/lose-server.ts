@@ -33,9 +33,7 @@ export async function abandonNodes(
     }
     const bound = pools.get(node.sitesOf);
     if (bound !== undefined && isBound(bound))
-      left.add(
-        `the nodes of ${node.pool}: the uploads of ${bound.name} lie there, and the servers share no folder for them`,
-      );
+      left.add(`the nodes of ${node.pool}: the uploads of ${bound.name} lie on a volume there`);
     await deleteNode(sql, node.name);
     await releaseAddress(sql, node.name);
     const reason = `its server ${server} is lost`;

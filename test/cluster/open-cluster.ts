@@ -1,5 +1,5 @@
-// A lab whose three servers are one cluster with the controllers' store in a PostgreSQL on s3, so that a second controller can
-// join: what edges, controllers and the benchmark of servers begin with. Apart from the lab, which knows nothing of Espalier.
+// A lab whose servers are one cluster, made by the commands that people use: what tests of edges, controllers and emptied servers and
+// benchmarks begin with. Apart from the lab, which knows nothing of Espalier.
 import assert from 'node:assert/strict';
 import type { Lab } from './open-lab.ts';
 
@@ -27,27 +27,51 @@ export function makeCommands(lab: Lab): ClusterCommands {
   };
 }
 
-/** Brings Espalier up on the bare lab's servers s1 to s3; gives the seconds that each join took, token to ready. */
-export async function makeCluster(lab: Lab): Promise<{ joinS: number[] }> {
+/** How a cluster is unlike another. */
+export interface ClusterWish {
+  /** The controllers' store is a PostgreSQL on s3, so that a second one can join. */
+  postgres: boolean;
+  /** Uploads lie in a folder that all servers share; else on a volume of one server each. */
+  content: boolean;
+}
+
+/** Brings Espalier up on the bare lab's servers, unless it is kept; gives the seconds that each join took, token to ready. */
+export async function makeCluster(
+  lab: Lab,
+  { postgres = true, content = true }: Partial<ClusterWish> = {},
+): Promise<{ joinS: number[] }> {
   const { done, run } = makeCommands(lab);
-  const addresses = new Map((await lab.status()).map(({ name, address }) => [name, address]));
+  const isUp = (await lab.exec('s1', ['./espalier', 'site', 'show', 'mediawiki'])).code === 0;
+  if (isUp) return { joinS: [] };
+  const [first, ...others] = await lab.status();
+  const up = ['./espalier', 'up', '--no-wait'];
+  const operation = postgres
+    ? await run('s1', 'env', `ESPALIER_DATABASE_URL=${await startPostgres(lab)}`, ...up)
+    : await run('s1', ...up);
+  const folder = content ? ['--content', '/srv/espalier'] : [];
+  await done('s1', 'cluster', 'make', '--address', first?.address ?? '', ...folder);
+  const joinS: number[] = [];
+  for (const { name } of others) {
+    const token = await done('s1', 'server', 'add');
+    const startedMs = performance.now();
+    await done(name, 'server', 'join', token);
+    joinS.push((performance.now() - startedMs) / 1_000);
+  }
+  await done('s1', 'operation', 'wait', operation);
+  return { joinS };
+}
+
+/** On s3, for all servers of the lab; gives ESPALIER_DATABASE_URL. */
+async function startPostgres(lab: Lab): Promise<string> {
+  const { run } = makeCommands(lab);
+  const address = (await lab.status()).find(({ name }) => name === 's3')?.address ?? '';
   const shell = (script: string) => run('s3', 'bash', '-c', script);
   await shell('apt-get -qq update && apt-get -qq -y install postgresql curl bc >/dev/null');
   await shell(`sed -i "s/^#*listen_addresses.*/listen_addresses = '*'/" /etc/postgresql/*/main/postgresql.conf`);
   await shell(`echo 'host espalier espalier samenet scram-sha-256' >>/etc/postgresql/*/main/pg_hba.conf`);
   await shell('systemctl restart postgresql');
-  await run('s3', 'runuser', '-u', 'postgres', '--', 'psql', '-qc', `create role espalier login password 'lab'`);
-  await run('s3', 'runuser', '-u', 'postgres', '--', 'createdb', '--owner=espalier', 'espalier');
-  const url = `postgresql://espalier:lab@${addresses.get('s3') ?? ''}/espalier`;
-  const operation = await run('s1', 'env', `ESPALIER_DATABASE_URL=${url}`, './espalier', 'up', '--no-wait');
-  await done('s1', 'cluster', 'make', '--address', addresses.get('s1') ?? '', '--content', '/srv/espalier');
-  const joinS: number[] = [];
-  for (const server of ['s2', 's3']) {
-    const token = await done('s1', 'server', 'add');
-    const startedMs = performance.now();
-    await done(server, 'server', 'join', token);
-    joinS.push((performance.now() - startedMs) / 1_000);
-  }
-  await done('s1', 'operation', 'wait', operation);
-  return { joinS };
+  const asPostgres = ['runuser', '-u', 'postgres', '--'];
+  await run('s3', ...asPostgres, 'psql', '-qc', `create role espalier login password 'lab'`);
+  await run('s3', ...asPostgres, 'createdb', '--owner=espalier', 'espalier');
+  return `postgresql://espalier:lab@${address}/espalier`;
 }

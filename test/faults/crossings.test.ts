@@ -92,6 +92,18 @@ void test('a site moves between two pools of the shared folder, whose owners hav
     await moveBackAndForth(world);
   }, shared));
 
+void test('a pool that is asked for on a server lies on a volume there, also where servers share a folder, and sites go both ways', () =>
+  withDeployedWorld(async (world) => {
+    const wish = newPoolSchema.parse({ name: OWN, dedicatedTo: 'wordpress', size: 2, server: 's2' });
+    const view = await world.run((sql, { rooms }) => startPoolCreate(rooms.parts.pools, sql, wish, tester));
+    assert.equal(view.state, 'succeeded', view.problem?.detail);
+    assert.equal(await homeOf(world, OWN), 's2');
+    assert.equal((await readPool(world.store, OWN))?.contentBase, null);
+    for (const { server } of await listNodes(world.store, { pool: OWN })) assert.equal(server, 's2');
+    await assertConsistent(world);
+    await moveBackAndForth(world);
+  }, shared));
+
 void test('while the server is away on which its files lie, a move is refused with its name', () =>
   withDeployedWorld(async (world) => {
     await ensureOwnPool(world);
@@ -107,13 +119,16 @@ void test('while the server is away on which its files lie, a move is refused wi
     await assert.rejects(plan(), { code: 'site.other-server' });
   }, two));
 
-void test('where a pool lies is asked for only while there is no shared folder', () =>
+void test('a pool is not put on a server that is not there or takes nothing', () =>
   withDeployedWorld(async (world) => {
     const begin = (server: string) => {
       const wish = newPoolSchema.parse({ name: 'third', app: 'wordpress', server });
       return world.begin((sql, { rooms }) => startPoolCreate(rooms.parts.pools, sql, wish, tester));
     };
-    await assert.rejects(begin('s1'), { code: 'common.invalid-input' });
+    await assert.rejects(begin('nowhere'), { code: 'common.not-found' });
+    await storeServerState(world.store, 's2', 'lost', 'no heartbeat for 12 s');
+    await assert.rejects(begin('s2'), { code: 'common.invalid-input' });
+    assert.equal(await readPool(world.store, 'third'), undefined);
   }, shared));
 
 let copies = 0;

@@ -121,7 +121,7 @@ void test('nodes whose uploads lie on a volume of their server stay, and their s
       const server = await fullest(world);
       const { plan, sites, nodes } = await planDrain(partsOf(world), server, wish, signal());
       assert.equal(nodes, 0);
-      assert.match(plan.join('\n'), /the servers share no folder/);
+      assert.match(plan.join('\n'), /lie on a volume there/);
       assert.deepEqual(sites, ['mediawiki', 'wordpress']);
     },
     { servers: makeServers(2) },
@@ -214,6 +214,22 @@ void test('a server whose packages cannot be upgraded stays empty, and no other 
     const states = (await listServers(world.store)).map(({ name, state }) => `${name} ${state}`);
     assert.deepEqual(states, ['s1 ready', 's2 draining', 's3 ready']);
     await assertConsistent(world);
+  }, cluster));
+
+void test('after a server is updated, the next one waits until its controller is there again', () =>
+  withDeployedWorld(async (world) => {
+    const parts = partsOf(world);
+    let looks = 0;
+    parts.controllers = {
+      ...parts.controllers,
+      async findSilent(server) {
+        if (server === 's2') looks += 1;
+        return server === 's2' && looks < 3 ? 'it has not been seen for 20 s' : undefined;
+      },
+    };
+    const { view } = await update(world, ['s2', 's3']);
+    assert.equal(view.state, 'succeeded', view.problem?.detail);
+    assert.equal(looks, 3);
   }, cluster));
 
 const nameOf = (noun: string): string => (noun === 'database' ? 'db1' : 'cache1');
@@ -316,6 +332,7 @@ void test('the controller of a server that is emptied hands over to another one,
     parts.readLeadingServer = async () => leading;
     parts.controllers = {
       readHeir: async () => ({ id: 'c2', name: 's9' }),
+      findSilent: async () => undefined,
       handOver: async (heir, withinMs) => {
         assert.deepEqual([heir, withinMs > 0], ['c2', true]);
         leading = 's9';

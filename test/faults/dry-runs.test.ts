@@ -6,6 +6,7 @@ import { makeOperationRoutes } from '../../src/api/operation-routes.ts';
 import { makeTokenRoutes } from '../../src/api/token-routes.ts';
 import { type ApiRoutes, makeRoutes } from '../../src/platform/http.ts';
 import type { Operations } from '../../src/platform/operations/operation.ts';
+import { withCommandLine } from './command-line.ts';
 import { makeServers, type World, withDeployedWorld } from './world.ts';
 
 /** Changes without a dry run, each with the reason. */
@@ -79,6 +80,7 @@ void test('dry runs answer in one shape and leave nothing behind', () =>
   withDeployedWorld(
     async (world) => {
       const ask = makeAsk(world);
+      const alert = { metric: 'busy-workers', is: '>', threshold: 5, forS: 60, vote: 'grow' };
       const [node] = await world.store.query<{ name: string }>(
         `SELECT name FROM node WHERE pool = 'wordpress' LIMIT 1`,
       );
@@ -98,7 +100,7 @@ void test('dry runs answer in one shape and leave nothing behind', () =>
         ['PUT', '/v1/pools/wordpress/limits', { cpus: 1 }],
         ['POST', '/v1/pools/wordpress/scale', { size: 3 }],
         ['POST', `/v1/nodes/${node?.name}/replace`],
-        ['PUT', '/v1/pools/wordpress/policy', { min: 2, max: 2, alerts: [] }],
+        ['PUT', '/v1/pools/wordpress/policy', { min: 2, max: 2, alerts: [alert] }],
         ['POST', '/v1/databases', { name: 'db9' }],
         ['PATCH', '/v1/databases/db1', { maxSites: 9 }],
         ['POST', '/v1/databases/db1/renew'],
@@ -155,4 +157,19 @@ void test('a dry run is refused for the very reasons for which the change would 
     await refused('PUT', '/v1/servers/nowhere/firewall', { mode: 'off' }, 'common.not-found');
     await refused('PATCH', '/v1/pools/nowhere', { maxSites: 3 }, 'common.not-found');
     await refused('POST', '/v1/pools/wordpress/roll/pause', undefined, 'pool.not-rolling');
+  }));
+
+void test('plan in front of a verb of edges, servers or controllers says what it would do, and asks for no name', () =>
+  withCommandLine(async (say, world) => {
+    const before = await readAll(world);
+    const share = await say('plan edge share 192.0.2.100');
+    assert.equal(share.code, 0, share.err);
+    assert.match(share.out, /One of the edges answers at 192\.0\.2\.100, ports 80 and 443/);
+    assert.match(share.err, /Nothing was changed/);
+    const firewall = await say('plan server firewall local --mode strict --allow tcp/9100');
+    assert.match(firewall.out, /tcp\/9100 can reach it/);
+    assert.match((await say('plan edge delete edge1')).err, /It is the only edge that serves/);
+    assert.match((await say('plan server fence local')).err, /not lost|only a lost server/i);
+    assert.match((await say('plan controller add local')).err, /needs-postgresql/);
+    assert.deepEqual(await readAll(world), before);
   }));

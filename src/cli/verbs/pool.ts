@@ -52,7 +52,10 @@ export function addPoolVerbs(pool: Command, node: Command, run: Run): void {
     .option('--size <nodes>', 'how many nodes', positive)
     .option('--max-sites <n>', 'how many sites may live on it', positive)
     .option('--node-memory <MiB>', 'what a node is expected to use, for placement', positive)
-    .option('--server <server>', 'where its uploads lie, while the servers share no folder for them')
+    .option(
+      '--server <server>',
+      'its uploads lie on a volume there, and its nodes with them (default: the shared folder, or the best)',
+    )
     .option('--dedicated-to <site>', 'for this site alone, which may have code of its own there');
   addLimitOptions(create).action(
     run<NewPoolOptions & LimitOptions>((cli, options, [name]) => {
