@@ -152,7 +152,8 @@ async function runRound(lab: Lab, losing: Losing, how: readonly string[]): Promi
     },
     AGAIN_S,
   );
-  await lab.run('heal', victim);
+  const mended = await lab.run('heal', victim);
+  if (mended.code !== 0) throw new Error(mended.stderr);
   await untilWhole();
   const fencedWrites = await losing.writesSince(writer, fencedAt);
   return { fault: how.join(' '), anewS, runsAgainS, fencedWrites };
