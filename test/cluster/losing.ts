@@ -50,6 +50,8 @@ asked.on('error', ({ message }) => process.stdout.write(message, () => process.e
 export interface Losing {
   /** Where the edge is, in the deployment's network. */
   readonly edgeAddress: string;
+  /** Servers with the controller, an edge, a database or a cache. */
+  readonly bound: ReadonlySet<string>;
   servers(): Promise<ServerDocument[]>;
   nodes(): Promise<NodeDocument[]>;
   /** Waits until it is so; gives the seconds that took. */
@@ -91,6 +93,7 @@ export async function makeLosing(lab: Lab): Promise<Losing> {
   );
   const losing: Losing = {
     edgeAddress: edge?.address ?? '',
+    bound: new Set(['s1', database?.server ?? '', cache?.server ?? '', edge?.server ?? '']),
     servers: () => list('server'),
     nodes: () => list('node'),
     async until(what, isSo, timeoutS = 90) {
@@ -111,8 +114,7 @@ export async function makeLosing(lab: Lab): Promise<Losing> {
       return (await lab.exec('s1', argv)).stdout.trim();
     },
     async chooseVictim() {
-      const bound = new Set(['s1', database?.server, cache?.server, edge?.server]);
-      const free = (await losing.servers()).map(({ name }) => name).find((name) => !bound.has(name));
+      const free = (await losing.servers()).map(({ name }) => name).find((name) => !losing.bound.has(name));
       if (free === undefined) return assert.fail('every server carries what cannot be made anew');
       for (let turn = 0; turn < MOST_TURNS; turn += 1) {
         const nodes = (await losing.nodes()).filter(({ pool }) => pool === SITE);
