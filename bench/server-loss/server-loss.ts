@@ -25,6 +25,8 @@ const TASK = 'wordpress/loss-probe';
 /** Longer than any round takes to fence: the victim always has one under way. */
 const RUN_S = 60;
 const AGAIN_S = 120;
+/** Sites answer with their whole address where it is missing. */
+const EDGE_PORT = 8080;
 
 interface Round {
   fault: string;
@@ -90,7 +92,7 @@ async function startVisitors(lab: Lab): Promise<{ stop(): Promise<Met> }> {
   const edges = JSON.parse(await espalier(lab, 'edge', 'list', '--json')) as { items: { address: string }[] };
   const order: VisitorsOrder = {
     origin: `http://${edges.items[0]?.address ?? ''}`,
-    hosts: items.flatMap(({ hosts }) => hosts.slice(0, 1)),
+    hosts: items.flatMap(({ hosts }) => hosts.slice(0, 1).map((host) => `${host}:${EDGE_PORT}`)),
     workersEach: 2,
   };
   const program = [process.execPath, join(import.meta.dirname, 'visitors.ts'), JSON.stringify(order)];
@@ -150,12 +152,10 @@ async function runRound(lab: Lab, losing: Losing, how: readonly string[]): Promi
     },
     AGAIN_S,
   );
-  await lab.run('heal', victim);
+  const mended = await lab.run('heal', victim);
+  if (mended.code !== 0) throw new Error(mended.stderr);
   await untilWhole();
   const fencedWrites = await losing.writesSince(writer, fencedAt);
-  // So that the victim has nodes again.
-  const [node] = (await losing.nodes()).filter(({ pool }) => pool === 'wordpress');
-  if (node !== undefined) await espalier(lab, 'node', 'replace', node.name);
   return { fault: how.join(' '), anewS, runsAgainS, fencedWrites };
 }
 
