@@ -56,10 +56,7 @@ export const serverLoss: Benchmark = {
       const visitors = await startVisitors(lab);
       const done: Round[] = [];
       for (let number = 0; number < rounds; number += 1) {
-        const one = await runRound(
-          { lab, losing, runs },
-          FAULTS[Math.floor(Math.random() * FAULTS.length)] ?? ['kill'],
-        );
+        const one = await runRound({ lab, losing }, FAULTS[Math.floor(Math.random() * FAULTS.length)] ?? ['kill']);
         done.push(one);
         place.say(
           `round ${number + 1} of ${rounds}, ${one.fault}: nodes anew after ${one.anewS.toFixed(1)} s, runs after ${one.runsAgainS.toFixed(1)} s`,
