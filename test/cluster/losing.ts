@@ -63,6 +63,8 @@ export interface Losing {
   chooseVictim(): Promise<string>;
   /** Starts a writer in a node of the server; its name in the table. */
   startWriter(server: string): Promise<string>;
+  /** What the site's database answers, without headings. */
+  sql(text: string): Promise<string>;
   /** Containers of nodes that Incus has and the controller does not know. */
   leftovers(): Promise<string[]>;
   /** Since when its fence stands, as the controller stored it, for `writesSince`: the servers of a lab have one clock. */
@@ -92,6 +94,7 @@ export async function makeLosing(lab: Lab): Promise<Losing> {
     `CREATE TABLE IF NOT EXISTS ${TABLE} (who varchar(64) NOT NULL, at timestamp(6) NOT NULL DEFAULT current_timestamp(6))`,
   );
   const losing: Losing = {
+    sql,
     edgeAddress: edge?.address ?? '',
     bound: new Set(['s1', database?.server ?? '', cache?.server ?? '', edge?.server ?? '']),
     servers: () => list('server'),
