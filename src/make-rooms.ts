@@ -59,6 +59,7 @@ import { makeDatabaseTime } from './sequencer/time.ts';
 import { accountHostOf } from './servers/addresses.ts';
 import { readCluster } from './servers/cluster-store.ts';
 import { makeFirewallCheck } from './servers/firewall-check.ts';
+import { makeQuorumCheck } from './servers/quorum-check.ts';
 import { registerServers } from './servers/register.ts';
 import { makeWitnesses } from './servers/witnesses.ts';
 import { listServices } from './services/store.ts';
@@ -313,6 +314,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       ...makeDoctorChecks(whole),
       ...makeControllerChecks(store),
       makeFirewallCheck(store, agents),
+      makeQuorumCheck(store),
       ...makeTaskChecks(store, channels),
     ],
     parts: { images, pools, sites, edge, deployment: whole, drain, votes, waves, loss },

@@ -21,8 +21,10 @@ const FAULTS: readonly (readonly string[])[] = [
   ['cut', '--way', 'in'],
   ['cut', '--way', 'out'],
 ];
-const TASK = 'wordpress/loss-probe';
-/** Longer than any round takes to fence: the victim always has one under way. */
+/** So many that the victim has a run of one of them in every round. */
+const TASKS = [1, 2, 3, 4].map((number) => `wordpress/loss-probe-${number}`);
+const TABLE = 'espalier_probes';
+/** Longer than any round takes to fence. */
 const RUN_S = 60;
 const AGAIN_S = 120;
 /** Sites answer with their whole address where it is missing. */
@@ -36,8 +38,7 @@ interface Round {
 }
 
 interface RunDocument {
-  id: number | null;
-  state: string;
+  task: string;
   server: string | null;
   startedAt: string | null;
   endedAt: string | null;
@@ -51,18 +52,18 @@ export const serverLoss: Benchmark = {
     const lab = await openLab(LAB, 3, { bare: false });
     try {
       const losing = await makeLosing(lab);
-      await addProbe(lab);
+      await addProbes(lab, losing);
       const visitors = await startVisitors(lab);
       const done: Round[] = [];
       for (let number = 0; number < rounds; number += 1) {
-        const one = await runRound(lab, losing, FAULTS[Math.floor(Math.random() * FAULTS.length)] ?? ['kill']);
+        const one = await runRound({ lab, losing }, FAULTS[Math.floor(Math.random() * FAULTS.length)] ?? ['kill']);
         done.push(one);
         place.say(
           `round ${number + 1} of ${rounds}, ${one.fault}: nodes anew after ${one.anewS.toFixed(1)} s, runs after ${one.runsAgainS.toFixed(1)} s`,
         );
       }
       const met = await visitors.stop();
-      return report(done, met, await countOverlaps(lab));
+      return report(done, met, await countOverlaps(losing));
     } finally {
       await lab.close();
     }
@@ -75,15 +76,33 @@ async function espalier(lab: Lab, ...argv: string[]): Promise<string> {
   return stdout;
 }
 
-/** A task that is always under way, and tried again when it is lost. */
-async function addProbe(lab: Lab): Promise<void> {
-  await lab.exec('s1', ['./espalier', 'task', 'remove', TASK]);
+/** What a run does: it says again and again that it is at work. */
+const PROBE = `
+$d = json_decode(file_get_contents(getenv("ESPALIER_SITE_FILE")), true)["database"];
+$c = new mysqli($d["host"], $d["user"], $d["password"], $d["name"], $d["port"]);
+$who = bin2hex(random_bytes(8));
+for ($i = 0; $i < ${RUN_S * 4}; $i++) {
+  $c->query("INSERT INTO ${TABLE} (task, who) VALUES ('$argv[1]', '$who')");
+  usleep(250000);
+}`;
+
+/** Tasks that are always under way, and tried again when they are lost. */
+async function addProbes(lab: Lab, losing: Losing): Promise<void> {
+  await losing.sql(
+    `CREATE OR REPLACE TABLE ${TABLE} (task varchar(64), who varchar(64), at timestamp(6) DEFAULT current_timestamp(6))`,
+  );
   const options = ['--every', '5s', '--class', 'urgent', '--when-lost', 'retry', '--retries', '5'];
-  await espalier(lab, 'task', 'add', TASK, ...options, '--', 'sleep', String(RUN_S));
+  for (const task of TASKS) {
+    await lab.exec('s1', ['./espalier', 'task', 'remove', task]);
+    await espalier(lab, 'task', 'add', task, ...options, '--', 'php', '-r', PROBE, '--', task);
+  }
 }
 
+/** The runs of the probes that are under way. */
 async function readRuns(lab: Lab): Promise<RunDocument[]> {
-  return (JSON.parse(await espalier(lab, 'task', 'history', TASK, '--json')) as { items: RunDocument[] }).items;
+  const pages = await Promise.all(TASKS.map((task) => espalier(lab, 'task', 'history', task, '--json')));
+  const seen = pages.flatMap((page) => (JSON.parse(page) as { items: RunDocument[] }).items);
+  return seen.filter(({ endedAt, startedAt }) => startedAt !== null && endedAt === null);
 }
 
 async function startVisitors(lab: Lab): Promise<{ stop(): Promise<Met> }> {
@@ -109,7 +128,7 @@ async function startVisitors(lab: Lab): Promise<{ stop(): Promise<Met> }> {
   };
 }
 
-async function runRound(lab: Lab, losing: Losing, how: readonly string[]): Promise<Round> {
+async function runRound({ lab, losing }: { lab: Lab; losing: Losing }, how: readonly string[]): Promise<Round> {
   const untilWhole = () =>
     losing.until(
       'all is well',
@@ -123,14 +142,14 @@ async function runRound(lab: Lab, losing: Losing, how: readonly string[]): Promi
   const victim = await losing.chooseVictim();
   const count = (await losing.nodes()).length;
   const writer = await losing.startWriter(victim);
-  const wasRunning = (await readRuns(lab)).some(({ server, endedAt }) => server === victim && endedAt === null);
+  const wereRunning = (await readRuns(lab)).flatMap(({ server, task }) => (server === victim ? [task] : []));
   const [verb = '', ...options] = how;
+  const brokenMs = performance.now();
   const broken = await lab.run(verb, victim, ...options);
   if (broken.code !== 0) throw new Error(broken.stderr);
-  const brokenMs = performance.now();
   let fencedAt = '';
   let anewS = 0;
-  let runsAgainS = wasRunning ? 0 : Number.NaN;
+  let runsAgainS = wereRunning.length > 0 ? 0 : Number.NaN;
   await losing.until(
     'nodes and runs are elsewhere',
     async () => {
@@ -143,27 +162,31 @@ async function runRound(lab: Lab, losing: Losing, how: readonly string[]): Promi
         nodes.every(({ state, server }) => state === 'ready' && server !== victim)
       )
         anewS = seconds;
-      if (
-        runsAgainS === 0 &&
-        (await readRuns(lab)).some((run) => run.endedAt === null && run.server !== victim && run.server !== null)
-      )
-        runsAgainS = seconds;
+      if (runsAgainS === 0) {
+        const now = await readRuns(lab);
+        const isAgain = (task: string) => now.some((run) => run.task === task && run.server !== victim);
+        if (wereRunning.every(isAgain)) runsAgainS = (performance.now() - brokenMs) / 1_000;
+      }
       return fencedAt !== '' && anewS > 0 && runsAgainS !== 0;
     },
     AGAIN_S,
   );
-  await lab.run('heal', victim);
+  const mended = await lab.run('heal', victim);
+  if (mended.code !== 0) throw new Error(mended.stderr);
   await untilWhole();
   const fencedWrites = await losing.writesSince(writer, fencedAt);
   return { fault: how.join(' '), anewS, runsAgainS, fencedWrites };
 }
 
-/** Pairs of runs of the probe that were under way at one moment, by what the history says. */
-async function countOverlaps(lab: Lab): Promise<number> {
-  const spans = (await readRuns(lab))
-    .flatMap(({ startedAt, endedAt }) => (startedAt === null ? [] : [{ from: startedAt, to: endedAt ?? '9999' }]))
-    .sort((a, b) => (a.from < b.from ? -1 : 1));
-  return spans.filter((span, index) => index > 0 && span.from < (spans[index - 1]?.to ?? '')).length;
+/** Pairs of runs of one task of which one was at work between the first and the last word of the other. */
+async function countOverlaps(losing: Losing): Promise<number> {
+  const spans = `SELECT task, who, min(at) AS began, max(at) AS ended FROM ${TABLE} GROUP BY task, who`;
+  return Number(
+    await losing.sql(
+      `SELECT count(*) FROM (${spans}) AS a JOIN (${spans}) AS b
+       ON a.task = b.task AND a.who < b.who AND a.began <= b.ended AND b.began <= a.ended`,
+    ),
+  );
 }
 
 function report(rounds: readonly Round[], met: Met, overlaps: number): Measured {

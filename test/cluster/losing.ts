@@ -50,6 +50,8 @@ asked.on('error', ({ message }) => process.stdout.write(message, () => process.e
 export interface Losing {
   /** Where the edge is, in the deployment's network. */
   readonly edgeAddress: string;
+  /** Servers with the controller, an edge, a database or a cache. */
+  readonly bound: ReadonlySet<string>;
   servers(): Promise<ServerDocument[]>;
   nodes(): Promise<NodeDocument[]>;
   /** Waits until it is so; gives the seconds that took. */
@@ -61,6 +63,8 @@ export interface Losing {
   chooseVictim(): Promise<string>;
   /** Starts a writer in a node of the server; its name in the table. */
   startWriter(server: string): Promise<string>;
+  /** What the site's database answers, without headings. */
+  sql(text: string): Promise<string>;
   /** Containers of nodes that Incus has and the controller does not know. */
   leftovers(): Promise<string[]>;
   /** Since when its fence stands, as the controller stored it, for `writesSince`: the servers of a lab have one clock. */
@@ -90,7 +94,9 @@ export async function makeLosing(lab: Lab): Promise<Losing> {
     `CREATE TABLE IF NOT EXISTS ${TABLE} (who varchar(64) NOT NULL, at timestamp(6) NOT NULL DEFAULT current_timestamp(6))`,
   );
   const losing: Losing = {
+    sql,
     edgeAddress: edge?.address ?? '',
+    bound: new Set(['s1', database?.server ?? '', cache?.server ?? '', edge?.server ?? '']),
     servers: () => list('server'),
     nodes: () => list('node'),
     async until(what, isSo, timeoutS = 90) {
@@ -111,8 +117,7 @@ export async function makeLosing(lab: Lab): Promise<Losing> {
       return (await lab.exec('s1', argv)).stdout.trim();
     },
     async chooseVictim() {
-      const bound = new Set(['s1', database?.server, cache?.server, edge?.server]);
-      const free = (await losing.servers()).map(({ name }) => name).find((name) => !bound.has(name));
+      const free = (await losing.servers()).map(({ name }) => name).find((name) => !losing.bound.has(name));
       if (free === undefined) return assert.fail('every server carries what cannot be made anew');
       for (let turn = 0; turn < MOST_TURNS; turn += 1) {
         const nodes = (await losing.nodes()).filter(({ pool }) => pool === SITE);
