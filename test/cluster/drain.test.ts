@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type ClusterCommands, makeCluster, makeCommands } from './open-cluster.ts';
-import { type Lab, openLab } from './open-lab.ts';
+import { type Lab, openLab, SHARED_LAB } from './open-lab.ts';
 import { underVisits } from './under-visits.ts';
 
 /** The edges let visitors wait that long at most. */
@@ -40,7 +40,7 @@ const assertNoneFailed = ({ requests, failed, failures }: { requests: number; fa
 };
 
 before(async () => {
-  lab = await openLab('esplabdrain', 3);
+  lab = await openLab(SHARED_LAB, 3);
   commands = makeCommands(lab);
   await makeCluster(lab);
   for (const server of [FIRST, SECOND])

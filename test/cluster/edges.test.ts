@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type ClusterCommands, makeCluster, makeCommands } from './open-cluster.ts';
-import { type Lab, openLab } from './open-lab.ts';
+import { type Lab, openLab, SHARED_LAB } from './open-lab.ts';
 import { makeTakeovers, type Takeovers } from './takeover.ts';
 
 /** From the issue: an edge killed, a controller killed. */
@@ -16,7 +16,7 @@ let takeovers: Takeovers;
 let shared = '';
 
 before(async () => {
-  lab = await openLab('esplabedges', 3);
+  lab = await openLab(SHARED_LAB, 3);
   commands = makeCommands(lab);
   await makeCluster(lab);
   takeovers = makeTakeovers(lab, commands);

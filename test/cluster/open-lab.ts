@@ -1,4 +1,5 @@
-// A lab for tests, brought up by the real command line and taken down again. ESPALIER_TEST_KEEP=1 keeps it for the next run.
+// A lab for tests, brought up by the real command line and taken down again. ESPALIER_TEST_KEEP=1 keeps it for the next run. The
+// files that need a cluster of three servers share one within a run of all tests, since bringing it up takes minutes.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { LabServer } from '../../src/cli/lab/state.ts';
@@ -10,6 +11,9 @@ const UP_MS = 600_000;
 /** And images are baked on the first. */
 const WHOLE_MS = 2_400_000;
 const COMMAND_MS = 1_200_000;
+
+/** Shared by the files of one run (ESPALIER_TEST_RUN), whose runner ends it. Each leaves it whole for the next. */
+export const SHARED_LAB = 'espcluster';
 
 export interface CommandOutcome {
   code: number;
@@ -28,12 +32,20 @@ export interface Lab {
   close(): Promise<void>;
 }
 
+const runLab = (argv: readonly string[], timeoutMs: number): Promise<CommandOutcome> =>
+  runCommand([ESPALIER, 'lab', ...argv], { timeoutMs, env: { NO_COLOR: '1' } });
+
+/** Takes the shared lab down, if there is one. */
+export async function endSharedLab(): Promise<void> {
+  if (process.env.ESPALIER_TEST_KEEP !== '1')
+    await runLab(['down', '--lab', SHARED_LAB, '--confirm', SHARED_LAB], COMMAND_MS);
+}
+
 /** Brings it up from nothing, or as it was kept. `bare`: the machines alone; else Espalier on all of them, with its first sites. */
 export async function openLab(name: string, servers: number, { bare = true }: { bare?: boolean } = {}): Promise<Lab> {
-  const runLab = (argv: readonly string[], timeoutMs: number) =>
-    runCommand([ESPALIER, 'lab', ...argv], { timeoutMs, env: { NO_COLOR: '1' } });
   const down = () => runLab(['down', '--lab', name, '--confirm', name], COMMAND_MS);
-  const keeps = process.env.ESPALIER_TEST_KEEP === '1';
+  const { ESPALIER_TEST_KEEP: kept, ESPALIER_TEST_RUN: run } = process.env;
+  const keeps = kept === '1' || (name === SHARED_LAB && run !== undefined);
   if (!keeps) await down();
   const whole = ['up', '--lab', name, '--servers', String(servers)];
   const up = bare ? await runLab([...whole, '--bare'], UP_MS) : await runLab(whole, WHOLE_MS);
