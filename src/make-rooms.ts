@@ -61,6 +61,7 @@ import { readCluster } from './servers/cluster-store.ts';
 import { makeFirewallCheck } from './servers/firewall-check.ts';
 import { makeQuorumCheck } from './servers/quorum-check.ts';
 import { registerServers } from './servers/register.ts';
+import { tellServers } from './servers/tunnel.ts';
 import { makeWitnesses } from './servers/witnesses.ts';
 import { listServices } from './services/store.ts';
 import { listPageChecks } from './sites/page-checks.ts';
@@ -254,6 +255,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     ...{ deployment, simulated: engines.simulated, store, secrets, fleet, events, operations, clock, log },
     accept: (socket, server) => channel?.accept(socket, server),
     dropAgent: (server) => channel?.drop(server),
+    tellServers: () => tellServers(agents),
     async listTenants(sql, server) {
       const services = [...(await listServices(sql, 'database')), ...(await listServices(sql, 'cache'))];
       return [

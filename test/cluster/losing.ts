@@ -16,6 +16,7 @@ export interface NodeDocument {
   pool: string;
   server: string | null;
   state: string;
+  stateSince: string;
 }
 
 const SITE = 'wordpress';

@@ -4,7 +4,13 @@ import { boundBy, CHANGE_TIMEOUT_MS, type IncusClient, READ_TIMEOUT_MS, toPath }
 import { hasLabels, isOurs, toVolume } from './parse.ts';
 import type { ServerFacts } from './place.ts';
 import { incusProblems, isProblem, unless } from './problems.ts';
-import { renderVolumeCarryRequest, renderVolumeCopyRequest, renderVolumeRequest } from './render.ts';
+import {
+  renderVolumeCarryRequest,
+  renderVolumeCopyRequest,
+  renderVolumeRequest,
+  renderVolumeSendRequest,
+  type VolumeSender,
+} from './render.ts';
 import type { WireSnapshot, WireVolume } from './wire.ts';
 
 /** Of a large volume over a network. */
@@ -81,6 +87,19 @@ export function makeIncusVolumes(client: IncusClient, place: FleetPlace, server:
     return made;
   }
 
+  /**
+   * Has a volume's member wait for another one that reads it. Incus's own way (`source.location`) does this too, but 6.0 refuses it in
+   * every project: it asks the member to move the volume into the project where it is.
+   */
+  async function openSender(name: string, member: string, options: CallOptions | undefined): Promise<VolumeSender> {
+    const { url, certificate } = await server.readDoor(member, options);
+    const json = renderVolumeSendRequest(place, name);
+    const request = { method: 'POST', path: pathOf(name), what: whatIs(name), json } as const;
+    const { id, metadata } = await client.begin(request, boundBy(CHANGE_TIMEOUT_MS, options));
+    const secrets = Object.entries(metadata ?? {}).filter((one): one is [string, string] => typeof one[1] === 'string');
+    return { operation: `${url}${toPath('operations', id)}`, secrets: Object.fromEntries(secrets), certificate };
+  }
+
   const api: Volumes = {
     async list(filter = {}, options) {
       const request = { method: 'GET', path: top, query: { recursion: '1' }, what: 'list of volumes' } as const;
@@ -120,8 +139,9 @@ export function makeIncusVolumes(client: IncusClient, place: FleetPlace, server:
       const found = await find(spec.name, options);
       if (found !== undefined && !isOurs(place, found.config)) throw incusProblems.make('not-ours', { what });
       const target = await server.toTarget(spec.server, options);
-      const location = target === undefined || source.server === spec.server ? undefined : source.server;
-      const json = renderVolumeCarryRequest(place, spec, { name: from, location }, found !== undefined);
+      const isHere = target === undefined || source.server === spec.server;
+      const sender = isHere ? undefined : await openSender(from, source.server, options);
+      const json = renderVolumeCarryRequest(place, spec, { name: from, sender }, found !== undefined);
       await client.operate(
         { method: 'POST', path: top, query: { target }, what, json },
         boundBy(CARRY_TIMEOUT_MS, options),
