@@ -87,6 +87,8 @@ test('a controller that is killed is followed within fifteen seconds, runs go on
     ['succeeded'],
   );
   await takeovers.returnController();
+  await done('s1', 'task', 'remove', 'wordpress/long');
+  await done('s1', 'pool', 'scale', 'wordpress', '2');
 });
 
 test('without any controller a node that dies is taken out, and sites serve', async () => {
@@ -159,4 +161,5 @@ test('strict leaves ssh and our doors, what is allowed comes back, and off leave
   const tables = () => run('s2', 'nft', 'list', 'tables');
   await takeovers.until('no rule is left', async () => !(await tables()).includes('.firewall'));
   assert.match(await tables(), /incus/);
+  await done('s1', 'server', 'firewall', 's2', '--mode', 'ours');
 });
