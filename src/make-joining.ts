@@ -39,6 +39,8 @@ export function makeJoining(
     accept(socket: WebSocket, server: string): void;
     listTenants: RemoveParts['listTenants'];
     dropAgent: RemoveParts['dropAgent'];
+    /** All servers hear of one that was let in. */
+    tellServers(): Promise<void>;
   },
 ): { joining: RemoveParts; controllers: ControllersParts; door: AgentsDoor } {
   const {
@@ -55,6 +57,7 @@ export function makeJoining(
     accept,
     listTenants,
     dropAgent,
+    tellServers,
   } = options;
   const joining: RemoveParts = {
     ...{ deployment, version: VERSION, store, secrets, fleet, events, operations, listTenants, dropAgent },
@@ -74,7 +77,11 @@ export function makeJoining(
   const door = makeAgentsDoor({
     equip: (asked) => equipController(controllers, asked),
     forwarded: (request, response) => self.forwarded(request, response),
-    admit: (request) => admitServer(joining, request),
+    async admit(request) {
+      const answer = await admitServer(joining, request);
+      await tellServers();
+      return answer;
+    },
     readCertified: (fingerprint) => readCertified(store, fingerprint),
     async readState(name) {
       const server = await readServer(store, name);

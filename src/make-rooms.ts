@@ -64,7 +64,9 @@ import { makeDatabaseTime } from './sequencer/time.ts';
 import { accountHostOf } from './servers/addresses.ts';
 import { readCluster } from './servers/cluster-store.ts';
 import { makeFirewallCheck } from './servers/firewall-check.ts';
+import { makeQuorumCheck } from './servers/quorum-check.ts';
 import { registerServers } from './servers/register.ts';
+import { tellServers } from './servers/tunnel.ts';
 import { makeWitnesses } from './servers/witnesses.ts';
 import { listServices } from './services/store.ts';
 import { listPageChecks } from './sites/page-checks.ts';
@@ -333,6 +335,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     ...{ deployment, simulated: engines.simulated, store, secrets, fleet, events, operations, clock, log },
     accept: (socket, server) => channel?.accept(socket, server),
     dropAgent: (server) => channel?.drop(server),
+    tellServers: () => tellServers(agents),
     async listTenants(sql, server) {
       const services = [...(await listServices(sql, 'database')), ...(await listServices(sql, 'cache'))];
       return [
@@ -393,6 +396,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
       ...makeDoctorChecks(whole),
       ...makeControllerChecks(store),
       makeFirewallCheck(store, agents),
+      makeQuorumCheck(store),
       ...makeTaskChecks(store, channels),
     ],
     parts: { images, pools, sites, edge, deployment: whole, drain, votes, waves, loss },

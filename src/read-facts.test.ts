@@ -1,5 +1,6 @@
 // What servers are told of the rooms above: addresses that others ask must be known before anybody asks there.
 import assert from 'node:assert/strict';
+import { insertEdge, storeEdgeAddress } from './edge/store.ts';
 import { withStores } from './platform/test-store.ts';
 import { readFacts } from './read-facts.ts';
 import { allocateAddress } from './servers/addresses.ts';
@@ -24,5 +25,13 @@ withStores((test) => {
     assert.deepEqual(facts.databases, [here, there]);
     assert.deepEqual(facts.carriers, carriers);
     assert.deepEqual(facts.caches, []);
+  });
+
+  test("visitors' ports are those of doors that others can reach, and of the shared address", async ({ store }) => {
+    await insertEdge(store, { name: 'edge1', listen: '127.0.0.1:8080', reason: '' });
+    assert.deepEqual((await readFacts(store)).visits, []);
+    await insertEdge(store, { name: 'edge2', listen: '0.0.0.0:8081', reason: '' });
+    await storeEdgeAddress(store, { address: '10.0.0.100', httpPort: 80, httpsPort: 443, routerId: 1 });
+    assert.deepEqual((await readFacts(store)).visits, [8081, 80, 443]);
   });
 });

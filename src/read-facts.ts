@@ -9,6 +9,12 @@ import { nextInstance } from './services/homes.ts';
 import { listServices } from './services/store.ts';
 import { carrierOf } from './sites/carriers.ts';
 
+/** The port of a door on the server, unless only the server itself can reach it. */
+function toOpenPort(listen: string): number[] {
+  const [address = '', port] = listen.split(':');
+  return address.startsWith('127.') ? [] : [Number(port)];
+}
+
 export async function readFacts(sql: Sql): Promise<FirewallFacts> {
   // Also where one will live that is on its way: sites ask there at once when it has arrived.
   const addressesOf = async (noun: 'database' | 'cache') => {
@@ -16,14 +22,16 @@ export async function readFacts(sql: Sql): Promise<FirewallFacts> {
     return [...(await readAddressesOf(sql, homes)).values()].sort();
   };
   const shared = await readEdgeAddress(sql);
+  const edges = await listLastingEdges(sql);
   return {
     databases: await addressesOf('database'),
     caches: await addressesOf('cache'),
     carriers: await listAddressesFrom(sql, carrierOf('')),
-    edges: (await listLastingEdges(sql)).flatMap(({ server, address }) =>
-      server === null || address === null ? [] : [{ server, address }],
-    ),
-    visits: shared === undefined ? [] : [shared.httpPort, shared.httpsPort],
+    edges: edges.flatMap(({ server, address }) => (server === null || address === null ? [] : [{ server, address }])),
+    visits: [
+      ...edges.flatMap(({ listen }) => toOpenPort(listen)),
+      ...(shared === undefined ? [] : [shared.httpPort, shared.httpsPort]),
+    ],
     controllers: (await listControllers(sql)).flatMap(({ name, address }) => (address === null ? [] : [name])),
   };
 }

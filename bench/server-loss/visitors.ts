@@ -18,9 +18,11 @@ export interface Met {
 }
 
 const order = JSON.parse(process.argv[2] ?? '{}') as VisitorsOrder;
-const reads = order.hosts.map((host) => ({ host, method: 'GET' as const, path: '/' }));
-// A search is answered by PHP like any page, and is not asked twice by the edge when it is posted.
-const writes = order.hosts.map((host) => ({ host, method: 'POST' as const, path: '/?s=a' }));
+// Both apps answer a search, a page of PHP, at this address.
+const PAGE = '/index.php?s=a';
+const reads = order.hosts.map((host) => ({ host, method: 'GET' as const, path: PAGE }));
+// Not asked twice by the edge.
+const writes = order.hosts.map((host) => ({ host, method: 'POST' as const, path: PAGE }));
 const begin = (parts: readonly (typeof reads | typeof writes)[number][], workers: number) =>
   startLoad(
     order.origin,

@@ -26,6 +26,8 @@ export interface Settled {
 const MB = 2 ** 20;
 const NODE_MB = 128;
 const LOOK_MS = 500;
+/** All agents say hello first. */
+const UP_MS = 600_000;
 /** Of every server. A real agent speaks every second; here all of them share the controller's process. */
 const BEAT_PAUSE_MS = 2_000;
 
@@ -68,7 +70,8 @@ async function fill(world: World, order: SettleOrder): Promise<void> {
 }
 
 async function run(order: SettleOrder): Promise<Settled> {
-  const world = await makeDeployedWorld({ servers: makeServers(order.servers), cluster: true, cidr: '10.64.0.1/15' });
+  const servers = makeServers(order.servers);
+  const world = await makeDeployedWorld({ servers, cluster: true, cidr: '10.64.0.1/15', waitMs: UP_MS });
   say(`${order.servers} servers are up`);
   await fill(world, order);
   say(`${order.nodes} nodes are there`);

@@ -9,6 +9,7 @@ const TARGET_S = 60;
 export const join: Part = {
   name: 'join',
   async measure({ joinS }) {
+    if (joinS.length === 0) throw new Error('a lab that was kept has no server that joins: take it down first');
     const longestS = round(Math.max(...joinS), 1);
     return {
       figures: { join_s: longestS },

@@ -1,5 +1,5 @@
 // `servers`: three servers of one lab that join, are emptied, and lose an edge and a controller; each by a part of its own.
-import { makeCluster, makeCommands } from '../../test/cluster/open-cluster.ts';
+import { CLUSTER_LAB, makeCluster, makeCommands } from '../../test/cluster/open-cluster.ts';
 import { openLab } from '../../test/cluster/open-lab.ts';
 import type { Benchmark, Measured } from '../bench.ts';
 import { controllerTakeover } from './controller-takeover.ts';
@@ -8,7 +8,6 @@ import { edgeTakeover } from './edge-takeover.ts';
 import { join } from './join.ts';
 import type { Part } from './part.ts';
 
-const LAB = 'espservers';
 /** In this order: the last ones kill. */
 const PARTS: readonly Part[] = [join, drain, edgeTakeover, controllerTakeover];
 
@@ -16,7 +15,7 @@ export const servers: Benchmark = {
   name: 'servers',
   needsPlace: false,
   async run(place, { quick, only }) {
-    const lab = await openLab(LAB, 3);
+    const lab = await openLab(CLUSTER_LAB, 3);
     try {
       const { joinS } = await makeCluster(lab);
       const stage = { lab, commands: makeCommands(lab), joinS, quick, say: place.say };

@@ -100,6 +100,7 @@ export function makeAgentAnswers(parts: {
     },
     'server.sync': async () => {
       await server.sync();
+      await firewall.settled();
       return null;
     },
     'server.fence': async ({ servers }) => {

@@ -47,6 +47,8 @@ export async function runNft(text: string, signal: AbortSignal): Promise<void> {
 export interface FirewallKeeper {
   /** Brings the kernel to what is given; each is applied after the one before. */
   follow(firewall: Firewall | undefined): void;
+  /** Resolves when what was given last has been applied, or has failed to be. */
+  settled(): Promise<void>;
   /** Looks whether it is still so. */
   keep(): Promise<void>;
   state(): FirewallState;
@@ -112,6 +114,7 @@ export function makeFirewall(parts: { deployment: string; log: Logger; signal: A
       wanted = firewall;
       void enqueue();
     },
+    settled: () => last,
     keep: enqueue,
     state: () => state,
   };

@@ -200,6 +200,7 @@ export interface InstanceFilter {
 
 /** Containers of ours. Those in the project without our key are not listed, and are refused as `incus.not-ours`. */
 export interface Instances {
+  /** With a server that the engine does not reach: `incus.away`. Without one, those on such servers are left out. */
   list(filter?: InstanceFilter, options?: CallOptions): Promise<Instance[]>;
   read(name: string, options?: CallOptions): Promise<Instance | undefined>;
   /** `incus.not-found` when absent. */

@@ -50,7 +50,7 @@ export interface FirewallFacts {
   /** That carry files from one server to another. */
   carriers: readonly string[];
   edges: readonly { server: string; address: string }[];
-  /** Ports of the address that edges share; none while they share none. */
+  /** Ports at which edges can be asked from elsewhere: their own doors', and the shared address's. */
   visits: readonly number[];
   /** Servers that have a controller. */
   controllers: readonly string[];

@@ -9,6 +9,8 @@ import { readCluster } from './cluster-store.ts';
 import { isApart, listServers } from './store.ts';
 
 const SYNC_TIMEOUT_MS = 10_000;
+/** Somebody waits for it. */
+const TELL_NOW_MS = 3_000;
 /** A VXLAN's number has 24 bits; a network of ours begins at a multiple of 4,096. */
 const NUMBERS = 2 ** 24;
 
@@ -68,6 +70,12 @@ export async function readControllerHosts(
     );
   }
   return hosts;
+}
+
+/** Tells all agents now: a server that was just let in finds the others' ports open. One that fails hears it from the loop. */
+export async function tellServers(agents: AgentPort): Promise<void> {
+  const tell = (server: string) => agents.call(server, 'server.sync', {}, { timeoutMs: TELL_NOW_MS });
+  await Promise.allSettled(agents.connected().map(tell));
 }
 
 /**

@@ -21,6 +21,12 @@ export interface Evidence {
   isOffline: boolean | undefined;
 }
 
+/**
+ * Whoever is silent for so long is not counted as heard, although it is not lost yet: of several that fall silent together one is
+ * always the first.
+ */
+const SILENT_MS = 5_000;
+
 const list = (names: readonly string[]): string => [...names].sort().join(', ');
 
 /** Judges a server that is lost. */
@@ -40,7 +46,7 @@ export function judgeLost(server: ServerRow, { servers, controller, testimony, i
   if (deaf.length === 0 && isOffline !== true)
     return stay('nobody else can say yet whether it is there, so nothing of it is made anew');
   const known = servers.filter(({ state }) => state !== 'joining' && !isApart(state));
-  const heard = known.filter(({ name, state }) => name === controller || state !== 'lost');
+  const heard = known.filter(({ name, silentMs = SILENT_MS }) => name === controller || silentMs < SILENT_MS);
   // Whoever hears less than half of all is more likely cut off itself. Half is enough: the controller's own server is among them.
   if (heard.length * 2 < known.length) {
     const count = `${known.length - heard.length} of ${known.length} servers are silent at once`;

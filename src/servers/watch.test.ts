@@ -141,8 +141,8 @@ withStores((test) => {
   });
 });
 
-const row = (name: string, state: ServerRow['state']): ServerRow => ({
-  ...{ name, state, reason: '', address: '', version: '', domain: name, silentMs: 0, clockAheadMs: 0, load: undefined },
+const row = (name: string, state: ServerRow['state'], silentMs = state === 'lost' ? 11_000 : 0): ServerRow => ({
+  ...{ name, state, reason: '', address: '', version: '', domain: name, silentMs, clockAheadMs: 0, load: undefined },
   ...{ alive: false, isEngineSilent: false, isFenceUp: false, drainReason: null, left: [] },
 });
 
@@ -160,6 +160,12 @@ plainTest('a controller that hears less than half of all servers fences none', (
   assert.equal(minority.gone, false);
   assert.match(minority.reason, /2 of 3 servers are silent at once, so this one may be cut off/);
   assert.equal(judge('ready', 'lost', 'fenced').gone, true, 'those that are fenced already do not count');
+  const falling = (silentMs: number) => {
+    const servers = [row('s1', 'ready'), row('s2', 'lost'), row('s3', 'ready', silentMs)];
+    return judgeLost(servers[1] ?? row('', 'lost'), { servers, controller: 's1', testimony, isOffline: undefined });
+  };
+  assert.equal(falling(9_000).gone, false, 'the next one is silent too, and not lost yet');
+  assert.equal(falling(2_000).gone, true);
 });
 
 plainTest('the controller never fences its own server, nor one of which nobody else can tell', () => {

@@ -16,12 +16,17 @@ export interface NodeDocument {
   pool: string;
   server: string | null;
   state: string;
+  stateSince: string;
 }
 
 const SITE = 'wordpress';
+/** Of the edge, as `up` chooses it; without it the site answers with its whole address. */
+const PORT = 8080;
 const TABLE = 'espalier_writes';
 /** As a person looks; a command takes half a second. */
 const LOOK_PAUSE_MS = 200;
+/** A new node goes where there is none of its kind yet, of two servers to one. */
+const MOST_TURNS = 6;
 
 /** Writes a row into the site's database again and again, and logs in anew for as long as it lives. */
 const WRITER = `
@@ -34,7 +39,20 @@ for (;;) {
   } catch (Throwable $e) { usleep(50000); }
 }`;
 
+/** Prints the status of a site's page. */
+const LOOK = `
+const [, host, Host] = process.argv;
+const asked = require('node:http').get({ host, path: '/', headers: { Host }, timeout: 10_000 }, ({ statusCode }) => {
+  process.stdout.write(String(statusCode), () => process.exit());
+});
+asked.on('timeout', () => asked.destroy());
+asked.on('error', ({ message }) => process.stdout.write(message, () => process.exit()));`;
+
 export interface Losing {
+  /** Where the edge is, in the deployment's network. */
+  readonly edgeAddress: string;
+  /** Servers with the controller, an edge, a database or a cache. */
+  readonly bound: ReadonlySet<string>;
   servers(): Promise<ServerDocument[]>;
   nodes(): Promise<NodeDocument[]>;
   /** Waits until it is so; gives the seconds that took. */
@@ -42,10 +60,14 @@ export interface Losing {
   state(server: string): Promise<ServerDocument>;
   /** The status of the site's page by the edge. */
   visit(): Promise<string>;
-  /** A server without the controller and without anything that cannot be made anew, that carries nodes of the site. */
+  /** A server without the controller and without anything that cannot be made anew; the site has a node there from now on. */
   chooseVictim(): Promise<string>;
   /** Starts a writer in a node of the server; its name in the table. */
   startWriter(server: string): Promise<string>;
+  /** What the site's database answers, without headings. */
+  sql(text: string): Promise<string>;
+  /** Containers of nodes that Incus has and the controller does not know. */
+  leftovers(): Promise<string[]>;
   /** Since when its fence stands, as the controller stored it, for `writesSince`: the servers of a lab have one clock. */
   fencedSince(server: string): Promise<string>;
   /** Rows of a writer that came after a time of the database. */
@@ -73,6 +95,9 @@ export async function makeLosing(lab: Lab): Promise<Losing> {
     `CREATE TABLE IF NOT EXISTS ${TABLE} (who varchar(64) NOT NULL, at timestamp(6) NOT NULL DEFAULT current_timestamp(6))`,
   );
   const losing: Losing = {
+    sql,
+    edgeAddress: edge?.address ?? '',
+    bound: new Set(['s1', database?.server ?? '', cache?.server ?? '', edge?.server ?? '']),
     servers: () => list('server'),
     nodes: () => list('node'),
     async until(what, isSo, timeoutS = 90) {
@@ -89,14 +114,18 @@ export async function makeLosing(lab: Lab): Promise<Losing> {
       return found ?? assert.fail(`there is no server ${server}`);
     },
     async visit() {
-      const page = `http://${edge?.address ?? ''}/`;
-      const argv = ['curl', '--silent', '--output', '/dev/null', '--max-time', '10', '--write-out', '%{http_code}'];
-      return (await lab.exec('s1', [...argv, '--header', `Host: ${SITE}.localhost`, page])).stdout;
+      const argv = ['node_modules/.bin/node', '--eval', LOOK, edge?.address ?? '', `${SITE}.localhost:${PORT}`];
+      return (await lab.exec('s1', argv)).stdout.trim();
     },
     async chooseVictim() {
-      const bound = new Set(['s1', database?.server, cache?.server, edge?.server]);
-      const node = (await losing.nodes()).find(({ pool, server }) => pool === SITE && !bound.has(server ?? ''));
-      return node?.server ?? assert.fail('every server carries what cannot be made anew');
+      const free = (await losing.servers()).map(({ name }) => name).find((name) => !losing.bound.has(name));
+      if (free === undefined) return assert.fail('every server carries what cannot be made anew');
+      for (let turn = 0; turn < MOST_TURNS; turn += 1) {
+        const nodes = (await losing.nodes()).filter(({ pool }) => pool === SITE);
+        if (nodes.some(({ server }) => server === free)) return free;
+        await run(['./espalier', 'node', 'replace', nodes[turn % nodes.length]?.name ?? '']);
+      }
+      return assert.fail(`no node of ${SITE} comes to ${free}`);
     },
     async startWriter(server) {
       const node = (await losing.nodes()).find((one) => one.pool === SITE && one.server === server);
@@ -105,6 +134,15 @@ export async function makeLosing(lab: Lab): Promise<Losing> {
       await incus('exec', node.name, '--', 'systemd-run', '--quiet', '--collect', ...argv);
       await losing.until('the writer writes', async () => (await losing.writesSince(node.name, '2000-01-01')) > 0);
       return node.name;
+    },
+    async leftovers() {
+      const known = new Set((await losing.nodes()).map(({ name }) => name));
+      const all = JSON.parse(await incus('list', '--format', 'json')) as {
+        name: string;
+        config: Record<string, string> | null;
+      }[];
+      const nodes = all.filter(({ config }) => config?.['user.espalier.kind'] === 'node');
+      return nodes.map(({ name }) => name).filter((name) => !known.has(name));
     },
     async fencedSince(server) {
       const { items } = await read<{ items: { subject: string; at: string }[] }>(

@@ -3,6 +3,9 @@
 import assert from 'node:assert/strict';
 import type { Lab } from './open-lab.ts';
 
+/** One that is kept (ESPALIER_TEST_KEEP) serves the test and the benchmark. */
+export const CLUSTER_LAB = 'espservers';
+
 export interface ClusterCommands {
   /** Runs `./espalier …` on a server; gives what it printed, or fails with what it said. */
   done(server: string, ...argv: string[]): Promise<string>;

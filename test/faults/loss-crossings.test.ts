@@ -90,6 +90,27 @@ for (const lostHome of ['former', 'next'] as const)
       await bringBack(world, server);
     }, options));
 
+void test('a server whose agent is heard before its engine is let in only when its old nodes are removed', () =>
+  withDeployedWorld(async (world) => {
+    const server = await chooseVictim(world);
+    const nodeOf = () => world.fleet.instances.list({ labels: { kind: 'node' }, server });
+    assert.ok((await nodeOf()).length > 0);
+    await lose(world, server);
+    await testify(world);
+    await watch(world);
+    await world.quiet();
+    await heal(world);
+    world.agents.off.delete(server);
+    await world.beat();
+    await watch(world);
+    const waiting = await world.waiting();
+    assert.deepEqual([waiting.kind, waiting.waiting?.problem.code], ['server.clean', 'incus.away']);
+    assert.equal((await readServer(world.store, server))?.state, 'back');
+    await bringBack(world, server);
+    assert.deepEqual(await nodeOf(), []);
+    await assertConsistent(world);
+  }, options));
+
 void test('when the first server dies, a controller on another takes over and fences it', () =>
   withDeployedWorld(async (world) => {
     const { loss } = world.controller.rooms.parts;

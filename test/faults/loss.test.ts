@@ -129,6 +129,10 @@ void test('a server that nobody hears is fenced by itself, its nodes are made el
     assert.deepEqual([fenced?.state, fenced?.isFenceUp], ['fenced', true], fenced?.reason);
     assert.match(fenced?.reason ?? '', /no heartbeat of its agent, and .* not hear it either/);
     assert.throws(() => writer.write('late'), { code: 'mariadb.away' });
+    // Nor does any that logs in anew reach a database or a cache.
+    const carriers = await world.controller.rooms.parts.loss.listCarriers(world.store);
+    for (const { server } of carriers)
+      assert.ok(!world.agents.peers.get(server)?.includes(lost), `${server} admits it`);
     await heal(world);
     const after = await listNodes(world.store);
     assert.equal(after.length, before.length);

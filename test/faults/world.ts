@@ -40,6 +40,8 @@ export interface WorldOptions {
   servers?: readonly { name: string; cores: number; memoryBytes: number; diskBytes: number }[];
   /** They are a cluster whose shared folder holds all uploads, the first with the controller, before anything is deployed. */
   cluster?: boolean;
+  /** How long an operation may take, unless 20 s. */
+  waitMs?: number;
   /** A larger network than a deployment chooses, as `10.64.0.1/15`. */
   cidr?: string;
 }
@@ -138,6 +140,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   const agents = makeAgentMemory();
   const databases = new Map<string, SimulatedDatabase>();
   const caches = new Map<string, SimulatedCache>();
+  const waitMs = options.waitMs ?? WAIT_MS;
   let life: { mortal: Mortal; controllers: [Controller, ...Controller[]] } | undefined;
   let restarting: Promise<void> = Promise.resolve();
   let born = Promise.withResolvers<void>();
@@ -262,7 +265,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     },
 
     async beat() {
-      await current().rooms.simulatedAgents?.beat(AbortSignal.timeout(WAIT_MS));
+      await current().rooms.simulatedAgents?.beat(AbortSignal.timeout(waitMs));
     },
 
     async resync() {
@@ -288,7 +291,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
         await born.promise;
         const mine = life;
         if (mine === undefined) continue;
-        const waiting = mine.controllers[0].platform.operations.wait(id, AbortSignal.timeout(WAIT_MS));
+        const waiting = mine.controllers[0].platform.operations.wait(id, AbortSignal.timeout(waitMs));
         const view = await Promise.race([waiting, mine.mortal.died]).catch(async (thrown: unknown) => {
           if (life !== mine) return;
           const { title, state, waiting: why, steps } = await mine.controllers[0].platform.operations.read(id);

@@ -44,9 +44,9 @@ export function renderCut({ from, way }: Cut): string {
 /** Nothing is cut; also when nothing was. */
 export const renderHeal = (): string => `add table ${TABLE}; delete table ${TABLE}`;
 
-/** Runs nft in the network of the process. */
+/** Runs the server's own nft in its network, frozen or not: one of another version may not read the rules that are there. */
 export const renderNft = (pid: number, rules: string): string[] => [
-  ...['nsenter', `--net=/proc/${pid}/ns/net`, '--', 'nft', rules],
+  ...['nsenter', `--net=/proc/${pid}/ns/net`, `--mount=/proc/${pid}/ns/mnt`, '--', 'nft', rules],
 ];
 
 /** In words, as `lab status` shows it. */

@@ -63,7 +63,9 @@ test('a server is cut off from everything, or from the controller or the databas
   assert.match(renderCut({ from: 'databases', way: 'in' }), /in tcp dport 3306 counter drop; .* in tcp sport 3306 /);
   assert.doesNotMatch(renderCut({ from: 'controller', way: 'in' }), /postrouting|eth0/);
   assert.equal(renderHeal(), 'add table inet espalier_lab; delete table inet espalier_lab');
-  assert.deepEqual(renderNft(7, 'RULES'), ['nsenter', '--net=/proc/7/ns/net', '--', 'nft', 'RULES']);
+  assert.deepEqual(renderNft(7, 'RULES'), [
+    ...['nsenter', '--net=/proc/7/ns/net', '--mount=/proc/7/ns/mnt', '--', 'nft', 'RULES'],
+  ]);
   assert.equal(renderCutWords({ from: 'controller', way: 'in' }), 'from controller, inwards: it hears nothing');
 });
 

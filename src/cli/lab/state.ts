@@ -6,6 +6,8 @@ import { CUT_LABEL, renderIncus } from './lab.ts';
 
 /** Reading never takes this long; a machine without memory may. */
 const READ_TIMEOUT_MS = 30_000;
+/** A look takes a tenth of a second. */
+const MOST_LOOKS = 50;
 
 /** A server of a lab. `stopped`: killed, or never started. */
 export interface LabServer {
@@ -21,8 +23,9 @@ export interface LabServer {
 interface WireServer {
   name: string;
   status: string;
-  config: Record<string, string>;
-  devices: Record<string, Record<string, string>>;
+  /** null while Incus cannot tell: in the moment in which it stops. */
+  config: Record<string, string> | null;
+  devices: Record<string, Record<string, string>> | null;
   state?: { pid: number } | null;
 }
 
@@ -34,8 +37,8 @@ export function parseServers(text: string): LabServer[] {
     .map(({ name, status, config, devices, state }) => ({
       name,
       state: STATES[status] ?? ('stopped' as const),
-      address: devices.eth0?.['ipv4.address'] ?? '',
-      cut: config[CUT_LABEL] ?? '',
+      address: devices?.eth0?.['ipv4.address'] ?? '',
+      cut: config?.[CUT_LABEL] ?? '',
       pid: Math.max(0, state?.pid ?? 0),
     }))
     .sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
@@ -49,7 +52,10 @@ export async function hasLab(cli: Cli, lab: string): Promise<boolean> {
 
 export async function listLabServers({ signal }: { signal: AbortSignal }, lab: string): Promise<LabServer[]> {
   const options = { timeoutMs: READ_TIMEOUT_MS, signal };
-  return parseServers(await runToSuccess(renderIncus(lab, 'list', '--format', 'json'), options));
+  for (let looks = 1; ; looks += 1) {
+    const servers = parseServers(await runToSuccess(renderIncus(lab, 'list', '--format', 'json'), options));
+    if (servers.every(({ address }) => address !== '') || looks === MOST_LOOKS) return servers;
+  }
 }
 
 /** One server; throws `cli.no-lab` or `cli.no-lab-server`. */
