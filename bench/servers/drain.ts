@@ -39,7 +39,6 @@ export const drain: Part = {
     for (const name of names) await done('s1', 'task', 'add', name, ...every, '--', 'sleep', String(RUN_S));
     const startedMs = performance.now();
     const { report } = await underVisits(stage.lab, async () => {
-      for (const name of names) await done('s1', 'task', 'run', name, '--no-wait');
       say(`emptying ${victim} of ${count} nodes`);
       await done('s1', 'server', 'drain', victim, '--patience', '5m');
     });
@@ -85,6 +84,8 @@ async function chooseVictim({ commands: { list } }: Stage): Promise<string> {
 
 /** Nodes spread by themselves, so the others are emptied until it has so many; databases and caches go back then. */
 async function gather({ commands: { done, list }, say }: Stage, victim: string, count: number): Promise<void> {
+  const there = (await list<Carried>('node')).filter(({ server }) => server === victim);
+  if (there.length >= count) return;
   const others = (await list<{ name: string }>('server')).map(({ name }) => name).filter((name) => name !== victim);
   say(`bringing ${count} nodes to ${victim}`);
   for (const name of others) await done('s1', 'server', 'drain', name, '--leave-behind');
