@@ -96,16 +96,20 @@ test('without any controller a node that dies is taken out, and sites serve', as
   const { run } = commands;
   const controllers = ['s1', 's2'];
   for (const server of controllers) await run(server, 'systemctl', 'stop', 'espalier-controller');
-  const gapS = await takeovers.visit(12, async () => {
-    const nodes = (await run('s1', 'incus', '--project', 'espalier', 'list', '-c', 'n', '-f', 'csv')).split('\n');
-    const node = nodes.find((name) => name.startsWith('wordpress-')) ?? '';
-    await run('s1', 'incus', '--project', 'espalier', 'stop', '--force', node);
-    for (let asked = 0; asked < 20; asked += 1)
-      assert.equal(await askPage('-o', '/dev/null', '-w', '%{http_code}'), '200');
-  });
-  assert.ok(gapS < 1, `${gapS} s without an answer`);
-  for (const server of controllers) await run(server, 'systemctl', 'start', 'espalier-controller');
-  await takeovers.until('one leads', async () => (await lab.exec('s1', ['./espalier', 'site', 'list'])).code === 0);
+  try {
+    const gapS = await takeovers.visit(12, async () => {
+      const nodes = (await run('s1', 'incus', '--project', 'espalier', 'list', '-c', 'n', '-f', 'csv')).split('\n');
+      const node = nodes.find((name) => name.startsWith('wordpress-')) ?? '';
+      await run('s1', 'incus', '--project', 'espalier', 'stop', '--force', node);
+      for (let asked = 0; asked < 20; asked += 1)
+        assert.equal(await askPage('-o', '/dev/null', '-w', '%{http_code}'), '200');
+    });
+    assert.ok(gapS < 1, `${gapS} s without an answer`);
+  } finally {
+    for (const server of controllers) await run(server, 'systemctl', 'start', 'espalier-controller');
+  }
+  const isLed = async () => (await lab.exec('s1', ['./espalier', 'site', 'list'])).code === 0;
+  await takeovers.until('one leads', isLed);
 });
 
 test('the firewall stands on every server, and containers reach what they need and nothing else', async () => {
