@@ -27,7 +27,21 @@ export interface BenchOptions {
 }
 
 export interface Benchmark {
-  name: 'up' | 'site-create' | 'edge' | 'heal' | 'roll' | 'wave' | 'site-move' | 'transfer' | 'sequencer' | 'votes';
+  name:
+    | 'up'
+    | 'site-create'
+    | 'edge'
+    | 'heal'
+    | 'roll'
+    | 'wave'
+    | 'site-move'
+    | 'site-move-servers'
+    | 'transfer'
+    | 'sequencer'
+    | 'votes'
+    | 'servers'
+    | 'server-loss'
+    | 'servers-scale';
   /** False for one that needs no deployment. */
   needsPlace?: false;
   /** Runs in the bench's own deployment, which is up (for `up` itself: which is not there). */

@@ -12,15 +12,34 @@ import { type Result, storeResult } from './page.ts';
 import { makePlace, type Place, PROJECT_DIR } from './place.ts';
 import { roll } from './roll.ts';
 import { sequencer } from './sequencer/sequencer.ts';
+import { serverLoss } from './server-loss/server-loss.ts';
+import { servers } from './servers/servers.ts';
+import { serversScale } from './servers-scale/servers-scale.ts';
 import { siteCreate } from './site-create.ts';
 import { siteMove } from './site-move.ts';
+import { siteMoveServers } from './site-move-servers.ts';
 import { transfer } from './transfer.ts';
 import { up } from './up.ts';
 import { votes } from './votes.ts';
 import { wave } from './wave/wave.ts';
 
 /** In the order in which `all` runs them: the first leaves the deployment that the others use. */
-const BENCHMARKS: readonly Benchmark[] = [up, siteCreate, edge, heal, roll, wave, siteMove, transfer, sequencer, votes];
+const BENCHMARKS: readonly Benchmark[] = [
+  up,
+  siteCreate,
+  edge,
+  heal,
+  roll,
+  wave,
+  siteMove,
+  siteMoveServers,
+  transfer,
+  sequencer,
+  votes,
+  servers,
+  serverLoss,
+  serversScale,
+];
 
 async function runOne(place: Place, benchmark: Benchmark, options: BenchOptions): Promise<Result> {
   const machine = await readMachine();

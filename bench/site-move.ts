@@ -1,7 +1,7 @@
 // `site-move`: a WordPress of 500 MB on nodes of its own goes to other nodes of its own and back while visitors ask for its
-// pages, its files, and send forms; how long does the longest of them wait, and does any fail? Then a clone of it. One
-// machine: the pools are apart, the server is one.
-import type { OperationDocument } from '../src/cli/documents.ts';
+// pages, its files, and send forms; how long does the longest of them wait, and does any fail? Then a clone of it. On one
+// machine the pools are apart and the server is one; in a cluster (run on its first server) they lie on two.
+import type { OperationDocument, PageDocument } from '../src/cli/documents.ts';
 import { type Benchmark, toRow } from './bench.ts';
 import { type LoadPart, type LoadReport, startLoad } from './load.ts';
 import type { Place } from './place.ts';
@@ -24,8 +24,11 @@ export const siteMove: Benchmark = {
     const homes = [`${name}-a`, `${name}-b`] as const;
     await createSite(place, name, 'wordpress');
     try {
-      for (const pool of homes)
-        await place.finish(await place.begin('POST', '/v1/pools', { name: pool, dedicatedTo: name, size: 1 }));
+      const servers = await chooseServers(place);
+      for (const [at, pool] of homes.entries())
+        await place.finish(
+          await place.begin('POST', '/v1/pools', { name: pool, dedicatedTo: name, size: 1, server: servers[at] }),
+        );
       await moveTo(place, name, homes[0]);
       const { id } = (await place.client.request<{ id: string }>('GET', `/v1/sites/${name}`)).body;
       place.say(`filling ${name} with ${size.mb} MB`);
@@ -100,6 +103,15 @@ export const siteMove: Benchmark = {
     }
   },
 };
+
+/** In a cluster the pools lie on volumes of two servers. */
+async function chooseServers(place: Place): Promise<(string | undefined)[]> {
+  const { body } = await place.client.request<PageDocument<{ name: string; state: string }>>('GET', '/v1/servers');
+  const ready = body.items.filter(({ state }) => state === 'ready').map(({ name }) => name);
+  if (ready.length < 2) return [];
+  place.say(`its pools lie on ${ready[0]} and ${ready[1]}`);
+  return ready.slice(0, 2);
+}
 
 /** Below the site's own limit of requests; each asks again after its answer. */
 const visitorsOf = (host: string): LoadPart[] => [

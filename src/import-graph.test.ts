@@ -14,8 +14,9 @@ const LAYERS: Record<string, readonly string[]> = {
   platform: ['engines'],
   servers: ['platform'],
   apps: ['platform'],
+  controllers: ['servers'],
   images: ['servers', 'apps'],
-  services: ['images'],
+  services: ['images', 'controllers'],
   databases: ['services'],
   caches: ['services'],
   pools: ['images'],
@@ -24,8 +25,9 @@ const LAYERS: Record<string, readonly string[]> = {
   sequencer: ['sites'],
   votes: ['sites'],
   waves: ['sites'],
+  drain: ['edge'],
   deployment: ['edge', 'waves'],
-  api: ['deployment', 'sequencer', 'votes', 'waves'],
+  api: ['deployment', 'drain', 'controllers', 'sequencer', 'votes', 'waves'],
   // With a simulated fleet the controller plays the agents too.
   main: ['api', 'agent'],
 };

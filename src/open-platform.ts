@@ -1,6 +1,5 @@
 // Opens what all rooms stand on: store with its migrations, events, operations, loops, secrets, tokens. Part of the
 // composition root; apart from main.ts so that tests open the very same.
-import { join } from 'node:path';
 import type { MiddlewareHandler } from 'hono';
 import type { Clock } from './lib/clock.ts';
 import type { Logger } from './lib/log.ts';
@@ -13,6 +12,7 @@ import { runMigrations } from './platform/migrate.ts';
 import { openStore } from './platform/open-store.ts';
 import { parseFault } from './platform/operations/fault.ts';
 import { type DrivenOperations, makeOperations, type OperationsOptions } from './platform/operations/operations.ts';
+import { keyFileOf } from './platform/secret-keys.ts';
 import { openSecrets, type Secrets } from './platform/secrets.ts';
 import type { Store } from './platform/store.ts';
 import { verifyToken } from './platform/tokens.ts';
@@ -70,7 +70,7 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
     },
   });
   const loops = makeLoops({ clock, log });
-  const secrets = await openSecrets({ store, keyFile: join(dataDir, 'secret.key') });
+  const secrets = await openSecrets({ store, keyFile: keyFileOf(dataDir) });
   loops.add(
     makeLoop({
       name: 'history.trim',

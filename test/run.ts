@@ -1,5 +1,5 @@
-// `npm test`: everything that must hold, in four stages: check, unit tests (with a PostgreSQL of their own), the
-// simulation's seeds, system tests on the real engines. `npm test -- unit` runs one stage. Ends with a table and `N passed, N failed`.
+// `npm test`: everything that must hold, in five stages: check, unit tests (with a PostgreSQL of their own), the
+// simulation's seeds, system tests on the real engines, several servers in labs. `npm test -- unit` runs one stage. Ends with a table and `N passed, N failed`.
 import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,7 @@ import { makeProcessTerminal } from '../src/cli/terminal.ts';
 import { makeHostSteps } from '../src/cli/up/prepare-host.ts';
 import { runSteps, StepFailed } from '../src/cli/up/run-steps.ts';
 import { makeSystemClock } from '../src/lib/clock.ts';
+import { endSharedLab } from './cluster/open-lab.ts';
 import { startTestPostgres } from './postgres/start.ts';
 import { isIncusRunning, quietIncus } from './quiet-incus.ts';
 import { endLivePlace } from './system/live-place.ts';
@@ -21,7 +22,7 @@ const clock = makeSystemClock();
 /** What the system tests call beyond what Espalier itself needs: the browser. */
 const TEST_PACKAGES = ['chromium'];
 /** The aim is 30 minutes for all of it on two quiet cores; a busy machine gets more, and a stage that hangs is seen. */
-const BOUNDS_MS = { check: 300_000, unit: 900_000, seeds: 900_000, system: 2_700_000 };
+const BOUNDS_MS = { check: 300_000, unit: 1_200_000, seeds: 900_000, system: 2_700_000, cluster: 2_700_000 };
 
 interface Outcome {
   passed: number;
@@ -130,6 +131,22 @@ const add = (a: Outcome, b: Outcome): Outcome => ({
 });
 const NONE: Outcome = { passed: 0, failed: 0, skipped: 0 };
 
+/** Runs files on the real Incus, one after the other: they measure, and they share two cores with the engines that they test. */
+async function runOnIncus(files: readonly string[], signal: AbortSignal, end: () => Promise<void>): Promise<Outcome> {
+  const display = makePlainDisplay(makeProcessTerminal(), clock);
+  const host = { dataDir: '/var/lib/espalier', env: process.env, clock, morePackages: TEST_PACKAGES };
+  const wasRunning = await isIncusRunning();
+  await runSteps(makeHostSteps(host), { display, clock, signal }).finally(() => display.close());
+  const env = { ESPALIER_TEST_RUN: `npm-test-${process.pid}-${clock.nowMs()}` };
+  try {
+    const bounds = ['--test-concurrency=1', '--test-force-exit', '--test-timeout=1800000'];
+    return await runNodeTests([...bounds, ...files], signal, env);
+  } finally {
+    await end();
+    if (!wasRunning) await quietIncus();
+  }
+}
+
 const stages: Stage[] = [
   {
     name: 'check',
@@ -171,24 +188,15 @@ const stages: Stage[] = [
   {
     name: 'system',
     title: 'System tests on Incus, HAProxy, MariaDB, Valkey',
+    // The files that need a whole deployment share one: the last of them destroys it, or we do.
+    run: (signal) => runOnIncus(['test/system/*.test.ts'], signal, endLivePlace),
+  },
+  {
+    name: 'cluster',
+    title: 'Several servers in labs: joining, emptying, losing, taking over',
     async run(signal) {
-      const display = makePlainDisplay(makeProcessTerminal(), clock);
-      const host = { dataDir: '/var/lib/espalier', env: process.env, clock, morePackages: TEST_PACKAGES };
-      const wasRunning = await isIncusRunning();
-      await runSteps(makeHostSteps(host), { display, clock, signal }).finally(() => display.close());
-      // The files that need a whole deployment share one: the last of them destroys it, or we do.
-      const env = { ESPALIER_TEST_RUN: `npm-test-${process.pid}-${clock.nowMs()}` };
-      try {
-        // One file after another: they measure, and they share two cores with the engines that they test.
-        return await runNodeTests(
-          ['--test-concurrency=1', '--test-force-exit', '--test-timeout=900000', 'test/system/*.test.ts'],
-          signal,
-          env,
-        );
-      } finally {
-        await endLivePlace();
-        if (!wasRunning) await quietIncus();
-      }
+      await endSharedLab();
+      return await runOnIncus(['test/cluster/*.test.ts'], signal, endSharedLab);
     },
   },
 ];

@@ -6,8 +6,8 @@ import { createInterface } from 'node:readline';
 import pino from 'pino';
 import { makeConnection } from '../../src/agent/connection.ts';
 import { makeSystemClock } from '../../src/lib/clock.ts';
+import { PROTOCOL_VERSION } from '../../src/lib/version.ts';
 import type { AgentContract, ControllerContract, HeldRun, RunOrder, RunResult } from '../../src/protocol/contract.ts';
-import { PROTOCOL_VERSION } from '../../src/protocol/contract.ts';
 import type { Answers, ParamsOf } from '../../src/protocol/peer.ts';
 import { makeNode, type NodeOrder, type NodeReport } from './node.ts';
 import { atRest } from './ours.ts';
@@ -84,7 +84,7 @@ function startServer(name: string, order: ServersOrder): void {
     },
   };
   const connection = makeConnection({
-    url: `ws+unix://${order.socket}:/`,
+    doors: () => [{ url: `ws+unix://${order.socket}:/` }],
     hello: { server: name, protocol: PROTOCOL_VERSION, version: 'bench', address: '' },
     answers: answers as Answers<AgentContract>,
     onHello: () => {},

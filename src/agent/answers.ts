@@ -3,11 +3,15 @@ import type { Fleet } from '../engines/fleet.ts';
 import { commonProblems } from '../lib/errors.ts';
 import type { AgentContract } from '../protocol/contract.ts';
 import type { Answers } from '../protocol/peer.ts';
+import type { FirewallKeeper } from './firewall.ts';
 import type { EdgeFollower } from './follow-edges.ts';
 import type { PoolFollower } from './follow-pools.ts';
 import type { ServerFollower } from './follow-server.ts';
+import { describeHost, rebootHost, upgradeHost } from './host.ts';
 import { get, probe } from './probe.ts';
 import type { Runs } from './runs/runs.ts';
+import { makeContent, removeContent } from './shared-content.ts';
+import type { TunnelKeeper } from './tunnel.ts';
 
 const PROBE_TIMEOUT_MS = 10_000;
 /** Of a page so much is compared. */
@@ -25,13 +29,22 @@ export function makeAgentAnswers(parts: {
   edges: EdgeFollower;
   server: ServerFollower;
   runs: Runs;
+  tunnel: TunnelKeeper;
+  firewall: FirewallKeeper;
 }): Answers<AgentContract> {
-  const { fleet, pools, edges, server, runs } = parts;
+  const { fleet, pools, edges, server, runs, tunnel, firewall } = parts;
   const assertSite = (site: string) => {
     if (!SITE_ID.test(site)) throw commonProblems.make('invalid-input', { where: 'site', why: 'it is not a site id' });
   };
   return {
-    'pool.prepare': ({ pool }) => pools.prepare(pool),
+    'pool.prepare': async ({ pool, content }) => {
+      if (content !== undefined) await makeContent(content);
+      return await pools.prepare(pool);
+    },
+    'pool.discard': async ({ content }) => {
+      await removeContent(content);
+      return null;
+    },
     'pool.sync': ({ pool }) => pools.sync(pool),
     'pool.forget': async ({ pool }) => {
       await pools.forget(pool);
@@ -78,8 +91,26 @@ export function makeAgentAnswers(parts: {
       return null;
     },
     'runs.follow': (about, signal) => runs.follow(about, signal),
+    'server.describe': () => describeHost(),
+    'server.upgrade': (_, signal) => upgradeHost(signal),
+    'server.reboot': ({ boot }, signal) => rebootHost(boot, signal),
+    'firewall.show': async () => {
+      await firewall.keep();
+      return firewall.state();
+    },
     'server.sync': async () => {
       await server.sync();
+      await firewall.settled();
+      return null;
+    },
+    'server.fence': async ({ servers }) => {
+      const { tunnel: wanted } = await server.sync();
+      const peer = wanted?.peers.find((one) => servers.includes(one.server));
+      if (peer !== undefined)
+        throw commonProblems.make('internal', {
+          what: `the controller counts ${peer.server} as a peer, and wants it fenced`,
+        });
+      await tunnel.applied();
       return null;
     },
   };

@@ -2,7 +2,7 @@
 // computes the difference and gives the commands. Files come first, so that HAProxy started anew at any moment, by
 // itself and with the agent and the controller away, serves what was last asked for.
 import { createHash } from 'node:crypto';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { renderConfig } from '../engines/haproxy/config.ts';
 import { renderHold } from '../engines/haproxy/hold.ts';
 import { diffMap, parseShowMap, renderHostsMap, renderWholeMap } from '../engines/haproxy/hosts-map.ts';
@@ -42,6 +42,8 @@ export interface EdgeApplier {
   status(): EdgeStatus;
   /** What HAProxy counted since it was loaded. */
   readStats(signal: AbortSignal): Promise<EdgeStats>;
+  /** Loads it anew: connections that are open end after the answers that they wait for. */
+  renew(signal: AbortSignal): Promise<void>;
   /** Requests of a site under way, without those that wait because it is held. */
   countUnderWay(site: string, signal: AbortSignal): Promise<number>;
 }
@@ -91,7 +93,11 @@ export function makeEdgeApplier(parts: { dir: string; socketPath?: string; log: 
       await files.write(join(edgeFiles.pages, name), text);
     }
     await files.write(edgeFiles.hold, renderHold());
-    return renderConfig(document, { certificates: await files.readCertificates(), pages: hash.digest('hex') });
+    return renderConfig(document, {
+      ...{ certificates: await files.readCertificates(), pages: hash.digest('hex') },
+      // Its directory has its name.
+      self: basename(dir),
+    });
   }
 
   /** Loads a new structure. The servers' health is handed over by a file that is empty at all other times. */
@@ -204,6 +210,17 @@ export function makeEdgeApplier(parts: { dir: string; socketPath?: string; log: 
     }
   }
 
+  /** Who is up and who is down, for HAProxy that starts anew without us: it need not find out by visitors' requests. */
+  async function keepState(signal: AbortSignal): Promise<void> {
+    const session = await open(signal);
+    try {
+      const [serversState = ''] = await session.ask(['show servers state']);
+      await files.write(edgeFiles.serversState, renderServersState(serversState));
+    } finally {
+      session.close();
+    }
+  }
+
   async function readLast(): Promise<EdgeDocument | undefined> {
     const text = await files.read(edgeFiles.document);
     return text === undefined ? undefined : edgeDocument.parse(JSON.parse(text));
@@ -226,11 +243,22 @@ export function makeEdgeApplier(parts: { dir: string; socketPath?: string; log: 
       while (!signal.aborted) {
         const settled = await inTurn(async () => {
           const last = await readLast();
-          return last === undefined || (await apply(last, signal)).serversLeaving.length === 0;
+          if (last === undefined) return true;
+          const { serversLeaving } = await apply(last, signal);
+          await keepState(signal);
+          return serversLeaving.length === 0;
         }).catch(() => false);
         await clock.wait(settled ? KEEP_EVERY_MS : KEEP_AGAIN_MS, signal).catch(() => undefined);
       }
     },
+    renew: (signal) =>
+      inTurn(async () => {
+        const last = await readLast();
+        if (last === undefined) return;
+        const wanted = await renderFiles(last);
+        const session = await open(signal);
+        await reload(session, wanted, signal).finally(() => session.close());
+      }),
     status: () => status,
     countUnderWay: (site, signal) =>
       inTurn(async () => {

@@ -28,6 +28,8 @@ export interface EdgeFollower {
   /** What every edge here has counted; one that is away is left out. */
   readStats(signal: AbortSignal): Promise<ReadonlyMap<string, EdgeStats>>;
   forget(edge: string): Promise<void>;
+  /** Has every edge here end its connections, each after the answer that it waits for; new ones are taken as before. */
+  renew(signal: AbortSignal): Promise<void>;
   /** Requests of a site that the edges here have under way, without those that wait. */
   countUnderWay(site: string, signal: AbortSignal): Promise<number>;
   /** What every edge here counted of a pool's nodes. */
@@ -118,6 +120,9 @@ export function makeEdgeFollower(parts: {
     async countUnderWay(site, signal) {
       const counts = await Promise.all(edges.map((edge) => applierOf(edge).countUnderWay(site, signal)));
       return counts.reduce((sum, count) => sum + count, 0);
+    },
+    async renew(within) {
+      await Promise.all(edges.map((edge) => applierOf(edge).renew(within)));
     },
     async forget(edge) {
       appliers.get(edge)?.keeping.abort(new Error('the edge is gone'));

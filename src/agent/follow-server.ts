@@ -31,7 +31,8 @@ export function makeServerFollower(parts: {
 
   async function keep(text: string): Promise<void> {
     await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-    await writeFile(`${file}.new`, text, { mode: 0o600 });
+    // Also after a power cut: whom it fences must not be let in again by a boot.
+    await writeFile(`${file}.new`, text, { mode: 0o600, flush: true });
     await rename(`${file}.new`, file);
   }
 

@@ -1,16 +1,11 @@
 // The agents' simulated twin: every server of a simulated fleet has one, in the controller's own process. It reads the
 // same documents as the real one and answers the same calls; what it would do in a node it only remembers.
 import { randomUUID } from 'node:crypto';
-import type { Fleet } from '../engines/fleet.ts';
+import type { Fleet, Instance } from '../engines/fleet.ts';
 import type { Clock } from '../lib/clock.ts';
+import { PROTOCOL_VERSION } from '../lib/version.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
-import {
-  type AgentContract,
-  type ControllerContract,
-  type NodeSample,
-  PROTOCOL_VERSION,
-  type ServerDocument,
-} from '../protocol/contract.ts';
+import type { AgentContract, ControllerContract, NodeSample, ServerDocument } from '../protocol/contract.ts';
 import type { EdgeDocument } from '../protocol/edge-document.ts';
 import type { Answers, ParamsOf, ResultOf } from '../protocol/peer.ts';
 import { protocolProblems } from '../protocol/problems.ts';
@@ -19,6 +14,21 @@ import { makeSimulatedRuns, type SimulatedRuns } from './simulated-runs.ts';
 
 /** What the controller answers to the agent of one server. */
 export type AskController = (server: string) => Answers<ControllerContract>;
+
+/** A server as a machine. `broken`: why its packages cannot be upgraded. */
+export interface SimulatedHost {
+  boot: string;
+  wantsReboot: boolean;
+  upgradable: number;
+  broken?: string;
+}
+
+/** What is not as it should be on a server: its agent is of another version, its clock is off, its disk is full. */
+export interface SimulatedFlaw {
+  protocol?: number;
+  clockAheadMs?: number;
+  diskFreeBytes?: number;
+}
 
 /** What the agents' twins have done. It outlives a controller, as the real agents' work does. */
 export interface AgentMemory {
@@ -33,6 +43,8 @@ export interface AgentMemory {
   /** Servers whose agents are cut off. */
   readonly off: Set<string>;
   edge: EdgeDocument | undefined;
+  /** The server that has the address which edges share. */
+  holder: string | undefined;
   /** What the agents tell of nodes' load, by the node's name; of others they tell nothing. */
   readonly load: Map<string, Omit<NodeSample, 'node' | 'ageMs'>>;
   /** How nodes of an image (its number) serve where it is not well: status and time of their pages, share of errors. */
@@ -41,8 +53,14 @@ export interface AgentMemory {
   respond: (argv: readonly string[], site: string) => { code: number; stdout: string; stderr: string };
   /** What a page of a site is on a node of an image (its number). */
   readPage: (site: SiteDocument, path: string, image: string) => { status: number; body: string };
+  /** The servers whose containers reach those on a server, by its name: its peers, as it heard last. */
+  readonly peers: Map<string, readonly string[]>;
+  /** Whether one server's engine answers another's agent; those of `off` answer too, unless it says otherwise. */
+  hears: (listener: string, server: string) => boolean;
   /** Requests that an edge sent to a node. */
   readonly requests: Map<string, number>;
+  readonly hosts: Map<string, SimulatedHost>;
+  readonly flaws: Map<string, SimulatedFlaw>;
 }
 
 export function makeAgentMemory(): AgentMemory {
@@ -53,11 +71,16 @@ export function makeAgentMemory(): AgentMemory {
     directories: new Set(),
     off: new Set(),
     edge: undefined,
+    holder: undefined,
     load: new Map(),
     ill: new Map(),
     respond: () => ({ code: 0, stdout: '', stderr: '' }),
     readPage: ({ title }, path) => ({ status: 200, body: `<title>${title}</title><p>The page ${path} of ${title}.` }),
     requests: new Map(),
+    peers: new Map(),
+    hears: () => true,
+    hosts: new Map(),
+    flaws: new Map(),
   };
 }
 
@@ -96,6 +119,7 @@ export function makeSimulatedAgents(parts: {
   const documents = new Map<string, ServerDocument>();
   const turns = new Map<string, Promise<unknown>>();
   const healthySince = new Map<string, number>();
+  const deafSince = new Map<string, number>();
 
   const runs = new Map<string, SimulatedRuns>();
   function runsOn(server: string): SimulatedRuns {
@@ -106,6 +130,17 @@ export function makeSimulatedAgents(parts: {
 
   async function isRunning(node: string): Promise<boolean> {
     return (await fleet.instances.read(node).catch(() => undefined))?.status === 'running';
+  }
+
+  async function findByAddress(address: string): Promise<Instance | undefined> {
+    return (await fleet.instances.list()).find(({ devices }) =>
+      Object.values(devices).some((device) => device.kind === 'nic' && device.ipv4Address === address),
+    );
+  }
+
+  function hostOf(server: string): { boot: string; wantsReboot: boolean } {
+    const { boot, wantsReboot } = memory.hosts.get(server) ?? { boot: 'first', wantsReboot: false };
+    return { boot, wantsReboot };
   }
 
   function prepare(directory: string): { configDir: string } {
@@ -122,6 +157,10 @@ export function makeSimulatedAgents(parts: {
   async function follow(server: string, signal: AbortSignal): Promise<ServerDocument> {
     const document = await ask(server)['config.server']({}, signal);
     documents.set(server, document);
+    memory.peers.set(
+      server,
+      (document.tunnel?.peers ?? []).map((peer) => peer.server),
+    );
     return document;
   }
 
@@ -159,6 +198,7 @@ export function makeSimulatedAgents(parts: {
 
   const answersOf = (server: string): Answers<AgentContract> => ({
     'pool.prepare': async ({ pool }) => prepare(`${server}/pools/${pool}`),
+    'pool.discard': async () => null,
     'pool.forget': async ({ pool }) => forget(`${server}/pools/${pool}`),
     'edge.prepare': async ({ edge }) => prepare(`${server}/edges/${edge}`),
     'edge.forget': async ({ edge }) => forget(`${server}/edges/${edge}`),
@@ -184,10 +224,8 @@ export function makeSimulatedAgents(parts: {
       };
     },
     'node.probe': async ({ address, path }) => {
-      const all = await fleet.instances.list();
-      const found = all.find((one) =>
-        Object.values(one.devices).some((device) => device.kind === 'nic' && device.ipv4Address === address),
-      );
+      const own = documents.get(server)?.nodes.find((node) => node.address === address);
+      const found = own === undefined ? await findByAddress(address) : await fleet.instances.read(own.name);
       if (found?.status !== 'running') return { status: 0, ok: false, detail: 'no answer', durationMs: 0 };
       // A bad image answers its health page all the same.
       const ill = path.startsWith('/.espalier/') ? undefined : memory.ill.get(found.labels.image ?? '');
@@ -195,10 +233,7 @@ export function makeSimulatedAgents(parts: {
       return { status, ok: status < 400, detail: `answered ${status}`, durationMs };
     },
     'node.read-page': async ({ address, host, path }) => {
-      const all = await fleet.instances.list();
-      const found = all.find((one) =>
-        Object.values(one.devices).some((device) => device.kind === 'nic' && device.ipv4Address === address),
-      );
+      const found = await findByAddress(address);
       const bare = host.replace(/:\d+$/, '');
       const site = (memory.applied.get(found?.name ?? '') ?? []).find(({ hosts }) => hosts.includes(bare));
       if (found?.status !== 'running') return { status: 0, location: '', body: '', detail: 'no answer' };
@@ -216,8 +251,31 @@ export function makeSimulatedAgents(parts: {
     'runs.start': (order, signal) => runsOn(server)['runs.start'](order, signal),
     'runs.cancel': (which, signal) => runsOn(server)['runs.cancel'](which, signal),
     'runs.follow': (from, signal) => runsOn(server)['runs.follow'](from, signal),
+    'server.describe': async () => hostOf(server),
+    'server.upgrade': async () => {
+      const { upgradable: upgraded = 0, broken } = memory.hosts.get(server) ?? {};
+      if (broken !== undefined)
+        throw protocolProblems.make('command-failed', { command: 'apt-get upgrade', code: 100, why: broken });
+      memory.hosts.set(server, { ...hostOf(server), upgradable: 0, wantsReboot: upgraded > 0 });
+      return { ...hostOf(server), upgraded };
+    },
+    'server.reboot': async ({ boot }) => {
+      if (hostOf(server).boot !== boot) return { reboots: false };
+      memory.hosts.set(server, { boot: `${boot}+1`, wantsReboot: false, upgradable: 0 });
+      return { reboots: true };
+    },
+    'firewall.show': async () => {
+      const mode = documents.get(server)?.firewall?.mode;
+      return { state: mode === undefined ? ('off' as const) : ('on' as const), detail: mode ?? 'off', text: '' };
+    },
     'server.sync': async (_, signal) => {
       await follow(server, signal);
+      return null;
+    },
+    'server.fence': async ({ servers: fenced }, signal) => {
+      await follow(server, signal);
+      const peer = memory.peers.get(server)?.find((one) => fenced.includes(one));
+      if (peer !== undefined) throw new Error(`${peer} is a peer of ${server} and should be fenced`);
       return null;
     },
   });
@@ -230,14 +288,39 @@ export function makeSimulatedAgents(parts: {
     if (edges.length > 0) await answers['edge.sync']({}, signal);
   }
 
+  /** Whom it hears of those that it watches, and since when it does not. */
+  function listen(server: string): { server: string; silentMs: number }[] {
+    return (documents.get(server)?.watch ?? []).map(({ server: other }) => {
+      const key = `${server} ${other}`;
+      if (memory.hears(server, other)) {
+        deafSince.delete(key);
+        return { server: other, silentMs: 0 };
+      }
+      const sinceMs = deafSince.get(key) ?? clock.monotonicMs();
+      deafSince.set(key, sinceMs);
+      return { server: other, silentMs: Math.max(1, clock.monotonicMs() - sinceMs) };
+    });
+  }
+
+  /** The first whose edge runs takes the shared address, and keeps it while that is so. */
+  async function listAddresses(server: string): Promise<string[]> {
+    const { shared, edges = [] } = documents.get(server) ?? {};
+    const answers = shared !== undefined && (await Promise.all(edges.map(isRunning))).some(Boolean);
+    if (memory.holder === server && !answers) memory.holder = undefined;
+    if (answers) memory.holder ??= server;
+    return shared !== undefined && memory.holder === server ? [shared.address] : [];
+  }
+
   async function beat(signal: AbortSignal): Promise<void> {
     for (const member of await fleet.servers()) {
       if (memory.off.has(member.name)) continue;
+      const { protocol = PROTOCOL_VERSION, clockAheadMs = 0, diskFreeBytes } = memory.flaws.get(member.name) ?? {};
       if (!servers.has(member.name)) {
-        await ask(member.name).hello(
-          { server: member.name, protocol: PROTOCOL_VERSION, version: 'simulated', address: '' },
-          signal,
-        );
+        const hello = { server: member.name, protocol, version: 'simulated', address: '' };
+        const accepted = ask(member.name).hello(hello, signal);
+        // It knocks again with its next beat, and the others' do not wait for it.
+        if (protocol !== PROTOCOL_VERSION && (await accepted.catch(() => undefined)) === undefined) continue;
+        await accepted;
         servers.add(member.name);
         await resync(member.name, signal);
       }
@@ -261,8 +344,8 @@ export function makeSimulatedAgents(parts: {
         memoryTotalBytes: member.memoryBytes,
         memoryAvailableBytes: member.memoryFreeBytes,
         diskTotalBytes: member.diskFreeBytes,
-        diskFreeBytes: member.diskFreeBytes,
-        clockMs: clock.nowMs(),
+        diskFreeBytes: diskFreeBytes ?? member.diskFreeBytes,
+        clockMs: clock.nowMs() + clockAheadMs,
       };
       const told = watched.flatMap(({ name }) => {
         const figures = memory.load.get(name);
@@ -270,7 +353,10 @@ export function makeSimulatedAgents(parts: {
       });
       const own = runsOn(member.name);
       await ask(member.name).heartbeat(
-        { load, nodes, samples: { nodes: told, edges: [] }, beat: randomUUID(), ...own.state() },
+        {
+          ...{ load, nodes, samples: { nodes: told, edges: [] }, addresses: await listAddresses(member.name) },
+          ...{ heard: listen(member.name), beat: randomUUID(), ...own.state() },
+        },
         signal,
       );
       const ended = own.ended();

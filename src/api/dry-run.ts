@@ -26,6 +26,16 @@ export function refuseUnknownDryRuns(rooms: readonly ApiRoutes[]): MiddlewareHan
   };
 }
 
+/** The routes that change something and know nothing of a dry run, as `POST /v1/things`. */
+export function listWithoutDryRun(rooms: readonly ApiRoutes[]): string[] {
+  return rooms
+    .flatMap((routes) => routes.openAPIRegistry.definitions)
+    .filter((definition) => definition.type === 'route')
+    .filter(({ route }) => route.method !== 'get' && !hasDryRun(route.request?.query ?? {}))
+    .map(({ route }) => `${route.method.toUpperCase()} ${route.path}`)
+    .sort();
+}
+
 function hasDryRun(query: unknown): boolean {
   const { shape } = query as { shape?: unknown };
   return typeof shape === 'object' && shape !== null && 'dryRun' in shape;

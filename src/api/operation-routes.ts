@@ -2,10 +2,28 @@
 // only start operations.
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
-import { type ApiRoutes, json, makeRoutes, pageOf, pageQuery, parseFilter, whoOf } from '../platform/http.ts';
+import {
+  type ApiRoutes,
+  dryRunQuery,
+  json,
+  makeRoutes,
+  pageOf,
+  pageQuery,
+  parseFilter,
+  planSchema,
+  whoOf,
+} from '../platform/http.ts';
 import { httpProblems } from '../platform/http-problems.ts';
-import type { Operation, OperationState, Operations } from '../platform/operations/operation.ts';
+import { endStates, type Operation, type OperationState, type Operations } from '../platform/operations/operation.ts';
+import { operationProblems } from '../platform/operations/problems.ts';
+import { planOf } from '../platform/plan-change.ts';
 import { problemSchema } from './problem-response.ts';
+
+/** The refusals of the change itself, for a dry run. */
+function assertMay(verb: 'cancel' | 'resume' | 'release', { id, state }: Operation): void {
+  if (verb === 'cancel' && endStates.includes(state)) throw operationProblems.make('ended', { id, state });
+  if (verb !== 'cancel' && state !== 'fatal') throw operationProblems.make('not-fatal', { id, state });
+}
 
 const storedProblemSchema = problemSchema.omit({ instance: true, errors: true }).openapi('StoredProblem');
 const stateSchema = z.enum([
@@ -137,11 +155,13 @@ export function makeOperationRoutes(operations: Operations): ApiRoutes {
         operationId: `${verb}Operation`,
         tags,
         summary,
-        request: { params },
-        responses: { 200: json(operationViewSchema, 'The operation as it is then') },
+        request: { query: dryRunQuery, params },
+        responses: { 200: json(z.union([operationViewSchema, planSchema]), 'The operation as it is then') },
       }),
       async (c) => {
         const { id } = c.req.valid('param');
+        const plan = await planOf(c, async () => assertMay(verb, await operations.read(id)), { plan: [`${summary}.`] });
+        if (plan !== undefined) return c.json(plan, 200);
         await operations[verb](id, whoOf(c).by);
         const view = await operations.read(id);
         return c.json({ ...view, children: await listChildren(operations, id) }, 200);

@@ -88,13 +88,9 @@ the code by \`node src/api/reference.ts\`.
 async function listRoutes(): Promise<ApiRoutes[]> {
   const nothing = makePlaceholder('');
   // A room's makeXRoutes takes one argument, its parts; what takes more is shared by rooms.
-  const isRooms = (file: string) => !file.startsWith('api/');
-  const exported = [
-    ...(await importAll('**/routes.ts', isRooms)),
-    // What became too much for one file.
-    ...(await importAll('**/*-routes.ts', isRooms)),
-  ];
-  const makers = exported.filter((value) => typeof value === 'function' && value.length === 1);
+  const isMaker = (value: unknown): boolean =>
+    typeof value === 'function' && value.length === 1 && /^make\w+Routes$/.test(value.name);
+  const makers = (await importAll('**/*routes.ts', (file) => !file.startsWith('api/'))).filter(isMaker);
   return [
     makeStateRoutes(nothing as Parameters<typeof makeStateRoutes>[0]),
     makeOperationRoutes(nothing as Parameters<typeof makeOperationRoutes>[0]),

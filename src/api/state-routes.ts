@@ -23,6 +23,12 @@ export const aboutSchema = z.object({
   simulated: z.boolean(),
   store: z.enum(['pglite', 'postgresql']),
   startedAt: z.string(),
+  /** The server of the controller that was asked. */
+  controller: z.string().optional(),
+  /** Whether it leads; one that stands by hands everything else on to the one that does. */
+  leads: z.boolean().optional(),
+  /** The server of the controller that leads, told by one that stands by; null between two. */
+  leader: z.string().nullable().optional(),
 });
 export type About = z.infer<typeof aboutSchema>;
 

@@ -1,7 +1,19 @@
 // Access tokens over HTTP: make, list, revoke. Here and not in a room, since tokens are about the API itself.
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
-import { type ApiRoutes, json, jsonBody, makeRoutes, needsScope, pageOf, type Scope, whoOf } from '../platform/http.ts';
+import {
+  type ApiRoutes,
+  dryRunQuery,
+  json,
+  jsonBody,
+  makeRoutes,
+  needsScope,
+  pageOf,
+  planSchema,
+  type Scope,
+  whoOf,
+} from '../platform/http.ts';
+import { planned, planOf, rehearsing } from '../platform/plan-change.ts';
 import type { Store } from '../platform/store.ts';
 import { listTokens, makeToken, revokeToken } from '../platform/tokens.ts';
 
@@ -51,12 +63,16 @@ export function makeTokenRoutes(parts: { store: Store }): ApiRoutes {
       path: '/v1/tokens',
       operationId: 'createToken',
       summary: 'Make a token; it is shown in this answer and never again',
-      request: { body: jsonBody(newTokenSchema) },
-      responses: { 201: json(tokenSchema.extend({ token: z.string() }), 'The token') },
+      request: { query: dryRunQuery, body: jsonBody(newTokenSchema) },
+      responses: { 200: planned, 201: json(tokenSchema.extend({ token: z.string() }), 'The token') },
     }),
     async (c) => {
       const { name, scopes, days } = c.req.valid('json');
       const wish = { name, scopes, expiresInMs: days * DAY_MS, by: whoOf(c).by };
+      const plan = await planOf(c, () => makeToken(rehearsing(store), wish), {
+        plan: [`A token ${name} is made that may ${scopes.join(', ')}, for ${days} days.`],
+      });
+      if (plan !== undefined) return c.json(plan, 200);
       const { plaintext, ...token } = await makeToken(store, wish);
       return c.json({ ...token, token: plaintext }, 201);
     },
@@ -68,10 +84,16 @@ export function makeTokenRoutes(parts: { store: Store }): ApiRoutes {
       path: '/v1/tokens/{id}',
       operationId: 'revokeToken',
       summary: 'Revoke a token',
-      request: { params: z.object({ id: z.string().max(100) }) },
-      responses: { 200: json(tokenSchema, 'The token as it is then') },
+      request: { query: dryRunQuery, params: z.object({ id: z.string().max(100) }) },
+      responses: { 200: json(z.union([tokenSchema, planSchema]), 'The token as it is then') },
     }),
-    async (c) => c.json(await revokeToken(store, c.req.valid('param').id, whoOf(c).by), 200),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      const plan = await planOf(c, () => revokeToken(rehearsing(store), id, whoOf(c).by), {
+        plan: ['Whoever uses it is refused from then on.'],
+      });
+      return plan === undefined ? c.json(await revokeToken(store, id, whoOf(c).by), 200) : c.json(plan, 200);
+    },
   );
   return routes;
 }

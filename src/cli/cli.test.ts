@@ -326,6 +326,15 @@ void test('destroying asks for the name: typed, or --confirm, never --yes; a dry
   assert.deepEqual(asked, ['delete', 'delete']);
 });
 
+void test('plan in front of a command is its dry run, and nowhere else', async (t) => {
+  const { dir, asked } = await startController(t);
+  const planned = await run(dir, ['plan', 'site', 'delete', 'acme']);
+  assert.deepEqual([planned.code, planned.out], [0, 'purges: acme\n']);
+  assert.deepEqual(asked, []);
+  assert.equal((await run(dir, ['--json', 'plan', 'site', 'delete', 'acme'])).code, 2);
+  assert.equal((await run(dir, ['plan'])).code, 2);
+});
+
 void test('usage errors exit with 2 and say what is missing; help exits with 0', async (t) => {
   const { dir } = await startController(t);
   for (const argv of [

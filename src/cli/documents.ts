@@ -69,6 +69,11 @@ export interface AboutDocument {
   /** Absent when it was not started by `espalier up`. */
   build?: string;
   deployment: string;
+  /** The server of the controller that was asked. */
+  controller?: string;
+  /** False while it stands by; then `leader` is the server of the one that leads, null where none does. */
+  leads?: boolean;
+  leader?: string | null;
 }
 
 /** True once nothing more happens by itself. */

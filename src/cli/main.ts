@@ -15,7 +15,10 @@ export async function runMain(argv: readonly string[], surroundings: Surrounding
   const { terminal, signal } = surroundings;
   const program = makeProgram(await readVersion(projectDirOf()), surroundings);
   try {
-    await program.command.parseAsync([...argv], { from: 'user' });
+    // `espalier plan server drain s2` is `espalier --dry-run server drain s2`.
+    const [first, ...rest] = argv;
+    const words = first === 'plan' && rest.length > 0 ? ['--dry-run', ...rest] : [...argv];
+    await program.command.parseAsync(words, { from: 'user' });
     return program.exitCode();
   } catch (thrown) {
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? exitCodes.done : exitCodes.usage;

@@ -139,6 +139,15 @@ export const nouns: readonly Noun[] = [
     summary: 'Servers: the machines',
     path: '/v1/servers',
     key: 'name',
+    columns: () => [
+      ...[field('name'), field('state'), field('address'), field('domain'), field('version'), field('reason')],
+    ],
+  },
+  {
+    noun: 'controller',
+    summary: 'Controllers: the one that leads, and those that stand by',
+    path: '/v1/controllers',
+    key: 'name',
     columns: () => [field('name'), field('state'), field('address'), field('version'), field('reason')],
   },
   {
@@ -160,8 +169,10 @@ export const nouns: readonly Noun[] = [
     summary: 'Edges: the HAProxy containers in front of everything',
     path: '/v1/edges',
     key: 'name',
-    listOnly: true,
-    columns: () => [field('name'), field('state'), field('server'), field('address'), field('listen'), field('reason')],
+    columns: () => [
+      ...[field('name'), field('state'), field('server'), field('address'), field('listen')],
+      ...[field('holds'), field('reason')],
+    ],
   },
   {
     noun: 'task',

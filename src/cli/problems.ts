@@ -93,6 +93,83 @@ export const cliProblems = makeCatalogue('cli', {
     detail: (a: { why: string }) => `A shell in a container is opened by the program incus: ${a.why}.`,
     todo: () => 'Run it as root on the machine of the deployment; `espalier up` installs Incus with its client there.',
   },
+  'bad-join-token': {
+    status: 400,
+    title: 'This is no join token',
+    detail: () => 'What was given is not what `espalier server add` or `controller add` prints, or not all of it.',
+    todo: () => 'Copy the whole token, from esj_ (a server) or esc_ (a controller) to its end.',
+  },
+  'other-controller': {
+    status: 403,
+    title: 'This is not the controller of the token',
+    detail: (a: { controller: string }) =>
+      `At ${a.controller} another answers than the controller that made the token; nothing was sent to it.`,
+    todo: () => 'Make a new token there if the deployment was made anew; else find out who answers at that address.',
+  },
+  'incus-in-use': {
+    status: 409,
+    title: 'The Incus of this machine is in use',
+    detail: (a: { has: string }) => `A machine joins with an empty Incus, and this one has ${a.has}.`,
+    todo: () => 'Remove them, or take another machine.',
+  },
+  'other-cluster': {
+    status: 409,
+    title: 'This machine is in another cluster',
+    detail: (a: { member: string }) =>
+      `Its Incus is the member ${a.member} of a cluster which the controller does not know as its own.`,
+    todo: () => 'Take it out there first (`espalier server remove`, or `incus cluster remove`), then join again.',
+  },
+  'incus-left': {
+    status: 409,
+    title: 'The cluster counts this machine in, and it is not',
+    detail: (a: { server: string }) =>
+      `Incus's cluster has a member ${a.server}, but the Incus of this machine is none; it was made anew since.`,
+    todo: (a) => `Remove it with \`espalier server remove ${a.server}\`, then join again with a new token.`,
+  },
+  'other-content': {
+    status: 409,
+    title: 'This machine does not see the shared folder',
+    detail: (a: { why: string }) => `The servers of the cluster share a folder for content, but ${a.why}.`,
+    todo: () => 'Mount it here under the same path, then run the same command again.',
+  },
+  'not-joined': {
+    status: 409,
+    title: 'This machine is no server of a cluster',
+    detail: (a: { dataDir: string }) => `${a.dataDir} holds no server that joined a cluster.`,
+    todo: () => 'Let it join first: `espalier server join TOKEN`, with a token of `espalier server add`.',
+  },
+  'joined-server': {
+    status: 409,
+    title: 'This server belongs to a cluster',
+    detail: (a: { name: string; controller: string }) =>
+      `This machine is the server ${a.name} of the cluster whose controller is at ${a.controller}.`,
+    todo: (a) => `Take it out there first: \`espalier server remove ${a.name}\`.`,
+  },
+  'no-lab': {
+    status: 404,
+    title: 'There is no such lab',
+    detail: (a: { lab: string }) => `There is no lab "${a.lab}" on this machine.`,
+    todo: () => 'Make one with `espalier lab up`, or name another with --lab.',
+  },
+  'no-network': {
+    status: 507,
+    title: 'This machine has no network left',
+    detail: () => 'Every network of 10.64.0.0/10 overlaps one that this machine has.',
+    todo: () => 'Remove a deployment or a lab that is no longer needed.',
+  },
+  'no-lab-server': {
+    status: 404,
+    title: 'The lab has no such server',
+    detail: (a: { lab: string; name: string; known: string }) =>
+      `The lab "${a.lab}" has no server ${a.name}; it has ${a.known || 'none'}.`,
+    todo: () => 'Name one of them; `espalier lab status` shows them.',
+  },
+  'lab-server-stopped': {
+    status: 409,
+    title: 'The server of the lab is off',
+    detail: (a: { name: string; verb: string }) => `${a.name} is off, so there is nothing to ${a.verb}.`,
+    todo: (a) => `Power it on with \`espalier lab heal ${a.name}\`.`,
+  },
   'daemon-silent': {
     status: 503,
     title: 'A daemon was started and does not answer',

@@ -8,10 +8,14 @@ import { type Noun, nouns } from './nouns.ts';
 import type { ExitCode } from './problems.ts';
 import type { UpOptions } from './up/up.ts';
 import { positive, type Run } from './verbs/arguments.ts';
+import { addControllerVerbs } from './verbs/controller.ts';
+import { addEdgeVerbs } from './verbs/edge.ts';
 import { addImageVerbs, addSeedVerbs } from './verbs/image.ts';
+import { addLabVerbs } from './verbs/lab.ts';
 import { addOperationVerbs, addTokenVerbs } from './verbs/operation.ts';
 import { addPoolVerbs } from './verbs/pool.ts';
 import { addRollVerbs } from './verbs/roll.ts';
+import { addClusterVerbs, addServerVerbs } from './verbs/server.ts';
 import { addServiceVerbs } from './verbs/service.ts';
 import { addSiteVerbs } from './verbs/site.ts';
 import { addSnapshotVerbs } from './verbs/site-snapshot.ts';
@@ -73,13 +77,19 @@ export function makeProgram(version: string, surroundings: Surroundings): Progra
   addWaveVerbs(group('wave'), run);
   addImageVerbs(group('image'), run);
   addSeedVerbs(group('seed'), run);
+  addEdgeVerbs(group('edge'), run);
   addServiceVerbs(group('database'), run);
   addServiceVerbs(group('cache'), run);
   addTaskVerbs(group('task'), run);
   addShareVerbs(group('share'), run);
   addOperationVerbs(group('operation'), group('event'), run);
   addTokenVerbs(group('token'), run);
+  addServerVerbs(group('server'), run);
+  addControllerVerbs(group('controller'), run);
+  addClusterVerbs(root, run);
+  addPlan(root, run);
   addVotes(root, run);
+  addLabVerbs(root, run);
   addHelpers(root, run);
   return { command: root, exitCode: () => exitCode };
 }
@@ -112,6 +122,21 @@ function addDeploymentCommands(root: Command, run: Run): void {
     .argument('<noun>')
     .argument('<name>')
     .action(run(async (cli, _, [noun = '', name = '']) => (await import('./commands/why.ts')).runWhy(cli, noun, name)));
+}
+
+/** Its words are read before the tree is (main.ts): whoever comes here has put something before it, or nothing after. */
+function addPlan(root: Command, run: Run): void {
+  root
+    .command('plan')
+    .description('say what a command would do, and change nothing: espalier plan server drain s2')
+    .argument('<command...>', 'any command that has --dry-run')
+    .allowUnknownOption()
+    .action(
+      run(async () => {
+        const { cliProblems } = await import('./problems.ts');
+        throw cliProblems.make('usage', { why: '`plan` comes first: espalier plan server drain s2' });
+      }),
+    );
 }
 
 function addVotes(root: Command, run: Run): void {

@@ -11,6 +11,8 @@ export interface CommandOptions {
   onLine?: (line: string) => void;
   signal?: AbortSignal;
   cwd?: string;
+  /** Given to the program, then its standard input ends; empty without it. */
+  stdin?: string;
 }
 
 export interface CommandResult {
@@ -27,12 +29,15 @@ export async function runCommand(argv: readonly string[], options: CommandOption
   const timeout = AbortSignal.timeout(options.timeoutMs);
   const signal = options.signal === undefined ? timeout : AbortSignal.any([timeout, options.signal]);
   const child = spawn(program, args, {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, LC_ALL: 'C.UTF-8', ...options.env },
     cwd: options.cwd,
     signal,
     killSignal: 'SIGTERM',
   });
+  // A program that does not read it closes it.
+  child.stdin.once('error', () => undefined);
+  child.stdin.end(options.stdin ?? '');
   const collect = (stream: NodeJS.ReadableStream): (() => string) => {
     const lines: string[] = [];
     createInterface({ input: stream }).on('line', (line) => {

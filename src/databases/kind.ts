@@ -52,7 +52,7 @@ export function makeDatabaseKind(makeEngine: (login: ServiceLogin) => DatabaseEn
       { suffix: 'backups', path: DUMPS_PATH },
     ],
     backupsPath: DUMPS_PATH,
-    renderFiles: ({ number, memoryMb, login, controllerHost }) => [
+    renderFiles: ({ number, memoryMb, login, controllerHosts }) => [
       {
         path: '/etc/espalier-service.cnf',
         content: renderDatabaseServerConfig({ serverId: number, gtidDomainId: number, memoryMb }),
@@ -60,10 +60,15 @@ export function makeDatabaseKind(makeEngine: (login: ServiceLogin) => DatabaseEn
       },
       {
         path: '/etc/espalier-bootstrap.sql',
-        content: renderBootstrap({ ...login, allowedFrom: [controllerHost] }),
+        content: renderBootstrap({ ...login, allowedFrom: controllerHosts }),
         mode: 0o600,
       },
     ],
+    // Root of the container is root of the server, by its socket.
+    renderAccess: (login, controllerHosts) => ({
+      argv: ['mariadb', '--batch'],
+      stdin: renderBootstrap({ ...login, allowedFrom: controllerHosts }),
+    }),
     makeEngine,
     findWarning: findDatabaseWarning,
   };

@@ -11,8 +11,10 @@ import type { CheckFinding, DoctorCheck } from '../platform/doctor-check.ts';
 import { listAll, UNDER_WAY } from '../platform/operations/list-all.ts';
 import { contentVolume } from '../pools/parts.ts';
 import { listNodes, listPools } from '../pools/store.ts';
-import { listServers } from '../servers/store.ts';
-import { carrierOf } from '../sites/carry.ts';
+import { readFullDisk } from '../servers/place.ts';
+import { findShortfalls, renderShortfall } from '../servers/spare.ts';
+import { isApart, listServers } from '../servers/store.ts';
+import { carrierOf, sourceCarrierOf } from '../sites/carriers.ts';
 import { listSites, type SiteRow } from '../sites/store.ts';
 import type { DeploymentParts } from './parts.ts';
 
@@ -48,7 +50,9 @@ export async function findOrphans(
     listSites(store),
     listImages(store),
   ]);
-  const instances = await fleet.instances.list({}, { signal });
+  // What lies on a fenced server is removed before that is ready again.
+  const apart = new Set((await listServers(store)).filter(({ state }) => isApart(state)).map(({ name }) => name));
+  const instances = (await fleet.instances.list({}, { signal })).filter(({ server }) => !apart.has(server));
   const volumes = await fleet.volumes.list({}, { signal });
   const ofKind = (things: readonly { name: string; labels: Labels }[], kind: string) =>
     things.filter(({ labels }) => labels.kind === kind).map(({ name }) => name);
@@ -62,7 +66,7 @@ export async function findOrphans(
   compare(
     'carrier',
     ofKind(instances, 'carrier'),
-    carried.map(({ id }) => ({ name: carrierOf(id), whole: false })),
+    carried.flatMap(({ id }) => [carrierOf(id), sourceCarrierOf(id)].map((name) => ({ name, whole: false }))),
   );
   compare('bake', ofKind(instances, 'bake'), []);
   const seeds = (await listSeeds(store)).map((seed) => ready({ ...seed, name: seedInstance(seed.name) }));
@@ -76,7 +80,9 @@ export async function findOrphans(
   compare(
     'volume',
     ofKind(volumes, 'content'),
-    pools.filter(({ worksFor }) => worksFor === null).map((pool) => ready({ ...pool, name: contentVolume(pool.name) })),
+    pools
+      .filter(({ worksFor, contentBase }) => worksFor === null && contentBase === null)
+      .map((pool) => ready({ ...pool, name: contentVolume(pool.name) })),
   );
 
   const compareService = async (
@@ -115,13 +121,50 @@ export function makeDoctorChecks(parts: DeploymentParts): DoctorCheck[] {
       name: 'servers',
       async run() {
         const servers = await listServers(store);
-        const bad = servers.filter((server) => server.state !== 'ready');
-        if (servers.length > 0 && bad.length === 0) return ok(`${servers.length} ready`);
-        const detail = bad.map((server) => `${server.name} is ${server.state}: ${server.reason}`).join('; ');
+        const emptied = servers.filter((server) => server.state === 'draining');
+        const bad = servers.filter((server) => server.state !== 'ready' && server.state !== 'draining');
+        const render = (those: typeof servers) =>
+          those
+            .map(({ name, state, reason, left }) =>
+              [`${name} is ${state}: ${reason}`, ...left.map((what) => `not made anew: ${what}`)].join('; '),
+            )
+            .join('; ');
+        if (servers.length > 0 && bad.length === 0 && emptied.length === 0) return ok(`${servers.length} ready`);
+        if (servers.length > 0 && bad.length === 0)
+          return {
+            status: 'warn',
+            detail: render(emptied),
+            todo: 'When it is done there: `espalier server undrain NAME`.',
+          };
         return {
           status: 'fail',
-          detail: detail || 'no agent has said hello',
-          todo: 'Run `espalier up` on that server.',
+          detail: render(bad) || 'no agent has said hello',
+          todo: 'Bring that server back, or its agent by `espalier up` there; one that is gone for good: `espalier server remove`.',
+        };
+      },
+    },
+    {
+      name: 'spare',
+      async run() {
+        const [servers, nodes, pools] = [await listServers(store), await listNodes(store), await listPools(store)];
+        if (servers.length < 2) return ok('one server: what it carries is lost with it');
+        const poolOf = new Map(pools.map((pool) => [pool.name, pool]));
+        const free = nodes.filter(({ sitesOf }) => poolOf.get(sitesOf)?.contentBase != null);
+        const movable = free.flatMap(({ pool, server }) =>
+          server === null ? [] : [{ server, memoryMb: poolOf.get(pool)?.nodeMemoryMb ?? 0 }],
+        );
+        const bound = pools.filter(({ contentBase, worksFor }) => contentBase === null && worksFor === null);
+        const detail = [
+          ...findShortfalls(servers, movable).map(renderShortfall),
+          ...(bound.length === 0
+            ? []
+            : [`bound to one server by their uploads: ${bound.map(({ name }) => name).join(', ')}`]),
+        ];
+        if (detail.length === 0) return ok('the nodes of any one server would fit on the others');
+        return {
+          status: 'warn',
+          detail: detail.join('; '),
+          todo: 'Add a server or memory; give new pools a folder that all servers share.',
         };
       },
     },
@@ -136,6 +179,21 @@ export function makeDoctorChecks(parts: DeploymentParts): DoctorCheck[] {
           status: 'warn',
           detail: off.join('; '),
           todo: 'Set up time synchronisation (systemd-timesyncd or chrony) there.',
+        };
+      },
+    },
+    {
+      name: 'disks',
+      async run() {
+        const full = (await listServers(store)).flatMap((server) => {
+          const share = readFullDisk(server);
+          return share === undefined ? [] : [`${server.name} has ${Math.round(share * 100)} % of its disk free`];
+        });
+        if (full.length === 0) return ok('every server has room on its disk');
+        return {
+          status: 'fail',
+          detail: full.join('; '),
+          todo: 'Free some there: an agent that cannot keep what it hears can take nothing new, and confirms no fence.',
         };
       },
     },

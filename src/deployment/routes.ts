@@ -4,13 +4,15 @@ import { z } from 'zod';
 import {
   type ApiRoutes,
   accepted,
-  answerAccepted,
+  dryRunQuery,
   json,
   jsonBody,
   makeRoutes,
   needsScope,
   whoOf,
 } from '../platform/http.ts';
+import { beginOrPlan, planned } from '../platform/plan-change.ts';
+import type { Store } from '../platform/store.ts';
 import { secretsOf, urlOf } from '../sites/parts.ts';
 import { listSites } from '../sites/store.ts';
 import { type DeploymentParts, FIRST_APPS } from './parts.ts';
@@ -37,6 +39,9 @@ const viewSchema = z
     ),
   })
   .openapi('Deployment');
+
+const listServed = async (store: Store): Promise<string[]> =>
+  (await listSites(store)).flatMap(({ name, state }) => (state === 'ready' ? [name] : []));
 
 /** /v1/deployment. */
 export function makeDeploymentRoutes(parts: DeploymentParts): ApiRoutes {
@@ -75,10 +80,18 @@ export function makeDeploymentRoutes(parts: DeploymentParts): ApiRoutes {
       tags: ['deployment'],
       summary: 'Bring the deployment up',
       middleware: [needsScope('admin')],
-      request: { body: jsonBody(z.object({ httpPort: port.optional() })) },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, body: jsonBody(z.object({ httpPort: port.optional() })) },
+      responses: { 202: accepted, 200: planned },
     }),
-    async (c) => answerAccepted(c, await startUp(parts, c.req.valid('json').httpPort, whoOf(c))),
+    async (c) =>
+      beginOrPlan(
+        c,
+        store,
+        (s) => startUp({ ...parts, store: s }, c.req.valid('json').httpPort, whoOf(c)),
+        () => ({
+          plan: ['What is missing is made, what is stopped is started; what is there stays as it is.'],
+        }),
+      ),
   );
   routes.openapi(
     createRoute({
@@ -88,9 +101,19 @@ export function makeDeploymentRoutes(parts: DeploymentParts): ApiRoutes {
       tags: ['deployment'],
       summary: 'Stop all containers; all data stays',
       middleware: [needsScope('admin')],
-      responses: { 202: accepted },
+      request: { query: dryRunQuery },
+      responses: { 202: accepted, 200: planned },
     }),
-    async (c) => answerAccepted(c, await startEnd(parts, 'deployment.stop', whoOf(c))),
+    async (c) =>
+      beginOrPlan(
+        c,
+        store,
+        (s) => startEnd({ ...parts, store: s }, 'deployment.stop', whoOf(c)),
+        async () => ({
+          plan: ['All containers stop; all data stay. No site is served until it is brought up again.'],
+          sites: await listServed(store),
+        }),
+      ),
   );
   routes.openapi(
     createRoute({
@@ -100,9 +123,21 @@ export function makeDeploymentRoutes(parts: DeploymentParts): ApiRoutes {
       tags: ['deployment'],
       summary: 'Remove everything that the deployment made',
       middleware: [needsScope('admin')],
-      responses: { 202: accepted },
+      request: { query: dryRunQuery },
+      responses: { 202: accepted, 200: planned },
     }),
-    async (c) => answerAccepted(c, await startEnd(parts, 'deployment.destroy', whoOf(c))),
+    async (c) =>
+      beginOrPlan(
+        c,
+        store,
+        (s) => startEnd({ ...parts, store: s }, 'deployment.destroy', whoOf(c)),
+        async () => ({
+          plan: [
+            'All containers, volumes and images go, with all data of all sites, archived ones and backups included.',
+          ],
+          sites: await listServed(store),
+        }),
+      ),
   );
   return routes;
 }

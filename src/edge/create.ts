@@ -1,6 +1,7 @@
 // Makes an edge: a container of HAProxy whose directory its server's agent fills, with a door for visitors on the server.
 import { z } from 'zod';
 import type { Fleet } from '../engines/fleet.ts';
+import type { Clock } from '../lib/clock.ts';
 import { commonProblems } from '../lib/errors.ts';
 import type { Events } from '../platform/events.ts';
 import {
@@ -17,8 +18,19 @@ import { allocateAddress, releaseAddress } from '../servers/addresses.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { choosePlacement } from '../servers/place.ts';
 import { listServers } from '../servers/store.ts';
+import { renderEdgeInstance } from './instance.ts';
 import { edgeProblems } from './problems.ts';
-import { deleteEdge, insertEdge, listEdges, readEdge, storeEdgePlace, storeEdgeState } from './store.ts';
+import {
+  deleteEdge,
+  edgeLock,
+  insertEdge,
+  listEdges,
+  readEdge,
+  readEdgeAddress,
+  storeEdgePlace,
+  storeEdgeState,
+  storeEdgeWish,
+} from './store.ts';
 import type { EdgeSync } from './sync.ts';
 
 export interface EdgeParts {
@@ -27,6 +39,7 @@ export interface EdgeParts {
   events: Events;
   fleet: Fleet;
   agents: AgentPort;
+  clock: Clock;
   readCidr(): Promise<string>;
   /** The fingerprint of the edge's image. */
   readServiceImage(): Promise<string>;
@@ -37,13 +50,9 @@ export interface EdgeParts {
 const paramsSchema = z.object({ edge: z.string(), heal: z.boolean() });
 type Params = z.infer<typeof paramsSchema>;
 
-export const edgeLock = (edge: string): string => `edge:${edge}`;
-const AGENT_CALL_MS = 20_000;
+export const AGENT_CALL_MS = 20_000;
 const EDGE_MEMORY_MB = 128;
-/** The port in the container that expects the PROXY protocol, and so knows who the visitor is. */
-const PROXY_PORT = 81;
 const PLAIN_PORT = 80;
-const CONFIG_PATH = '/etc/espalier-edge';
 
 /** Begins `edge.create` in the caller's transaction. `listen`: address and port on the server, such as `127.0.0.1:8080`. */
 export async function startEdgeCreate(
@@ -56,14 +65,65 @@ export async function startEdgeCreate(
   return parts.operations.start(sql, 'edge.create', { edge: wish.name, heal: false }, who);
 }
 
+export const newEdgeSchema = z.strictObject({
+  /** By default `edge` and the next number. */
+  name: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,38}$/)
+    .optional(),
+  /** By default the best of those that have none. */
+  server: z.string().max(100).optional(),
+  /** Address and port on its server where it can be asked there; by default that of the other edges. */
+  listen: z
+    .string()
+    .regex(/^\d{1,3}(\.\d{1,3}){3}:\d{1,5}$/)
+    .optional(),
+});
+export type NewEdge = z.infer<typeof newEdgeSchema>;
+
+/** Begins the making of one more edge, or says why it cannot be: each is on a server of its own. */
+export async function startEdgeAdd(parts: EdgeParts, wish: NewEdge, who: Asker): Promise<Operation> {
+  return await parts.store.transaction(async (sql) => {
+    const edges = await listEdges(sql);
+    const [first] = edges;
+    if (first === undefined) throw edgeProblems.make('none-yet', {});
+    const ready = (await listServers(sql)).filter(({ state }) => state === 'ready').map(({ name }) => name);
+    const free = ready.filter((name) => !edges.some(({ server }) => server === name));
+    if (wish.server !== undefined && !free.includes(wish.server)) {
+      const why = ready.includes(wish.server) ? 'it has an edge' : 'it is not a server that is ready';
+      throw edgeProblems.make('not-there', { server: wish.server, why });
+    }
+    if (free.length === 0) throw edgeProblems.make('no-other-server', { edges: edges.length });
+    let number = 1;
+    while (edges.some(({ name }) => name === `edge${number}`)) number += 1;
+    const name = wish.name ?? `edge${number}`;
+    if (edges.some((edge) => edge.name === name)) throw edgeProblems.make('taken', { edge: name });
+    await insertEdge(sql, { name, listen: wish.listen ?? first.listen, reason: 'it is being created' });
+    if (wish.server !== undefined) await storeEdgeWish(sql, name, wish.server);
+    return await parts.operations.start(sql, 'edge.create', { edge: name, heal: false }, who);
+  });
+}
+
+async function readPlaced(store: Store, name: string) {
+  const edge = await readEdge(store, name);
+  if (edge?.server == null || edge.address === null) throw commonProblems.make('not-found', { noun: 'edge', name });
+  return { ...edge, server: edge.server, address: edge.address };
+}
+
+/** Brings an edge's container to what it is to be, and starts it. */
+export async function shapeEdge(parts: EdgeParts, name: string, signal: AbortSignal): Promise<void> {
+  const edge = await readPlaced(parts.store, name);
+  const call = { timeoutMs: AGENT_CALL_MS, signal };
+  const { configDir } = await parts.agents.call(edge.server, 'edge.prepare', { edge: name }, call);
+  const [image, shared] = [await parts.readServiceImage(), await readEdgeAddress(parts.store)];
+  // Its doors at the shared address open only where the agent has seen to it.
+  if (shared !== undefined) await parts.agents.call(edge.server, 'server.sync', {}, call);
+  await parts.fleet.instances.ensure(renderEdgeInstance(edge, { image, configDir, shared }), { signal });
+}
+
 /** The operation `edge.create`. */
 export function makeEdgeCreate(parts: EdgeParts): OperationKind<Params> {
   const { store, fleet, agents, events } = parts;
-  const readPlaced = async (name: string) => {
-    const edge = await readEdge(store, name);
-    if (edge?.server == null || edge.address === null) throw commonProblems.make('not-found', { noun: 'edge', name });
-    return { ...edge, server: edge.server, address: edge.address };
-  };
   return makeOperation<Params>({
     kind: 'edge.create',
     params: paramsSchema,
@@ -71,6 +131,11 @@ export function makeEdgeCreate(parts: EdgeParts): OperationKind<Params> {
     title: ({ edge, heal }) => `${heal ? 'Heal' : 'Create'} the edge ${edge}`,
     steps: ({ edge, heal }) => (heal ? makeSteps(edge).map(({ undo: _, ...step }) => step) : makeSteps(edge)),
   });
+
+  /** Edges tell each other what sites were asked. One that is broken hears it later, and holds up no new one. */
+  async function tellOthers(signal: AbortSignal): Promise<void> {
+    await parts.sync(signal).catch(() => undefined);
+  }
 
   function makeSteps(name: string): Step[] {
     return [
@@ -87,8 +152,9 @@ export function makeEdgeCreate(parts: EdgeParts): OperationKind<Params> {
             for (const other of await listEdges(sql)) {
               if (other.server !== null) groupOn.set(other.server, (groupOn.get(other.server) ?? 0) + 1);
             }
-            const choice = choosePlacement(await listServers(sql), { memoryMb: EDGE_MEMORY_MB, groupOn });
-            const address = await allocateAddress(sql, cidr, name);
+            const only = edge.wish === null ? {} : { only: { server: edge.wish, why: 'a person chose it' } };
+            const choice = choosePlacement(await listServers(sql), { memoryMb: EDGE_MEMORY_MB, groupOn, ...only });
+            const address = await allocateAddress(sql, cidr, { instance: name, server: choice.server });
             await storeEdgePlace(sql, name, { server: choice.server, address, placement: choice.reason });
             return { server: choice.server, reason: choice.reason };
           });
@@ -102,44 +168,20 @@ export function makeEdgeCreate(parts: EdgeParts): OperationKind<Params> {
           if (edge?.server == null || !agents.connected().includes(edge.server)) return;
           await agents.call(edge.server, 'edge.forget', { edge: name }, { timeoutMs: AGENT_CALL_MS, signal });
           await agents.call(edge.server, 'server.sync', {}, { timeoutMs: AGENT_CALL_MS, signal });
+          await tellOthers(signal);
         },
       },
       {
         name: 'container',
         timeoutMs: 120_000,
-        async do({ signal }) {
-          const edge = await readPlaced(name);
-          const call = { timeoutMs: AGENT_CALL_MS, signal };
-          const { configDir } = await agents.call(edge.server, 'edge.prepare', { edge: name }, call);
-          await fleet.instances.ensure(
-            {
-              name,
-              server: edge.server,
-              source: { image: await parts.readServiceImage() },
-              labels: { kind: 'edge' },
-              config: { 'security.idmap.isolated': 'true' },
-              devices: {
-                eth0: { kind: 'nic', ipv4Address: edge.address },
-                config: { kind: 'disk', source: configDir, path: CONFIG_PATH, shift: true },
-                door: {
-                  kind: 'proxy',
-                  listen: `tcp:${edge.listen}`,
-                  connect: `tcp:127.0.0.1:${PROXY_PORT}`,
-                  proxyProtocol: true,
-                },
-              },
-              start: true,
-            },
-            { signal },
-          );
-        },
+        do: ({ signal }) => shapeEdge(parts, name, signal),
         undo: ({ signal }) => fleet.instances.delete(name, { force: true, signal }),
       },
       {
         name: 'configure',
         timeoutMs: 60_000,
         async do({ signal }) {
-          const edge = await readPlaced(name);
+          const edge = await readPlaced(store, name);
           const call = { timeoutMs: AGENT_CALL_MS, signal };
           await agents.call(edge.server, 'server.sync', {}, call);
           await agents.call(edge.server, 'edge.sync', {}, call);
@@ -147,6 +189,7 @@ export function makeEdgeCreate(parts: EdgeParts): OperationKind<Params> {
           const answer = await agents.call(edge.server, 'node.probe', target, call);
           // Any answer will do: no site has that name, so a page that says so is right.
           if (answer.status === 0) throw edgeProblems.make('silent', { edge: name, why: answer.detail });
+          await tellOthers(signal);
         },
       },
       {

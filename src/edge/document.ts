@@ -7,6 +7,7 @@ import { type EdgeDocument, edgeDocument } from '../protocol/edge-document.ts';
 import { readConfigVersion } from '../servers/config-clock.ts';
 import { standsOnNodes } from '../sites/document.ts';
 import { listSites, type SiteRow } from '../sites/store.ts';
+import { listLastingEdges } from './store.ts';
 
 const NODE_PORT = 80;
 
@@ -14,7 +15,12 @@ const NODE_PORT = 80;
 export async function readEdgeDocument(store: Store, trustedProxies: readonly string[]): Promise<EdgeDocument> {
   // The version first: a change that comes meanwhile is in the next document at the latest.
   const version = await readConfigVersion(store);
-  const [pools, nodes, sites] = await Promise.all([listPools(store), listNodes(store), listSites(store)]);
+  const [pools, nodes, sites, edges] = await Promise.all([
+    listPools(store),
+    listNodes(store),
+    listSites(store),
+    listLastingEdges(store),
+  ]);
   return edgeDocument.parse({
     version,
     trustedProxies: [...trustedProxies],
@@ -39,6 +45,7 @@ export async function readEdgeDocument(store: Store, trustedProxies: readonly st
               })),
           })),
       ),
+    edges: edges.flatMap(({ name, address }) => (address === null ? [] : [{ name, address }])),
     hosts: sites.filter(standsOnNodes).flatMap((site) =>
       site.hosts.map((host) => ({
         host,

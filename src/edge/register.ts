@@ -3,12 +3,16 @@ import type { House } from '../platform/house.ts';
 import type { ApiRoutes } from '../platform/http.ts';
 import { makeLoop } from '../platform/loops.ts';
 import { type EdgeParts, makeEdgeCreate } from './create.ts';
+import { makeEdgeDelete } from './delete.ts';
 import { healEdges } from './heal.ts';
 import { makeEdgeRoutes } from './routes.ts';
+import { makeEdgeShare } from './share.ts';
 
 /** Registers the room's operations and loops; gives its routes. */
 export function registerEdges({ operations, loops, whenUp }: House, parts: EdgeParts): ApiRoutes[] {
   operations.register(makeEdgeCreate(parts));
+  operations.register(makeEdgeShare(parts));
+  operations.register(makeEdgeDelete(parts));
   loops.add(
     makeLoop({
       name: 'edges.heal',

@@ -60,6 +60,15 @@ withStores((test) => {
     await assert.rejects(sync(soon()), { code: 'protocol.disconnected', retryable: true });
   });
 
+  test('an edge on a fenced server is not asked, and its silence holds nobody up', async (given) => {
+    await given.store.query(
+      `INSERT INTO server (name, state, reason, address, version) VALUES ('a', 'fenced', '', '', ''), ('b', 'lost', '', '', '')`,
+    );
+    const { sync, called } = await makeTrial(given, ['a', 'b'], async () => ({ version: 1, leaving: [] }));
+    assert.deepEqual(await sync(soon()), { leaving: [] });
+    assert.deepEqual(called, ['b']);
+  });
+
   test('an edge that fails in another way is not passed over', async (given) => {
     const { sync } = await makeTrial(given, ['a', 'b'], async (server) => {
       if (server === 'a') throw commonProblems.make('internal', { what: 'HAProxy refused its file' });

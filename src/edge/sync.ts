@@ -3,6 +3,7 @@
 import { Problem } from '../lib/errors.ts';
 import type { Store } from '../platform/store.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
+import { isApart, listServers } from '../servers/store.ts';
 import { listEdges } from './store.ts';
 
 /** Gives the nodes that an edge still has connections to. */
@@ -13,9 +14,10 @@ const SYNC_MS = 20_000;
 /** Makes the sync. An agent that is away is passed over when another edge is there: its edges follow when it is back. */
 export function makeEdgeSync(store: Store, agents: AgentPort): EdgeSync {
   return async (signal) => {
-    const servers = [
-      ...new Set((await listEdges(store)).map((edge) => edge.server).filter((server) => server !== null)),
-    ];
+    const edges = new Set((await listEdges(store)).map((edge) => edge.server));
+    // What is fenced is out of reach, and is told before it is let in again.
+    const apart = new Set((await listServers(store)).filter(({ state }) => isApart(state)).map(({ name }) => name));
+    const servers = [...edges].filter((server) => server !== null && !apart.has(server)) as string[];
     const outcomes = await Promise.allSettled(
       servers.map((server) => agents.call(server, 'edge.sync', {}, { timeoutMs: SYNC_MS, signal })),
     );

@@ -17,6 +17,8 @@ export interface CacheSubject {
   login(site: { name: string; password: string }): Promise<CacheSession>;
 }
 
+const EVERYWHERE = ['0.0.0.0/1', '128.0.0.0/1'];
+
 /** Declares the suite; `subject` is called once the tests run. */
 export function describeCacheEngine(title: string, subject: () => Promise<CacheSubject>): void {
   void describe(title, () => {
@@ -73,6 +75,21 @@ export function describeCacheEngine(title: string, subject: () => Promise<CacheS
       await engine.unlockSite(site.name);
       const again = await login(site);
       assert.equal(await again.get(`${site.prefix}k`), 'before');
+      await again.close();
+    });
+
+    void test('sessions from a network are ended, others stay, and all may come again', async () => {
+      const { engine, login } = await subject();
+      const site = makeSite('h');
+      await engine.setSite(site);
+      const session = await login(site);
+      await engine.endSessions(['203.0.113.0/24']);
+      await session.set(`${site.prefix}k`, 'kept');
+      await engine.endSessions(EVERYWHERE);
+      await engine.endSessions(EVERYWHERE);
+      await assert.rejects(async () => session.get(`${site.prefix}k`));
+      const again = await login(site);
+      assert.equal(await again.get(`${site.prefix}k`), 'kept');
       await again.close();
     });
 

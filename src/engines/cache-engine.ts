@@ -35,6 +35,8 @@ export interface CacheEngine {
   /** Refuses the account's next logins and ends its connections; its keys stay. */
   lockSite(name: string, signal?: AbortSignal): Promise<void>;
   unlockSite(name: string, signal?: AbortSignal): Promise<void>;
+  /** Ends every connection from these networks (`10.87.16.64/26`). Who may come is not changed. */
+  endSessions(networks: readonly string[], signal?: AbortSignal): Promise<void>;
   /** Every account that is a site's, by name. */
   listSites(signal?: AbortSignal): Promise<CacheSiteView[]>;
   checkHealth(signal?: AbortSignal): Promise<CacheHealth>;

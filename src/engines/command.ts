@@ -16,13 +16,22 @@ const STDOUT_MAX_BYTES = 256 * 1024 * 1024;
 /** Runs it to its end; at the bound or an abort it is killed and the promise rejects. Rejects when it cannot start. */
 export function runCommand(
   argv: readonly string[],
-  options: { timeoutMs: number; signal?: AbortSignal; onLine?: (line: string) => void },
+  options: {
+    timeoutMs: number;
+    signal?: AbortSignal;
+    onLine?: (line: string) => void;
+    /** Given to it at once; without it standard input is empty. */
+    stdin?: string;
+  },
 ): Promise<CommandResult> {
   const [program = '', ...rest] = argv;
   const bounds = [AbortSignal.timeout(options.timeoutMs), ...(options.signal === undefined ? [] : [options.signal])];
   const signal = AbortSignal.any(bounds);
   return new Promise((resolve, reject) => {
-    const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'], signal, killSignal: 'SIGKILL' });
+    const child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'pipe'], signal, killSignal: 'SIGKILL' });
+    // It may end before it has read all.
+    child.stdin.on('error', () => {});
+    child.stdin.end(options.stdin ?? '');
     const out: Buffer[] = [];
     let size = 0;
     let errors = '';

@@ -21,6 +21,8 @@ export interface DatabaseSubject {
   login(site: { user: string; password: string; name: string }): Promise<SiteSession>;
 }
 
+const EVERYWHERE = ['0.0.0.0/1', '128.0.0.0/1'];
+
 /** Declares the suite; `subject` is called once the tests run. */
 export function describeDatabaseEngine(title: string, subject: () => Promise<DatabaseSubject>): void {
   void describe(title, () => {
@@ -94,6 +96,22 @@ export function describeDatabaseEngine(title: string, subject: () => Promise<Dat
       await engine.unlockSite(site.user);
       const again = await login(site);
       assert.deepEqual(await again.read(), ['before']);
+      await again.close();
+    });
+
+    void test('sessions from a network are ended with what they had open, others stay, and all may come again', async () => {
+      const { engine, allowedFrom, login } = await subject();
+      const site = makeSite('h', allowedFrom);
+      await engine.createSite(site);
+      const session = await login(site);
+      await session.write('before');
+      await engine.endSessions(['203.0.113.0/24']);
+      await session.write('not from there');
+      await engine.endSessions(EVERYWHERE);
+      await engine.endSessions(EVERYWHERE);
+      await assert.rejects(async () => session.write('after'));
+      const again = await login(site);
+      assert.deepEqual(await again.read(), ['before', 'not from there']);
       await again.close();
     });
 

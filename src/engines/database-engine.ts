@@ -58,6 +58,11 @@ export interface DatabaseEngine {
   /** Refuses the account's next logins and ends its connections; the data stays. */
   lockSite(user: string, signal?: AbortSignal): Promise<void>;
   unlockSite(user: string, signal?: AbortSignal): Promise<void>;
+  /**
+   * Ends every connection from these networks (`10.87.16.64/26`) and rolls back what it has not committed. Who may come is not
+   * changed. `busy` (retryable) while some are still ending.
+   */
+  endSessions(networks: readonly string[], signal?: AbortSignal): Promise<void>;
   /** Every database that is not the server's own, by name. */
   listSites(signal?: AbortSignal): Promise<DatabaseSize[]>;
   /** Bytes of one database; undefined when it does not exist. */

@@ -412,6 +412,17 @@ export function testFleet(title: string, makeHarness: () => Promise<FleetHarness
     });
 
     void describe('volumes', () => {
+      void it('a volume is carried to another, and brought up to date when it is there', async () => {
+        const [{ name: server = '' } = { name: '' }] = await fleet.servers();
+        await fleet.volumes.create({ name: 'carried', labels: { of: 'x' } });
+        for (let times = 0; times < 2; times += 1) {
+          const copy = await fleet.volumes.carry('carried', { name: 'carried-2', labels: { of: 'y' }, server });
+          assert.deepEqual([copy.server, copy.labels.of], [server, 'y']);
+        }
+        await assertProblem('source-not-found', fleet.volumes.carry('nowhere', { name: 'n', labels: {}, server }));
+        for (const name of ['carried', 'carried-2']) await fleet.volumes.delete(name);
+      });
+
       void it('are made once, mounted by several containers, and not deleted in use', async () => {
         const made = await fleet.volumes.create({ name: 'content', labels: { pool: 'main' }, shifted: true });
         assert.deepEqual(made.labels, { pool: 'main' });

@@ -24,6 +24,7 @@ export interface Fleet {
   readonly images: Images;
   readonly snapshots: Snapshots;
   readonly volumes: Volumes;
+  readonly cluster: Cluster;
 
   /** What this place can do; read from the engine. */
   capabilities(options?: CallOptions): Promise<FleetCapabilities>;
@@ -38,6 +39,8 @@ export interface Fleet {
   tearDown(options?: CallOptions): Promise<void>;
   /** The machines that can carry containers: the cluster's members, or the one server. */
   servers(options?: CallOptions): Promise<FleetServer[]>;
+  /** The name of the server that this connection ends at. */
+  localServer(options?: CallOptions): Promise<string>;
   /**
    * Runs a command in a running container and resolves when it ends, whatever its exit code. Default 60 s; at the
    * timeout or an abort the command is killed (SIGKILL). `incus.exec-timed-out`, `incus.not-running`,
@@ -51,6 +54,19 @@ export interface Fleet {
   events(signal: AbortSignal): AsyncIterable<FleetEvent>;
   /** Releases connections. */
   close(): Promise<void>;
+}
+
+/** Several servers as one engine. Asked of any member. */
+export interface Cluster {
+  /**
+   * Makes the only server the first of a cluster, which the others reach at `address` (`10.0.0.11:8443`). A second time it
+   * changes nothing.
+   */
+  enable(address: string, options?: CallOptions): Promise<void>;
+  /** What a new machine of this name joins with, once. Those made before for the name are void. */
+  makeJoinToken(server: string, options?: CallOptions): Promise<string>;
+  /** Takes a server out; an absent one is fine. `force`: also one that is away, or carries containers. */
+  remove(server: string, options?: CallOptions & { force?: boolean }): Promise<void>;
 }
 
 /** The names a fleet is bound to. */
@@ -132,7 +148,7 @@ export type InstanceSource =
 
 export interface InstanceSpec {
   name: string;
-  /** Server to place it on; the engine chooses when left out. */
+  /** Server to place it on; the one that the connection ends at when left out. */
   server?: string;
   source: InstanceSource;
   labels: Labels;
@@ -184,6 +200,7 @@ export interface InstanceFilter {
 
 /** Containers of ours. Those in the project without our key are not listed, and are refused as `incus.not-ours`. */
 export interface Instances {
+  /** With a server that the engine does not reach: `incus.away`. Without one, those on such servers are left out. */
   list(filter?: InstanceFilter, options?: CallOptions): Promise<Instance[]>;
   read(name: string, options?: CallOptions): Promise<Instance | undefined>;
   /** `incus.not-found` when absent. */
@@ -365,7 +382,7 @@ export interface VolumeSpec {
   /** Id-mapped for each container that mounts it, so that several with different id maps see the same owners. */
   shifted?: boolean;
   sizeGib?: number;
-  /** Server whose pool holds it; the engine chooses when left out. */
+  /** Server whose pool holds it; the one that the connection ends at when left out. */
   server?: string;
 }
 
@@ -388,6 +405,11 @@ export interface Volumes {
   create(spec: VolumeSpec, options?: CallOptions): Promise<Volume>;
   /** `from` is `volume` or `volume/snapshot`; `incus.source-not-found`. Copy-on-write where the pool can. */
   copy(from: string, spec: VolumeSpec, options?: CallOptions): Promise<Volume>;
+  /**
+   * Makes the volume on the server of `spec` alike to `from`, wherever that lies: copied the first time, brought up to date each
+   * time after. Who mounts the copy must be stopped. `incus.source-not-found`. Default 1 h.
+   */
+  carry(from: string, spec: VolumeSpec & { server: string }, options?: CallOptions): Promise<Volume>;
   /** An absent one is fine; one in use is `incus.in-use`. */
   delete(name: string, options?: CallOptions): Promise<void>;
   createSnapshot(volume: string, snapshot: string, options?: CallOptions): Promise<void>;

@@ -6,13 +6,16 @@ import { commonProblems } from '../lib/errors.ts';
 import {
   type ApiRoutes,
   accepted,
-  answerAccepted,
+  dryRunQuery,
   json,
   jsonBody,
   makeRoutes,
   pageOf,
+  planSchema,
   whoOf,
 } from '../platform/http.ts';
+import { beginOrPlan, planned, planOf, rehearsing } from '../platform/plan-change.ts';
+import type { Sql } from '../platform/store.ts';
 import { assertDisk } from '../servers/room.ts';
 import { startBake } from './bake.ts';
 import { compareImages, differenceSchema, readNamed } from './compare.ts';
@@ -217,23 +220,29 @@ export function makeImageRoutes(parts: ImageParts): ApiRoutes {
       tags: ['images'],
       summary: 'Keep an image, or leave it to the rule again',
       request: {
+        query: dryRunQuery,
         params: numbered,
         body: jsonBody(z.object({ keep: z.boolean(), why: z.string().min(1).max(500).optional() })),
       },
-      responses: { 200: json(imageSchema, 'The image') },
+      responses: { 200: json(z.union([imageSchema, planSchema]), 'The image') },
     }),
     async (c) => {
       const { recipe, number } = c.req.valid('param');
       const { keep, why } = c.req.valid('json');
       const { by, reason } = whoOf(c);
-      await store.transaction(async (sql) => {
+      const change = async (sql: Sql): Promise<void> => {
         const because = keep ? (why ?? reason ?? `${by} wants it kept`) : null;
         if (!(await storeKept(sql, recipe, number, because)))
           throw commonProblems.make('not-found', { noun: 'image', name: nameOf({ recipe, number }) });
         const kind = keep ? 'image.kept' : 'image.not-kept';
         const event = { kind, subject: oneImageLock(recipe, number), by };
         await parts.events.append(sql, because === null ? event : { ...event, reason: because });
+      };
+      const plan = await planOf(c, () => rehearsing(store).transaction(change), {
+        plan: [keep ? 'The image is kept whatever the rule says.' : 'The image is left to the rule again.'],
       });
+      if (plan !== undefined) return c.json(plan, 200);
+      await store.transaction(change);
       const image = await readNamed(parts, recipe, number);
       return c.json(toView(image, (await readUses(parts, store, [image])).get(nameOf(image)) ?? []), 200);
     },
@@ -245,12 +254,12 @@ export function makeImageRoutes(parts: ImageParts): ApiRoutes {
       operationId: 'deleteImage',
       tags: ['images'],
       summary: 'Delete an image that nothing uses',
-      request: { params: numbered },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, params: numbered },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const which = c.req.valid('param');
-      return answerAccepted(c, await store.transaction((sql) => startImageDelete(parts, sql, which, whoOf(c))));
+      return beginOrPlan(c, store, (s) => s.transaction((sql) => startImageDelete(parts, sql, which, whoOf(c))));
     },
   );
   routes.openapi(
@@ -261,6 +270,7 @@ export function makeImageRoutes(parts: ImageParts): ApiRoutes {
       tags: ['images'],
       summary: 'Bake images anew from the base up, with the newest packages',
       request: {
+        query: dryRunQuery,
         body: jsonBody(
           z.object({
             recipe: z.string().optional().describe('Only this one; all that have an image unless told'),
@@ -268,12 +278,12 @@ export function makeImageRoutes(parts: ImageParts): ApiRoutes {
           }),
         ),
       },
-      responses: { 202: accepted },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const wish = c.req.valid('json');
       await assertDisk(parts.fleet, BAKE_DISK_MB);
-      return answerAccepted(c, await store.transaction((sql) => startRefresh(parts, sql, wish, whoOf(c))));
+      return beginOrPlan(c, store, (s) => s.transaction((sql) => startRefresh(parts, sql, wish, whoOf(c))));
     },
   );
   routes.openapi(
@@ -283,14 +293,13 @@ export function makeImageRoutes(parts: ImageParts): ApiRoutes {
       operationId: 'bakeImage',
       tags: ['images'],
       summary: 'Bake an image from its recipe',
-      request: { body: jsonBody(z.object({ recipe: z.string() })) },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, body: jsonBody(z.object({ recipe: z.string() })) },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const { recipe } = c.req.valid('json');
       await assertDisk(parts.fleet, BAKE_DISK_MB);
-      const operation = await store.transaction((sql) => startBake(parts, sql, recipe, whoOf(c)));
-      return answerAccepted(c, operation);
+      return beginOrPlan(c, store, (s) => s.transaction((sql) => startBake(parts, sql, recipe, whoOf(c))));
     },
   );
   return routes;

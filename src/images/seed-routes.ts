@@ -2,16 +2,8 @@
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
-import {
-  type ApiRoutes,
-  accepted,
-  answerAccepted,
-  json,
-  jsonBody,
-  makeRoutes,
-  pageOf,
-  whoOf,
-} from '../platform/http.ts';
+import { type ApiRoutes, accepted, dryRunQuery, json, jsonBody, makeRoutes, pageOf, whoOf } from '../platform/http.ts';
+import { beginOrPlan, planned } from '../platform/plan-change.ts';
 import { assertDisk } from '../servers/room.ts';
 import { compareSeed, differenceSchema } from './compare.ts';
 import type { ImageParts } from './parts.ts';
@@ -96,13 +88,13 @@ export function makeSeedRoutes(parts: ImageParts): ApiRoutes {
       operationId: 'createSeed',
       tags: ['seeds'],
       summary: 'Make a seed from an image',
-      request: { body: jsonBody(newSeedSchema) },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, body: jsonBody(newSeedSchema) },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const wish = c.req.valid('json');
       await assertDisk(parts.fleet, SEED_DISK_MB);
-      return answerAccepted(c, await store.transaction((sql) => startSeedCreate(parts, sql, wish, whoOf(c))));
+      return beginOrPlan(c, store, (s) => s.transaction((sql) => startSeedCreate(parts, sql, wish, whoOf(c))));
     },
   );
   routes.openapi(
@@ -113,15 +105,16 @@ export function makeSeedRoutes(parts: ImageParts): ApiRoutes {
       tags: ['seeds'],
       summary: 'Bake an image from a seed as it stands now',
       request: {
+        query: dryRunQuery,
         params: nameParam,
         body: jsonBody(z.object({ upgrade: z.boolean().default(false).describe('Newest packages first') })),
       },
-      responses: { 202: accepted },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const wish = { name: c.req.valid('param').name, upgrade: c.req.valid('json').upgrade };
       await assertDisk(parts.fleet, SEED_DISK_MB);
-      return answerAccepted(c, await store.transaction((sql) => startSeedBake(parts, sql, wish, whoOf(c))));
+      return beginOrPlan(c, store, (s) => s.transaction((sql) => startSeedBake(parts, sql, wish, whoOf(c))));
     },
   );
   routes.openapi(
@@ -131,12 +124,12 @@ export function makeSeedRoutes(parts: ImageParts): ApiRoutes {
       operationId: 'deleteSeed',
       tags: ['seeds'],
       summary: 'Delete a seed; images baked from it stay',
-      request: { params: nameParam },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, params: nameParam },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
-      return answerAccepted(c, await store.transaction((sql) => startSeedDelete(parts, sql, name, whoOf(c))));
+      return beginOrPlan(c, store, (s) => s.transaction((sql) => startSeedDelete(parts, sql, name, whoOf(c))));
     },
   );
   return routes;

@@ -21,6 +21,7 @@ export type AgentAnswers = {
 export function bindAnswers(answers: AgentAnswers, named: () => string): Answers<ControllerContract> {
   return {
     hello: async (params, signal) => answers.hello(named(), params, signal),
+    'certificate.renew': async (params, signal) => answers['certificate.renew'](named(), params, signal),
     heartbeat: async (params, signal) => answers.heartbeat(named(), params, signal),
     'runs.report': async (params, signal) => answers['runs.report'](named(), params, signal),
     'config.server': async (params, signal) => answers['config.server'](named(), params, signal),
@@ -30,8 +31,13 @@ export function bindAnswers(answers: AgentAnswers, named: () => string): Answers
 }
 
 export interface Agents extends AgentPort {
-  /** Takes over a WebSocket that an agent opened. It must say hello first; nothing else is answered before. */
-  accept(socket: WebSocket): void;
+  /**
+   * Takes over a WebSocket that an agent opened. It must say hello first; nothing else is answered before. `certified`: the
+   * only server for which it may speak; without it (the Unix socket) it may for any.
+   */
+  accept(socket: WebSocket, certified?: string): void;
+  /** Ends the connection of a server's agent, if there is one. */
+  drop(server: string): void;
   /** Closes every connection. */
   close(): void;
 }
@@ -42,7 +48,7 @@ export function makeAgents(parts: { answers: AgentAnswers; onGone: (server: stri
   const peers = new Map<string, { peer: Peer<typeof agentContract>; socket: WebSocket }>();
   const sockets = new Set<WebSocket>();
 
-  function accept(socket: WebSocket): void {
+  function accept(socket: WebSocket, certified?: string): void {
     let server: string | undefined;
     const named = (): string => {
       if (server === undefined) throw commonProblems.make('invalid-input', { where: 'agent', why: 'say hello first' });
@@ -57,6 +63,8 @@ export function makeAgents(parts: { answers: AgentAnswers; onGone: (server: stri
       answers: {
         ...bindAnswers(answers, named),
         hello: async (params, signal) => {
+          if (certified !== undefined && params.server !== certified)
+            throw commonProblems.make('invalid-input', { where: 'hello', why: `the certificate is of ${certified}` });
           const answer = await answers.hello(params.server, params, signal);
           server = params.server;
           const before = peers.get(server);
@@ -87,6 +95,7 @@ export function makeAgents(parts: { answers: AgentAnswers; onGone: (server: stri
       return known.peer.call(method, params, options);
     },
     connected: () => [...peers.keys()],
+    drop: (server) => peers.get(server)?.socket.terminate(),
     close() {
       for (const socket of sockets) socket.terminate();
     },

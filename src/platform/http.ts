@@ -184,8 +184,8 @@ export const dryRunQuery = z.object({
 export const planSchema = z
   .object({
     plan: z.array(z.string()).describe('What would be done, where, and why there is room'),
-    sites: z.array(z.string()).optional().describe('Names of the sites that notice it'),
-    pauseS: z.number().optional().describe('For how long their visitors would wait'),
+    sites: z.array(z.string()).describe('Names of the sites that notice it'),
+    pauseS: z.number().describe('For how long their visitors would wait'),
   })
   .openapi('Plan');
 

@@ -12,6 +12,11 @@ export interface OpenStoreOptions {
   dataDir?: string;
 }
 
+/** For asking who leads: apart from all other sessions, and rather without an answer than with a late one. */
+export function openLeaseStore(url: string): Store {
+  return makeStore(makePostgresqlLender({ url, maxConnections: 2, timeoutMs: 2_000 }));
+}
+
 /** Opens the store; `runMigrations` is the caller's next step. Throws `store.in-use` for a data directory that is open elsewhere. */
 export async function openStore(options: OpenStoreOptions = {}): Promise<Store> {
   if (options.url !== undefined) return makeStore(makePostgresqlLender({ url: options.url }));

@@ -2,9 +2,12 @@
 // database. Apart from secrets.ts, which never sees the file.
 import { randomBytes } from 'node:crypto';
 import { link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { secretProblems } from './secret-problems.ts';
+
+/** Where a controller keeps it. */
+export const keyFileOf = (dataDir: string): string => join(dataDir, 'secret.key');
 
 const keyFileSchema = z.object({
   current: z.string(),

@@ -7,13 +7,24 @@ import { allocateAddress, releaseAddress } from '../servers/addresses.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { choosePlacement } from '../servers/place.ts';
 import { listServers } from '../servers/store.ts';
+import { readContentServer, readSharedContent, renderContent } from './content.ts';
 import { generationKey } from './generations.ts';
 import { renderDisk, renderNewLimits } from './limits.ts';
-import { AGENT_CALL_MS, contentVolume, nodeLock, type PoolParts, tellServer } from './parts.ts';
+import { isOutOfReach } from './lose-server.ts';
+import { AGENT_CALL_MS, nodeLock, type PoolParts, tellServer } from './parts.ts';
 import { poolProblems } from './problems.ts';
 import { assertServesAsWell } from './roll/gates.ts';
 import { keepNodeLog } from './roll/keep-log.ts';
-import { deleteNode, listNodes, type NodeRow, readNode, readPool, storeNodePlace, storeNodeState } from './store.ts';
+import {
+  countBooting,
+  deleteNode,
+  listNodes,
+  type NodeRow,
+  readNode,
+  readPool,
+  storeNodePlace,
+  storeNodeState,
+} from './store.ts';
 import { syncNode } from './sync.ts';
 
 const paramsSchema = z.object({ node: z.string(), pool: z.string() });
@@ -43,6 +54,8 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
         timeoutMs: 120_000,
         async do() {
           const cidr = await parts.readCidr();
+          const sitesOf = (await readNode(store, name))?.sitesOf ?? poolName;
+          const only = await readContentServer(parts, sitesOf);
           return store.transaction(async (sql) => {
             const node = await readNode(sql, name);
             const pool = await readPool(sql, poolName);
@@ -53,8 +66,11 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
             for (const other of await listNodes(sql, { pool: poolName })) {
               if (other.server !== null) groupOn.set(other.server, (groupOn.get(other.server) ?? 0) + 1);
             }
-            const choice = choosePlacement(await listServers(sql), { memoryMb: pool.nodeMemoryMb, groupOn });
-            const address = await allocateAddress(sql, cidr, name);
+            const startingOn = new Map<string, number>();
+            for (const [server, count] of await countBooting(sql)) if (server !== null) startingOn.set(server, count);
+            const wish = { memoryMb: pool.nodeMemoryMb, groupOn, startingOn, ...(only === undefined ? {} : { only }) };
+            const choice = choosePlacement(await listServers(sql), wish);
+            const address = await allocateAddress(sql, cidr, { instance: name, server: choice.server });
             await storeNodePlace(sql, name, { server: choice.server, address, placement: choice.reason });
             return { server: choice.server, reason: choice.reason };
           });
@@ -75,10 +91,15 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
           const node = await readPlaced(name);
           const pool = await readPool(store, poolName);
           if (pool === undefined) throw commonProblems.make('not-found', { noun: 'pool', name: poolName });
+          const shared = await readSharedContent(parts, store, node.sitesOf);
+          const content = renderContent(node.sitesOf, shared);
           const prepared = await agents.call(
             node.server,
             'pool.prepare',
-            { pool: generationKey(node.sitesOf, node.generation) },
+            {
+              pool: generationKey(node.sitesOf, node.generation),
+              ...(shared === undefined ? {} : { content: shared }),
+            },
             { timeoutMs: AGENT_CALL_MS, signal },
           );
           await fleet.instances.ensure(
@@ -87,7 +108,7 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
               server: node.server,
               source: { image: await parts.readFingerprint(store, pool.app, node.imageNumber) },
               labels: { kind: 'node', pool: poolName, app: pool.app, image: String(node.imageNumber) },
-              config: { 'security.idmap.isolated': 'true', ...renderNewLimits(pool.limits) },
+              config: { ...content.config, ...renderNewLimits(pool.limits) },
               devices: {
                 ...renderDisk(pool.limits),
                 eth0: { kind: 'nic', ipv4Address: node.address },
@@ -98,14 +119,16 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
                   readonly: true,
                   shift: true,
                 },
-                content: { kind: 'volume', volume: contentVolume(node.sitesOf), path: '/srv/content' },
+                content: content.device,
               },
               start: true,
             },
             { signal },
           );
         },
-        async undo({ signal, operationId }) {
+        async undo({ signal, operationId, outputs, say }) {
+          const { server } = (outputs.place ?? {}) as { server?: string };
+          if (await isOutOfReach(store, server)) return say(`its container stays until ${server} is back and cleaned`);
           const { problem } = await parts.operations.read(operationId);
           await keepNodeLog(parts, name, problem?.detail ?? 'its making failed', signal);
           await fleet.instances.delete(name, { force: true, signal });

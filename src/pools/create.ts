@@ -6,7 +6,10 @@ import type { Asker, Operation } from '../platform/operations/operation.ts';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
 import { changeConfig } from '../servers/config-clock.ts';
+import { choosePlacement } from '../servers/place.ts';
 import { assertMemory } from '../servers/room.ts';
+import { listServers, readServer } from '../servers/store.ts';
+import { removeContent, storeContentBase } from './content.ts';
 import { generationKey, listGenerations } from './generations.ts';
 import { nodeLimitsSchema } from './limits.ts';
 import { AGENT_CALL_MS, contentVolume, nodeLock, type PoolParts, poolLock } from './parts.ts';
@@ -44,10 +47,12 @@ export const newPoolSchema = z.strictObject({
   maxSites: z.int().min(1).max(2000).default(250),
   /** What a node is expected to use, for placement. */
   nodeMemoryMb: z.int().min(64).max(262_144).default(512),
+  /** Its uploads lie on a volume there, and so its nodes are there; else in the folder that servers share, where there is one. */
+  server: z.string().optional(),
 });
 export type NewPool = z.infer<typeof newPoolSchema>;
 
-const paramsSchema = z.object({ pool: z.string() });
+const paramsSchema = z.object({ pool: z.string(), server: z.string().optional() });
 type Params = z.infer<typeof paramsSchema>;
 
 /** Stores the new pool and begins `pool.create`, in the caller's transaction. */
@@ -71,7 +76,33 @@ export async function startPoolCreate(parts: PoolParts, sql: Sql, wish: NewPool,
     maxSites: site === undefined ? wish.maxSites : 1,
     nodeMemoryMb: wish.nodeMemoryMb,
   });
-  return parts.operations.start(sql, 'pool.create', { pool: wish.name }, who);
+  const server = await readHome(sql, wish);
+  return parts.operations.start(
+    sql,
+    'pool.create',
+    { pool: wish.name, ...(server === undefined ? {} : { server }) },
+    who,
+  );
+}
+
+/** The server that was asked for; undefined when none was. */
+async function readHome(sql: Sql, { server: name, role }: NewPool): Promise<string | undefined> {
+  if (name === undefined) return undefined;
+  const bad = (why: string) => commonProblems.make('invalid-input', { where: 'server', why });
+  if (role === 'worker') throw bad('workers are where the uploads of those that they work for are');
+  const server = await readServer(sql, name);
+  if (server === undefined) throw commonProblems.make('not-found', { noun: 'server', name });
+  if (server.state !== 'ready') throw bad(`${name} is ${server.state}: ${server.reason}`);
+  return name;
+}
+
+/** The server for a pool's volume, with which its nodes go: where the fewest such volumes are. */
+async function chooseHome(parts: PoolParts, pool: string, signal: AbortSignal): Promise<string> {
+  const groupOn = new Map<string, number>();
+  for (const { server } of await parts.fleet.volumes.list({ labels: { kind: 'content' } }, { signal }))
+    groupOn.set(server, (groupOn.get(server) ?? 0) + 1);
+  const memoryMb = (await readPool(parts.store, pool))?.nodeMemoryMb ?? 0;
+  return choosePlacement(await listServers(parts.store), { memoryMb, groupOn }).server;
 }
 
 /** The site to which the pool is to be dedicated; undefined for one that many share. */
@@ -123,21 +154,28 @@ export function makePoolCreate(parts: PoolParts): OperationKind<Params> {
     params: paramsSchema,
     locks: ({ pool }) => [poolLock(pool)],
     title: ({ pool }) => `Create the pool ${pool}`,
-    steps: ({ pool }) => [
+    steps: ({ pool, server: wished }) => [
       {
         name: 'volume',
         timeoutMs: 60_000,
         async do({ signal }) {
           // Workers have the uploads of those that they work for.
-          if (await isWorker(pool)) return;
-          if ((await fleet.volumes.read(contentVolume(pool), { signal })) !== undefined) return;
+          if (await isWorker(pool)) return null;
+          if (wished === undefined && (await parts.readSharedFolder(store)) !== undefined) {
+            await store.transaction((sql) => storeContentBase(sql, pool));
+            return null;
+          }
+          const there = await fleet.volumes.read(contentVolume(pool), { signal });
+          if (there !== undefined) return { server: there.server };
+          const server = wished ?? (await chooseHome(parts, pool, signal));
           await fleet.volumes.create(
-            { name: contentVolume(pool), labels: { kind: 'content', pool }, shifted: true },
+            { name: contentVolume(pool), labels: { kind: 'content', pool }, shifted: true, server },
             { signal },
           );
+          return { server };
         },
         async undo({ signal }) {
-          if (!(await isWorker(pool))) await fleet.volumes.delete(contentVolume(pool), { signal });
+          if (!(await isWorker(pool))) await removeContent(parts, pool, signal);
           await changeConfig(store, async (sql) => {
             await deletePool(sql, pool);
           });

@@ -4,6 +4,7 @@ import { commonProblems, Problem } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
 import { changeConfig, takeConfigVersion } from '../servers/config-clock.ts';
+import { removeContent } from './content.ts';
 import { removeAllNodes, removeDirectories } from './create.ts';
 import { BACKUPS_PATH, contentVolume, type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
@@ -45,7 +46,8 @@ export function makePoolDelete(parts: PoolParts): OperationKind<Params> {
   /** True of workers as well, which have none of their own. */
   const isVolumeGone = async (pool: string, signal: AbortSignal): Promise<boolean> =>
     (await readPool(store, pool))?.worksFor != null ||
-    (await fleet.volumes.read(contentVolume(pool), { signal })) === undefined;
+    ((await readPool(store, pool))?.contentBase == null &&
+      (await fleet.volumes.read(contentVolume(pool), { signal })) === undefined);
   return makeOperation<Params>({
     kind: 'pool.delete',
     params: paramsSchema,
@@ -99,7 +101,7 @@ export function makePoolDelete(parts: PoolParts): OperationKind<Params> {
         name: 'volume',
         timeoutMs: 60_000,
         async do({ signal }) {
-          if (!(await isVolumeGone(pool, signal))) await fleet.volumes.delete(contentVolume(pool), { signal });
+          if (!(await isVolumeGone(pool, signal))) await removeContent(parts, pool, signal);
         },
       },
       { name: 'directories', timeoutMs: 60_000, do: ({ signal }) => removeDirectories(parts, pool, signal) },

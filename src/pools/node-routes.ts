@@ -5,7 +5,7 @@ import { commonProblems } from '../lib/errors.ts';
 import {
   type ApiRoutes,
   accepted,
-  answerAccepted,
+  dryRunQuery,
   fromPageToken,
   json,
   makeRoutes,
@@ -14,6 +14,7 @@ import {
   toPage,
   whoOf,
 } from '../platform/http.ts';
+import { beginOrPlan, planned } from '../platform/plan-change.ts';
 import type { PoolParts } from './parts.ts';
 import { startReplacement } from './replace-node.ts';
 import { listNodes, type NodeRow, readNode } from './store.ts';
@@ -89,13 +90,19 @@ export function makeNodeRoutes(parts: PoolParts): ApiRoutes {
       operationId: 'replaceNode',
       tags: ['nodes'],
       summary: 'Make another node in the place of this one, which is drained and removed then',
-      request: { params: nameParam },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, params: nameParam },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
-      const operation = await store.transaction((sql) => startReplacement(parts, sql, name, whoOf(c)));
-      return answerAccepted(c, operation);
+      return beginOrPlan(
+        c,
+        store,
+        (s) => s.transaction((sql) => startReplacement(parts, sql, name, whoOf(c))),
+        () => ({
+          plan: ['The new one serves before the old one gets no more visitors; its requests and runs end first.'],
+        }),
+      );
     },
   );
   return routes;

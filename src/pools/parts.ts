@@ -26,12 +26,15 @@ export interface NodeTraffic {
 }
 
 export interface PoolParts {
+  deployment: string;
   store: Store;
   operations: Operations;
   events: Events;
   fleet: Fleet;
   agents: AgentPort;
   clock: Clock;
+  /** The folder that all servers share, with its mark; undefined when there is none. */
+  readSharedFolder(sql: Sql): Promise<{ path: string; id: string } | undefined>;
   /** The bridge network, as `10.87.0.1/20`. */
   readCidr(): Promise<string>;
   /** The fingerprint of an app's image by its number. */

@@ -4,9 +4,13 @@ import { z } from 'zod';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
 import { releaseAddress } from '../servers/addresses.ts';
 import { changeConfig } from '../servers/config-clock.ts';
+import { isOutOfReach } from './lose-server.ts';
 import { nodeLock, type PoolParts, tellServer } from './parts.ts';
 import { keepNodeLog } from './roll/keep-log.ts';
 import { deleteNode, readNode, storeNodeState } from './store.ts';
+
+/** The usual wait for runs of tasks. */
+export const RUNS_S = 120;
 
 const paramsSchema = z.object({
   node: z.string(),
@@ -15,14 +19,14 @@ const paramsSchema = z.object({
   why: z.string(),
   /** It failed: its last words are kept when its container goes. */
   keepLog: z.boolean().default(false),
+  /** How long runs of tasks are waited for; beyond it they are killed with the node, and tried again elsewhere as their tasks say. */
+  patienceS: z.int().min(0).default(RUNS_S),
 });
 type Params = z.infer<typeof paramsSchema>;
 
 /** Longest wait for requests under way. */
 const DRAIN_MS = 60_000;
 const DRAIN_POLL_MS = 250;
-/** Longest wait for runs of tasks; beyond it they are killed with the node, and tried again elsewhere as their tasks say. */
-const RUNS_MS = 120_000;
 
 /** The operation `node.remove`. */
 export function makeNodeRemove(parts: PoolParts): OperationKind<Params> {
@@ -40,7 +44,7 @@ export function makeNodeRemove(parts: PoolParts): OperationKind<Params> {
     params: paramsSchema,
     locks: ({ node }) => [nodeLock(node)],
     title: ({ node, pool }) => `Remove the node ${node} of ${pool}`,
-    steps: ({ node: name, force, why, keepLog }) => [
+    steps: ({ node: name, force, why, keepLog, patienceS }) => [
       {
         name: 'drain',
         timeoutMs: 30_000,
@@ -53,14 +57,14 @@ export function makeNodeRemove(parts: PoolParts): OperationKind<Params> {
       },
       {
         name: 'runs',
-        timeoutMs: RUNS_MS + 30_000,
+        timeoutMs: patienceS * 1000 + 30_000,
         async do({ signal, say }) {
-          const untilMs = parts.clock.monotonicMs() + (force ? 0 : RUNS_MS);
+          const untilMs = parts.clock.monotonicMs() + (force ? 0 : patienceS * 1000);
           for (let told = false; ; told = true) {
             const runs = await parts.countRuns(store, name);
             if (runs === 0 || force) return;
             if (parts.clock.monotonicMs() > untilMs) {
-              say(`${runs} runs of tasks were still under way after ${RUNS_MS / 1000} s; they end with the node`);
+              say(`${runs} runs of tasks were still under way after ${patienceS} s; they end with the node`);
               return;
             }
             if (!told) say(`waits for ${runs} runs of tasks`);
@@ -85,7 +89,11 @@ export function makeNodeRemove(parts: PoolParts): OperationKind<Params> {
       {
         name: 'container',
         timeoutMs: 120_000,
-        async do({ signal }) {
+        async do({ signal, say }) {
+          const node = await readNode(store, name);
+          // Its server was fenced meanwhile: what is there is removed before that is ready again.
+          if (node === undefined || (await isOutOfReach(store, node.server)))
+            return say('its container stays until its server is back and cleaned');
           if (keepLog) await keepNodeLog(parts, name, why, signal);
           const instance = await fleet.instances.read(name, { signal });
           if (instance?.labels.kind !== 'seed') return await fleet.instances.delete(name, { force: true, signal });

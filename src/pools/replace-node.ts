@@ -8,20 +8,31 @@ import type { Sql } from '../platform/store.ts';
 import { listGenerations } from './generations.ts';
 import { nodeLock, type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
+import { RUNS_S } from './remove-node.ts';
 import { makeNodeName, startNode, startRemoval } from './start-nodes.ts';
 import { readNode, readPool } from './store.ts';
 
-const paramsSchema = z.object({ node: z.string(), pool: z.string(), anew: z.string(), why: z.string() });
+const paramsSchema = z.object({
+  ...{ node: z.string(), pool: z.string(), anew: z.string(), why: z.string() },
+  /** For the runs of the one that leaves. */
+  patienceS: z.int().min(0).default(RUNS_S),
+});
 type Params = z.infer<typeof paramsSchema>;
 
 /** Begins `node.replace` in the caller's transaction. */
-export async function startReplacement(parts: PoolParts, sql: Sql, name: string, who: Asker): Promise<Operation> {
+export async function startReplacement(
+  parts: PoolParts,
+  sql: Sql,
+  name: string,
+  who: Asker,
+  patienceS = RUNS_S,
+): Promise<Operation> {
   const node = await readNode(sql, name);
   if (node === undefined) throw commonProblems.make('not-found', { noun: 'node', name });
   const pool = await readPool(sql, node.pool);
   if (pool?.state !== 'ready') throw poolProblems.make('not-ready', { pool: node.pool, state: pool?.state ?? 'gone' });
   const why = who.reason ?? 'a person asked for another in its place';
-  const params = { node: name, pool: node.pool, anew: makeNodeName(node.pool), why };
+  const params = { node: name, pool: node.pool, anew: makeNodeName(node.pool), why, patienceS };
   return parts.operations.start(sql, 'node.replace', params, who);
 }
 
@@ -33,7 +44,7 @@ export function makeNodeReplace(parts: PoolParts): OperationKind<Params> {
     params: paramsSchema,
     locks: ({ pool }) => [poolLock(pool)],
     title: ({ node, pool }) => `Replace the node ${node} of ${pool}`,
-    steps: ({ node: name, pool: poolName, anew, why }) => [
+    steps: ({ node: name, pool: poolName, anew, why, patienceS }) => [
       {
         name: 'make',
         timeoutMs: 300_000,
@@ -52,12 +63,12 @@ export function makeNodeReplace(parts: PoolParts): OperationKind<Params> {
       },
       {
         name: 'remove',
-        timeoutMs: 300_000,
+        timeoutMs: 180_000 + patienceS * 1000,
         async do(ctx) {
           const begin = async (sql: Sql): Promise<Operation> => {
             const node = await readNode(sql, name);
             if (node === undefined) throw commonProblems.make('not-found', { noun: 'node', name });
-            return startRemoval(parts, sql, node, false, { ...askerOf(ctx), reason: why });
+            return startRemoval(parts, sql, node, false, { ...askerOf(ctx), reason: why }, { patienceS });
           };
           if ((await readNode(store, name)) === undefined) return;
           await runChild(parts, { kind: 'node.remove', lock: nodeLock(name), begin }, ctx.signal);

@@ -14,6 +14,8 @@ import {
   planSchema,
   whoOf,
 } from '../platform/http.ts';
+import { beginOrPlan, planned, planOf, rehearsing } from '../platform/plan-change.ts';
+import type { Sql } from '../platform/store.ts';
 import { assertDisk } from '../servers/room.ts';
 import { newPoolSchema, startPoolCreate } from './create.ts';
 import { startPoolDelete } from './delete.ts';
@@ -58,7 +60,6 @@ const limitsWish = z.strictObject({
   processes: nodeLimitsSchema.shape.processes.nullable(),
   diskGib: nodeLimitsSchema.shape.diskGib.nullable(),
 });
-const planned = json(planSchema, 'With dryRun: what would be done');
 const nameParam = z.object({ name: z.string() });
 
 /** /v1/pools. */
@@ -172,13 +173,25 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
       operationId: 'changePool',
       tags: ['pools'],
       summary: 'Change how many sites may live on a pool',
-      request: { params: nameParam, body: jsonBody(newPoolSchema.pick({ maxSites: true }).required()) },
-      responses: { 200: json(poolSchema, 'The pool') },
+      request: {
+        query: dryRunQuery,
+        params: nameParam,
+        body: jsonBody(newPoolSchema.pick({ maxSites: true }).required()),
+      },
+      responses: { 200: json(z.union([poolSchema, planSchema]), 'The pool') },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
       const { maxSites } = c.req.valid('json');
-      const changed = await storePoolMaxSites(store, name, maxSites);
+      const change = async (sql: Sql): Promise<boolean> => {
+        if (await storePoolMaxSites(sql, name, maxSites)) return true;
+        throw commonProblems.make('not-found', { noun: 'pool', name });
+      };
+      const plan = await planOf(c, () => change(rehearsing(store)), {
+        plan: [`Up to ${maxSites} sites may live on ${name}; those that do stay.`],
+      });
+      if (plan !== undefined) return c.json(plan, 200);
+      const changed = await change(store);
       const pool = (await viewPools()).find((one) => one.name === name);
       if (!changed || pool === undefined) throw commonProblems.make('not-found', { noun: 'pool', name });
       return c.json(pool, 200);
@@ -191,13 +204,13 @@ export function makePoolRoutes(parts: PoolParts): ApiRoutes {
       operationId: 'limitPool',
       tags: ['pools'],
       summary: 'Change what one node of a pool may use; what is not named stays, null takes a limit away',
-      request: { params: nameParam, body: jsonBody(limitsWish) },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, params: nameParam, body: jsonBody(limitsWish) },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
       const wish = c.req.valid('json');
-      return answerAccepted(c, await store.transaction((sql) => startPoolLimit(parts, sql, name, wish, whoOf(c))));
+      return beginOrPlan(c, store, (s) => s.transaction((sql) => startPoolLimit(parts, sql, name, wish, whoOf(c))));
     },
   );
   return routes;

@@ -33,6 +33,8 @@ export interface PoolRow {
   otherWanted: number | null;
   maxSites: number;
   nodeMemoryMb: number;
+  /** The first id of its content's owners in the shared folder; null: its content is a volume of one server. */
+  contentBase: number | null;
   /** Which node goes first when it shrinks. */
   leaves: 'oldest' | 'emptiest-server';
   /** It may have no node at all: the edge holds its first visitors while one starts. */
@@ -63,7 +65,7 @@ export interface NodeRow {
 
 const POOL = `name, app, kind, dedicated_to AS "dedicatedTo", limits, works_for AS "worksFor", image_number AS "imageNumber", wanted, generation,
    other_generation AS "otherGeneration", other_image AS "otherImage", other_wanted AS "otherWanted", max_sites AS "maxSites",
-  node_memory_mb AS "nodeMemoryMb", leaves, holds, state, created_at AS "createdAt"`;
+  node_memory_mb AS "nodeMemoryMb", content_base AS "contentBase", leaves, holds, state, created_at AS "createdAt"`;
 const NODE = `name, pool, (SELECT coalesce(works_for, pool.name) FROM pool WHERE pool.name = node.pool) AS "sitesOf", generation, server, address, image_number AS "imageNumber", state, at_edge AS "atEdge", reason, placement,
   state_since AS "stateSince", (extract(epoch from now() - state_since) * 1000)::float8 AS "stateAgeMs", created_at AS "createdAt"`;
 
@@ -234,6 +236,27 @@ export async function storeNodeState(
     [name, change.to, change.atEdge, change.reason, [...change.from]],
   );
   return rows.length > 0;
+}
+
+/** Whether the edges know the nodes on a server, all at once. */
+export async function storeNodesAtEdge(
+  sql: Sql,
+  server: string,
+  { atEdge, reason }: { atEdge: boolean; reason: string },
+): Promise<void> {
+  await sql.query(`UPDATE node SET at_edge = $2, reason = $3 WHERE server = $1 AND state = 'ready' AND at_edge <> $2`, [
+    server,
+    atEdge,
+    reason,
+  ]);
+}
+
+/** How many nodes boot on each server; null: those that have none yet. */
+export async function countBooting(sql: Sql): Promise<Map<string | null, number>> {
+  const rows = await sql.query<{ server: string | null; count: number }>(
+    `SELECT server, count(*) AS count FROM node WHERE state = 'booting' GROUP BY server`,
+  );
+  return new Map(rows.map(({ server, count }) => [server, count]));
 }
 
 export async function deleteNode(sql: Sql, name: string): Promise<void> {

@@ -4,9 +4,6 @@ import { z } from 'zod';
 import { edgeDocument } from './edge-document.ts';
 import { siteDocument } from './site-document.ts';
 
-/** Raised when a method changes so that older programs would misunderstand it. */
-export const PROTOCOL_VERSION = 1;
-
 /** A node as its server's agent must know it. `pool`, here and below, is the key of a generation: `wordpress`, later `wordpress.1`. */
 export const agentNodeSchema = z.object({
   name: z.string(),
@@ -17,6 +14,65 @@ export const agentNodeSchema = z.object({
 });
 export type AgentNode = z.infer<typeof agentNodeSchema>;
 
+/** A pool's folder below the one that all servers share. */
+export const sharedContentSchema = z.object({
+  /** The shared folder and its mark: without the mark it is not mounted, and nothing may be written there. */
+  root: z.string(),
+  mark: z.string(),
+  path: z.string(),
+  /** The owner outside of the containers: their root. */
+  base: z.int(),
+});
+export type SharedContent = z.infer<typeof sharedContentSchema>;
+
+/** How containers of different servers reach each other: a tunnel, and a route for each block of the others' addresses. */
+export const tunnelSchema = z.object({
+  /** The deployment's bridge; the tunnel's device is named for it. */
+  bridge: z.string(),
+  /** Of the VXLAN: one for each deployment. */
+  id: z.int(),
+  /** Where the other servers reach this one. */
+  address: z.string(),
+  /** This server's own address in the deployment's network, beside the bridge's, which all servers have alike. */
+  inner: z.string(),
+  peers: z.array(
+    z.object({ server: z.string(), address: z.string(), inner: z.string(), networks: z.array(z.string()) }),
+  ),
+});
+export type Tunnel = z.infer<typeof tunnelSchema>;
+
+/** The firewall of a server, as it is to be (engines/nftables/rules.ts says what each part is). */
+export const firewallSchema = z.object({
+  mode: z.enum(['ours', 'strict']),
+  bridge: z.string(),
+  network: z.cidrv4(),
+  members: z.array(z.ipv4()),
+  routers: z.array(z.ipv4()),
+  doors: z.array(z.int().min(1).max(65_535)),
+  visits: z.array(z.int().min(1).max(65_535)),
+  inners: z.array(z.ipv4()),
+  databases: z.array(z.ipv4()),
+  caches: z.array(z.ipv4()),
+  carriers: z.array(z.ipv4()),
+  edges: z.array(z.ipv4()),
+  allow: z.array(z.string().regex(/^(tcp|udp)\/([1-9]\d{0,4})$/)),
+});
+export type Firewall = z.infer<typeof firewallSchema>;
+
+/** The address that edges share, as one server with an edge must know it: passed on among these servers by VRRP. */
+export const sharedAddressSchema = z.object({
+  address: z.ipv4(),
+  routerId: z.int().min(1).max(255),
+  /** Of this server's edge: it is asked whether it answers. */
+  edge: z.ipv4(),
+  /** This server's address, and those of the others that have an edge. */
+  own: z.ipv4(),
+  peers: z.array(z.ipv4()),
+  /** Higher wins where two begin at once. */
+  priority: z.int().min(1).max(254),
+});
+export type SharedAddress = z.infer<typeof sharedAddressSchema>;
+
 /** Everything that one agent follows, but for the sites' documents, which it reads pool by pool. */
 export const serverDocumentSchema = z.object({
   server: z.string(),
@@ -25,6 +81,21 @@ export const serverDocumentSchema = z.object({
   trustedProxies: z.array(z.string()),
   /** Names of the edge containers on this server. */
   edges: z.array(z.string()),
+  /** Absent while there is one server. */
+  tunnel: tunnelSchema.optional(),
+  /** The servers to which this one listens, and tells of them in its heartbeats. */
+  watch: z.array(z.object({ server: z.string(), address: z.string() })).optional(),
+  /**
+   * There is no other server: nobody else could be given its runs, so while the controller is away their leases are renewed here,
+   * and they end as they would have.
+   */
+  alone: z.boolean().optional(),
+  /** Absent where it is switched off, and while there is one server. */
+  firewall: firewallSchema.optional(),
+  /** Where this server has an edge and the edges share an address. */
+  shared: sharedAddressSchema.optional(),
+  /** Where controllers are, `HOST:PORT`: those that lead now or may later. Absent while there is one server. */
+  controllers: z.array(z.string()).optional(),
 });
 export type ServerDocument = z.infer<typeof serverDocumentSchema>;
 
@@ -139,6 +210,7 @@ export const runResultSchema = z.object({
 });
 export type RunResult = z.infer<typeof runResultSchema>;
 
+const hostSchema = z.object({ boot: z.string(), wantsReboot: z.boolean() });
 const nothing = z.null();
 const execResultSchema = z.object({ code: z.number(), stdout: z.string(), stderr: z.string() });
 export type ExecResult = z.infer<typeof execResultSchema>;
@@ -146,7 +218,12 @@ export type ExecResult = z.infer<typeof execResultSchema>;
 /** What the controller asks of an agent. */
 export const agentContract = {
   /** Makes the host directory that a pool's nodes mount, before the first of them is created. */
-  'pool.prepare': { params: z.object({ pool: z.string() }), result: z.object({ configDir: z.string() }) },
+  'pool.prepare': {
+    params: z.object({ pool: z.string(), content: sharedContentSchema.optional() }),
+    result: z.object({ configDir: z.string() }),
+  },
+  /** Removes the pool's folder below the shared one, with all uploads. An absent one is fine. */
+  'pool.discard': { params: z.object({ content: sharedContentSchema }), result: nothing },
   /** Reads what changed in a pool and applies it in every node of it here; answers when that is done. */
   'pool.sync': {
     params: z.object({ pool: z.string() }),
@@ -202,6 +279,22 @@ export const agentContract = {
   },
   /** Removes the files that a site's customers uploaded. */
   'site.remove-content': { params: z.object({ node: z.string(), site: z.string() }), result: nothing },
+  /**
+   * Reads its document anew and answers when the containers of these servers reach nothing on this one any more; what it keeps
+   * over a reboot says so too.
+   */
+  'server.fence': { params: z.object({ servers: z.array(z.string()) }), result: nothing },
+  /** Which boot of the server this is, and whether its packages ask for another. */
+  'server.describe': { params: z.object({}), result: hostSchema },
+  /** Upgrades all packages of the server, then runs its administrator's program. Safe to ask again. */
+  'server.upgrade': { params: z.object({}), result: hostSchema.extend({ upgraded: z.int() }) },
+  /** Reboots the server, unless that has happened since that boot. */
+  'server.reboot': { params: z.object({ boot: z.string() }), result: z.object({ reboots: z.boolean() }) },
+  /** The firewall of this server as it stands now, and the rules that were given last. */
+  'firewall.show': {
+    params: z.object({}),
+    result: z.object({ state: z.enum(['on', 'off', 'failed']), detail: z.string(), text: z.string() }),
+  },
   /** The agent looks at its server document again (nodes came or went). */
   'server.sync': { params: z.object({}), result: nothing },
   /**
@@ -240,12 +333,22 @@ export const controllerContract = {
     params: z.object({ server: z.string(), protocol: z.number(), version: z.string(), address: z.string() }),
     result: z.object({ accepted: z.literal(true) }),
   },
+  /** The next certificate of this server, for a new key (SPKI, PEM); the one before counts until its own end. */
+  'certificate.renew': {
+    params: z.object({ publicKey: z.string() }),
+    /** `authority`: by which the controllers are known. */
+    result: z.object({ certificate: z.string(), authority: z.string().optional() }),
+  },
   heartbeat: {
     params: z.object({
       load: loadSchema,
       nodes: z.array(nodeReportSchema),
       /** The load of nodes and edges here; absent of an agent that tells none. */
       samples: z.object({ nodes: z.array(nodeSampleSchema), edges: z.array(edgeSampleSchema) }).optional(),
+      /** For how long the servers that it watches have not answered; 0: they answered last. */
+      heard: z.array(z.object({ server: z.string(), silentMs: z.number().min(0) })).optional(),
+      /** Addresses of this server now; told by one that may hold an address that edges share. */
+      addresses: z.array(z.string()).optional(),
       /** Names this heartbeat, never used twice, not by a later process either; `runs.start` refers to it. */
       beat: z.string(),
       slots: slotsSchema,

@@ -59,6 +59,8 @@ export const edgeDocument = z
     trustedProxies: z.array(z.union([z.cidrv4(), z.cidrv6()])),
     pools: z.array(edgePool),
     hosts: z.array(edgeHost),
+    /** All edges: they tell each other how often sites were asked, so that limits hold when another takes over. */
+    edges: z.array(z.strictObject({ name: z.string().regex(wordPattern), address: z.ipv4() })).optional(),
   })
   .superRefine((document, context) => {
     const say = (message: string) => context.addIssue({ code: 'custom', message });

@@ -30,4 +30,25 @@ export const protocolProblems = makeCatalogue('protocol', {
       `The ${a.name} answered ${a.method} in a shape that is not the protocol's.`,
     todo: () => 'Bring controller and agents to the same version: run `espalier up` on every server.',
   },
+  'no-identity': {
+    status: 500,
+    title: 'The server does not know who it is',
+    detail: (a: { file: string }) =>
+      `${a.file} is missing or not whole: it holds the key with which the agent is let in.`,
+    todo: () => 'Let this machine join anew: `espalier server join TOKEN`, with a token of `espalier server add`.',
+  },
+  'command-failed': {
+    status: 500,
+    title: 'A command on the server failed',
+    detail: (a: { command: string; code: number; why: string }) =>
+      `${a.command} ended with exit code ${a.code}: ${a.why}`,
+    todo: () => 'Read the output above; the same command can be given on that server.',
+  },
+  'content-away': {
+    status: 503,
+    title: 'The shared folder is not there',
+    detail: (a: { why: string }) => `Nothing can be done with content on this server: ${a.why}.`,
+    todo: () => 'Mount it on that server again; what waits for it goes on by itself.',
+    retryable: true,
+  },
 });

@@ -4,15 +4,19 @@ import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import {
   type ApiRoutes,
+  dryRunQuery,
   fromPageToken,
   json,
   jsonBody,
   makeRoutes,
   pageOf,
   pageQuery,
+  planSchema,
   toPage,
   whoOf,
 } from '../platform/http.ts';
+import { planOf, rehearsing } from '../platform/plan-change.ts';
+import type { Sql } from '../platform/store.ts';
 import { readSite } from '../sites/store.ts';
 import { listAlerts } from './alerts.ts';
 import { listSiteShares, readFleetState, readSiteShare, storeSiteShare } from './fleet-state.ts';
@@ -149,19 +153,25 @@ export function makeFleetRoutes({ parts, ledger }: Sequencer): ApiRoutes {
       operationId: 'changeShare',
       tags: ['tasks'],
       summary: 'Change how many runs a site may have at once, and its weight',
-      request: { params: siteParam, body: jsonBody(shareChange) },
-      responses: { 200: json(shareSchema, 'The share') },
+      request: { query: dryRunQuery, params: siteParam, body: jsonBody(shareChange) },
+      responses: { 200: json(z.union([shareSchema, planSchema]), 'The share') },
     }),
     async (c) => {
       const change = c.req.valid('json');
       const { site: name } = c.req.valid('param');
-      await store.transaction(async (sql) => {
+      const apply = async (sql: Sql): Promise<void> => {
         const site = await readSite(sql, name);
         if (site === undefined) throw commonProblems.make('not-found', { noun: 'site', name });
         await storeSiteShare(sql, site.id, change);
         const data = { weight: change.weight ?? null, mostRuns: change.mostRuns ?? null };
         await events.append(sql, { kind: 'site.share-changed', subject: `site:${site.id}`, ...whoOf(c), data });
+      };
+      const plan = await planOf(c, () => rehearsing(store).transaction(apply), {
+        plan: ['From the next run on that is given a place; those that live go on.'],
+        sites: [name],
       });
+      if (plan !== undefined) return c.json(plan, 200);
+      await store.transaction(apply);
       return c.json(await read(name), 200);
     },
   );

@@ -14,6 +14,12 @@ interface Seen {
   sinceMs: number;
 }
 
+/**
+ * Its server may be frozen, and would kill the run only after it has gone on for a moment. So the run is not taken back before the
+ * server is fenced at the databases, or somebody else hears it.
+ */
+const IN_DOUBT = `server.state = 'lost' AND NOT server.alive OR server.state = 'fenced' AND server.fenced_at IS NULL`;
+
 /** From a renewal to the look that sees it, from the end to the look that sees that, and to the next choice: all within the grace. */
 const LOOKS_MS = 1_500;
 
@@ -26,8 +32,9 @@ export function makeReclaim(parts: SequencerParts & { clock: Clock }): () => Pro
     ...{ startedAt: null, endedAt: null, tail: '' },
   };
   return async () => {
-    const rows = await store.query<{ id: number; epoch: number; leaseUntil: string }>(
-      `SELECT id, epoch, lease_until AS "leaseUntil" FROM run WHERE open AND state <> 'queued'`,
+    const rows = await store.query<{ id: number; epoch: number; leaseUntil: string; inDoubt: boolean }>(
+      `SELECT run.id, run.epoch, run.lease_until AS "leaseUntil", coalesce(${IN_DOUBT}, false) AS "inDoubt"
+       FROM run LEFT JOIN server ON server.name = run.server WHERE run.open AND run.state <> 'queued'`,
     );
     // After the answer: the leases are at least as old as that.
     const nowMs = clock.monotonicMs();
@@ -39,8 +46,9 @@ export function makeReclaim(parts: SequencerParts & { clock: Clock }): () => Pro
         return [id, { epoch, leaseUntil, sinceMs: same ? known.sinceMs : nowMs }];
       }),
     );
+    const doubted = new Set(rows.flatMap(({ id, inDoubt }) => (inDoubt ? [id] : [])));
     const over = [...seen].filter(
-      ([, { sinceMs }]) => nowMs - sinceMs >= settings.leaseMs + settings.graceMs - LOOKS_MS,
+      ([id, { sinceMs }]) => !doubted.has(id) && nowMs - sinceMs >= settings.leaseMs + settings.graceMs - LOOKS_MS,
     );
     let lost = 0;
     for (let from = 0; from < over.length; from += settings.batch) {

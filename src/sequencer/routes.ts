@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import {
   type ApiRoutes,
+  dryRunQuery,
   fromPageToken,
   json,
   jsonBody,
@@ -11,10 +12,13 @@ import {
   pageOf,
   pageQuery,
   parseFilter,
+  planSchema,
   renderFilterSql,
   toPage,
   whoOf,
 } from '../platform/http.ts';
+import { planned, planOf, rehearsing } from '../platform/plan-change.ts';
+import type { Store } from '../platform/store.ts';
 import { readFleetState } from './fleet-state.ts';
 import { taskProblems } from './problems.ts';
 import { listPastRuns, listPresentRuns, readRun, readTail } from './run-store.ts';
@@ -75,12 +79,18 @@ export function makeTaskRoutes(sequencer: Sequencer): ApiRoutes {
       operationId: 'addTask',
       tags: ['tasks'],
       summary: 'Add a task to a site',
-      request: { body: jsonBody(newTaskSchema) },
-      responses: { 201: json(taskSchema, 'The task') },
+      request: { query: dryRunQuery, body: jsonBody(newTaskSchema) },
+      responses: { 200: planned, 201: json(taskSchema, 'The task') },
     }),
     async (c) => {
       const wish = c.req.valid('json');
-      const task = await store.transaction((sql) => addTask(sql, parts, wish, whoOf(c)));
+      const change = (s: Store) => s.transaction((sql) => addTask(sql, parts, wish, whoOf(c)));
+      const plan = await planOf(c, () => change(rehearsing(store)), {
+        plan: [`${wish.site} gets the task ${wish.name}.`],
+        sites: [wish.site],
+      });
+      if (plan !== undefined) return c.json(plan, 200);
+      const task = await change(store);
       return c.json(await view({ site: task.siteName, name: task.name }), 201);
     },
   );
@@ -103,11 +113,17 @@ export function makeTaskRoutes(sequencer: Sequencer): ApiRoutes {
       operationId: 'removeTask',
       tags: ['tasks'],
       summary: "Remove a person's task; its history stays",
-      request: { params: taskParam },
-      responses: { 204: { description: 'Removed; nothing of it runs' } },
+      request: { query: dryRunQuery, params: taskParam },
+      responses: { 200: planned, 204: { description: 'Removed; nothing of it runs' } },
     }),
     async (c) => {
-      await removeTask(parts, await find(c.req.valid('param')), whoOf(c), c.req.raw.signal);
+      const task = await find(c.req.valid('param'));
+      const plan = await planOf(c, async () => {}, {
+        plan: ['What waits of it is dropped, what runs is killed, its history stays.'],
+        sites: [task.siteName],
+      });
+      if (plan !== undefined) return c.json(plan, 200);
+      await removeTask(parts, task, whoOf(c), c.req.raw.signal);
       return c.body(null, 204);
     },
   );
@@ -123,11 +139,14 @@ export function makeTaskRoutes(sequencer: Sequencer): ApiRoutes {
         operationId: `${verb}Task`,
         tags: ['tasks'],
         summary,
-        request: { params: taskParam },
-        responses: { 200: json(taskSchema, 'The task; what was asked for holds') },
+        request: { query: dryRunQuery, params: taskParam },
+        responses: { 200: json(z.union([taskSchema, planSchema]), 'The task; what was asked for holds') },
       }),
       async (c) => {
-        await act(parts, await find(c.req.valid('param')), whoOf(c), c.req.raw.signal);
+        const task = await find(c.req.valid('param'));
+        const plan = await planOf(c, async () => {}, { plan: [`${summary}.`], sites: [task.siteName] });
+        if (plan !== undefined) return c.json(plan, 200);
+        await act(parts, task, whoOf(c), c.req.raw.signal);
         return c.json(await view(c.req.valid('param')), 200);
       },
     );
@@ -139,11 +158,17 @@ export function makeTaskRoutes(sequencer: Sequencer): ApiRoutes {
       operationId: 'runTask',
       tags: ['tasks'],
       summary: 'Run it now',
-      request: { params: taskParam },
-      responses: { 201: json(runSchema, 'The run, which waits for its turn') },
+      request: { query: dryRunQuery, params: taskParam },
+      responses: { 200: planned, 201: json(runSchema, 'The run, which waits for its turn') },
     }),
     async (c) => {
-      const id = await runNow(parts, await find(c.req.valid('param')), whoOf(c));
+      const task = await find(c.req.valid('param'));
+      const plan = await planOf(c, () => runNow({ ...parts, store: rehearsing(store) }, task, whoOf(c)), {
+        plan: ['One run of it waits for its turn, beside its schedule.'],
+        sites: [task.siteName],
+      });
+      if (plan !== undefined) return c.json(plan, 200);
+      const id = await runNow(parts, task, whoOf(c));
       sequencer.wake();
       const run = await readRun(store, id);
       if (run === undefined) throw taskProblems.make('no-run', { run: String(id) });

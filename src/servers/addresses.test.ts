@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { withStores } from '../platform/test-store.ts';
-import { accountHostOf, allocateAddress, bridgeAddress, chooseCidr, networkOf, releaseAddress } from './addresses.ts';
+import {
+  accountHostOf,
+  allocateAddress,
+  bridgeAddress,
+  chooseCidr,
+  listBlocks,
+  networkOf,
+  releaseAddress,
+} from './addresses.ts';
 
 test('a bridge address tells its network, its own address and the account host of a database', () => {
   assert.equal(networkOf('10.87.16.1/20'), '10.87.16.0/20');
@@ -33,7 +41,8 @@ test('a network that the machine has in any size is passed over', () => {
 
 withStores((it) => {
   it('every instance gets an address of its own, the same again, and gives it back', async ({ store }) => {
-    const take = (name: string) => store.transaction((sql) => allocateAddress(sql, '10.87.16.1/20', name));
+    const take = (name: string) =>
+      store.transaction((sql) => allocateAddress(sql, '10.87.16.1/20', { instance: name, server: 's1' }));
     assert.equal(await take('a'), '10.87.16.2');
     assert.equal(await take('b'), '10.87.16.3');
     assert.equal(await take('a'), '10.87.16.2');
@@ -41,8 +50,24 @@ withStores((it) => {
     assert.equal(await take('c'), '10.87.16.2');
   });
 
+  it('servers have blocks of their own, and a full block is followed by another', async ({ store }) => {
+    const take = (server: string, name: string) =>
+      store.transaction((sql) => allocateAddress(sql, '10.87.16.1/20', { instance: name, server }));
+    assert.equal(await take('s1', 'a'), '10.87.16.2');
+    assert.equal(await take('s2', 'b'), '10.87.16.64');
+    assert.equal(await take('s1', 'c'), '10.87.16.3');
+    for (let number = 0; number < 60; number += 1) await take('s1', `n${number}`);
+    assert.equal(await take('s1', 'd'), '10.87.16.128');
+    assert.deepEqual(await listBlocks(store), [
+      { first: '10.87.16.0', server: 's1' },
+      { first: '10.87.16.128', server: 's1' },
+      { first: '10.87.16.64', server: 's2' },
+    ]);
+  });
+
   it('a network without a free address is said to be full', async ({ store }) => {
-    const take = (name: string) => store.transaction((sql) => allocateAddress(sql, '10.87.16.1/28', name));
+    const take = (name: string) =>
+      store.transaction((sql) => allocateAddress(sql, '10.87.16.1/28', { instance: name, server: 's1' }));
     for (let number = 2; number <= 11; number += 1) await take(`n${number}`);
     await assert.rejects(take('one-more'), { code: 'server.no-address-left' });
   });
@@ -50,7 +75,9 @@ withStores((it) => {
   it('instances that ask at the same time get different addresses', async ({ store }) => {
     const names = Array.from({ length: 8 }, (_, number) => `n${number}`);
     const given = await Promise.all(
-      names.map((name) => store.transaction((sql) => allocateAddress(sql, '10.87.16.1/20', name))),
+      names.map((name) =>
+        store.transaction((sql) => allocateAddress(sql, '10.87.16.1/20', { instance: name, server: 's1' })),
+      ),
     );
     assert.equal(new Set(given).size, names.length);
   });

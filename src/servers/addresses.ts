@@ -1,12 +1,9 @@
 // Gives every container an address of its own before it boots, so that nothing has to wait for DHCP to tell.
 // Apart from the servers themselves: addresses belong to the network.
 import { toAddressPlan } from '../engines/incus/render.ts';
+import { CANDIDATES, findFreeNetwork, toAddress, toNumber, toRange } from '../lib/ipv4.ts';
 import type { Sql } from '../platform/store.ts';
 import { serverProblems } from './problems.ts';
-
-const toNumber = (address: string): number => address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
-const toAddress = (number: number): string =>
-  [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join('.');
 
 /** The bridge's own address, where the host is reached from containers. */
 export function bridgeAddress(cidr: string): string {
@@ -15,9 +12,7 @@ export function bridgeAddress(cidr: string): string {
 
 /** The network of a bridge address, as `10.87.0.0/20`. */
 export function networkOf(cidr: string): string {
-  const [bridge = '', prefix = ''] = cidr.split('/');
-  const size = 2 ** (32 - Number(prefix));
-  return `${toAddress(Math.floor(toNumber(bridge) / size) * size)}/${prefix}`;
+  return `${toAddress(toRange(cidr).first)}/${cidr.split('/')[1] ?? ''}`;
 }
 
 /** An account host for a database: network and mask, as `10.87.0.0/255.255.240.0`. */
@@ -27,22 +22,93 @@ export function accountHostOf(cidr: string): string {
   return `${network}/${mask}`;
 }
 
-/** Gives the instance the lowest free address; the same instance asked for again gets the same one. */
-export async function allocateAddress(sql: Sql, cidr: string, instance: string): Promise<string> {
+/** How many addresses a server takes at a time: a route on every other server for 64 containers. */
+const BLOCK_SIZE = 64;
+export const BLOCK_PREFIX = 26;
+
+const listAddresses = (block: string): string[] =>
+  Array.from({ length: BLOCK_SIZE }, (_, n) => toAddress(toNumber(block) + n));
+
+/** Addresses of containers that may be given, and whom the blocks belong to. */
+interface Plan {
+  taken: ReadonlySet<string>;
+  blocks: readonly { first: string; server: string }[];
+}
+
+/** The lowest free address of the server's blocks, or of the first block that nobody has. `isNew`: take that block. */
+export function chooseAddress(
+  cidr: string,
+  plan: Plan,
+  server: string,
+): { address: string; block: string; isNew: boolean } | undefined {
+  const { firstStatic, lastStatic } = toAddressPlan(cidr);
+  const [first, last] = [toNumber(firstStatic), toNumber(lastStatic)];
+  const findFree = (block: number): string | undefined => {
+    for (let number = Math.max(first, block); number <= Math.min(last, block + BLOCK_SIZE - 1); number += 1) {
+      if (!plan.taken.has(toAddress(number))) return toAddress(number);
+    }
+    return undefined;
+  };
+  const owners = new Map(plan.blocks.map((block) => [block.first, block.server]));
+  const start = first - (first % BLOCK_SIZE);
+  const all = Array.from({ length: Math.ceil((last + 1 - start) / BLOCK_SIZE) }, (_, n) => start + n * BLOCK_SIZE);
+  for (const isNew of [false, true]) {
+    for (const block of all.filter((one) => owners.get(toAddress(one)) === (isNew ? undefined : server))) {
+      const address = findFree(block);
+      if (address !== undefined) return { address, block: toAddress(block), isNew };
+    }
+  }
+  return undefined;
+}
+
+/** Gives the instance on that server an address; the same instance asked for again gets the same one. */
+export async function allocateAddress(
+  sql: Sql,
+  cidr: string,
+  { instance, server }: { instance: string; server: string },
+): Promise<string> {
   // The clock's row serialises allocations of several controllers; it is held for one short transaction.
   await sql.query('SELECT version FROM config_clock FOR UPDATE');
-  const rows = await sql.query<{ address: string; instance: string }>('SELECT address, instance FROM instance_address');
-  const mine = rows.find((row) => row.instance === instance);
-  if (mine !== undefined) return mine.address;
-  const taken = new Set(rows.map((row) => row.address));
-  const { firstStatic, lastStatic } = toAddressPlan(cidr);
-  for (let number = toNumber(firstStatic); number <= toNumber(lastStatic); number += 1) {
-    const address = toAddress(number);
-    if (taken.has(address)) continue;
-    await sql.query('INSERT INTO instance_address (address, instance) VALUES ($1, $2)', [address, instance]);
-    return address;
-  }
-  throw serverProblems.make('no-address-left', { network: networkOf(cidr) });
+  const mine = (await readAddressesOf(sql, [instance])).get(instance);
+  if (mine !== undefined) return mine;
+  const blocks = await listBlocks(sql);
+  const own = blocks.filter((block) => block.server === server).flatMap(({ first }) => listAddresses(first));
+  const choose = async (among: readonly string[] | null) => {
+    const text = 'SELECT address FROM instance_address WHERE $1::text[] IS NULL OR address = ANY($1)';
+    const rows = await sql.query<{ address: string }>(text, [among === null ? null : [...among]]);
+    return chooseAddress(cidr, { taken: new Set(rows.map((row) => row.address)), blocks }, server);
+  };
+  // Of thousands only those of its own blocks, unless they are full.
+  const first = await choose(own);
+  const choice = first?.isNew === true ? await choose(null) : first;
+  if (choice === undefined) throw serverProblems.make('no-address-left', { network: networkOf(cidr) });
+  const { address, block, isNew } = choice;
+  if (isNew) await sql.query('INSERT INTO address_block (first, server) VALUES ($1, $2)', [block, server]);
+  await sql.query('INSERT INTO instance_address (address, instance) VALUES ($1, $2)', [address, instance]);
+  return address;
+}
+
+/** The addresses of these instances, by instance; those that have none are left out. */
+export async function readAddressesOf(sql: Sql, instances: readonly string[]): Promise<Map<string, string>> {
+  const rows = await sql.query<{ address: string; instance: string }>(
+    'SELECT address, instance FROM instance_address WHERE instance = ANY($1)',
+    [[...instances]],
+  );
+  return new Map(rows.map(({ address, instance }) => [instance, address]));
+}
+
+/** The addresses of instances whose names begin so. */
+export async function listAddressesFrom(sql: Sql, beginning: string): Promise<string[]> {
+  const rows = await sql.query<{ address: string }>(
+    'SELECT address FROM instance_address WHERE starts_with(instance, $1) ORDER BY address',
+    [beginning],
+  );
+  return rows.map(({ address }) => address);
+}
+
+/** Which server has which blocks. */
+export async function listBlocks(sql: Sql): Promise<{ first: string; server: string }[]> {
+  return await sql.query('SELECT first, server FROM address_block ORDER BY first');
 }
 
 /** Gives an instance's address back. */
@@ -50,30 +116,22 @@ export async function releaseAddress(sql: Sql, instance: string): Promise<void> 
   await sql.query('DELETE FROM instance_address WHERE instance = $1', [instance]);
 }
 
-export async function releaseAllAddresses(sql: Sql): Promise<void> {
-  await sql.query('DELETE FROM instance_address');
+/** Gives all blocks of a server back. */
+export async function releaseBlocks(sql: Sql, server: string): Promise<void> {
+  await sql.query('DELETE FROM address_block WHERE server = $1', [server]);
 }
 
-/** Networks of 4,096 addresses in 10.64.0.0/10, where few others are. */
-const CANDIDATES = 1024;
-const CANDIDATE_PREFIX = 20;
-const FIRST_CANDIDATE = toNumber('10.64.0.0');
+export async function releaseAllAddresses(sql: Sql): Promise<void> {
+  await sql.query('DELETE FROM instance_address');
+  await sql.query('DELETE FROM address_block');
+}
 
 /**
  * The bridge address (`10.87.16.1/20`) of the first network, beginning at a place that follows from the deployment's name,
  * that overlaps none of `taken` (`address/prefix` each, IPv4).
  */
 export function chooseCidr(deployment: string, taken: readonly string[]): string {
-  const seed = [...deployment].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % CANDIDATES, 7);
-  const size = 2 ** (32 - CANDIDATE_PREFIX);
-  const used = taken.map((cidr) => {
-    const [network = '', prefix = ''] = networkOf(cidr).split('/');
-    return { first: toNumber(network), last: toNumber(network) + 2 ** (32 - Number(prefix)) - 1 };
-  });
-  for (let step = 0; step < CANDIDATES; step += 1) {
-    const first = FIRST_CANDIDATE + ((seed + step) % CANDIDATES) * size;
-    const free = used.every((other) => other.last < first || other.first > first + size - 1);
-    if (free) return `${toAddress(first + 1)}/${CANDIDATE_PREFIX}`;
-  }
-  throw serverProblems.make('no-address-left', { network: '10.64.0.0/10' });
+  const cidr = findFreeNetwork(deployment, taken);
+  if (cidr === undefined) throw serverProblems.make('no-address-left', { network: CANDIDATES });
+  return cidr;
 }

@@ -1,11 +1,11 @@
 // What the servers room answers to agents: their hello, which makes a server ready, and their heartbeats.
 // Apart from the channel that carries them.
-import { commonProblems } from '../lib/errors.ts';
+import { PROTOCOL_VERSION } from '../lib/version.ts';
 import type { Events } from '../platform/events.ts';
 import type { Store } from '../platform/store.ts';
-import { PROTOCOL_VERSION, type ServerLoad } from '../protocol/contract.ts';
+import type { ServerLoad } from '../protocol/contract.ts';
 import { serverProblems } from './problems.ts';
-import { readServer, storeHeartbeat, storeServer } from './store.ts';
+import { readServer, type ServerRow, type ServerState, storeHeartbeat, storeServer, toWell } from './store.ts';
 
 /** A server whose agent says hello becomes ready, unless a person is draining it. */
 export async function welcomeAgent(
@@ -19,18 +19,29 @@ export async function welcomeAgent(
   }
   await store.transaction(async (sql) => {
     const before = await readServer(sql, hello.server);
-    if (before?.state === 'fenced') {
-      throw commonProblems.make('invalid-input', { where: hello.server, why: 'the server is fenced; clean it first' });
-    }
-    const state = before?.state === 'draining' ? 'draining' : 'ready';
+    // What it had under way must be over before it is spoken with again.
+    if (before?.state === 'fenced' && !before.isFenceUp) throw serverProblems.make('being-fenced', hello);
+    const state = toWelcomed(before);
     const reason = before === undefined ? 'its agent said hello for the first time' : 'its agent said hello';
     await storeServer(sql, { name: hello.server, state, reason, address: hello.address, version: hello.version });
     if (before?.state === state) return;
-    await events.append(sql, { kind: 'server.ready', subject: `server:${hello.server}`, by: 'agent', reason });
+    await events.append(sql, { kind: `server.${state}`, subject: `server:${hello.server}`, by: 'agent', reason });
   });
 }
 
-/** Keeps the load that a server reported. */
+/** What a server is when its agent says hello: one that was fenced is cleaned first, one that was lost is what it was. */
+export function toWelcomed(before: Pick<ServerRow, 'state' | 'drainReason'> | undefined): ServerState {
+  if (before === undefined) return 'ready';
+  switch (before.state) {
+    case 'fenced':
+    case 'back':
+      return 'back';
+    default:
+      return toWell(before);
+  }
+}
+
+/** Keeps the load that a server reported. A fenced one is not heard: it says hello first. */
 export async function noteHeartbeat(store: Store, server: string, load: ServerLoad): Promise<void> {
-  await storeHeartbeat(store, server, load);
+  if (!(await storeHeartbeat(store, server, load))) throw serverProblems.make('being-fenced', { server });
 }

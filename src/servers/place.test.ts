@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { Problem } from '../lib/errors.ts';
 import { withStores } from '../platform/test-store.ts';
 import type { ServerLoad } from '../protocol/contract.ts';
-import { choosePlacement, freeMb, RESERVED_MEMORY_MB } from './place.ts';
+import { choosePlacement, freeMb, MOST_STARTING, RESERVED_MEMORY_MB } from './place.ts';
 import { assertMemory } from './room.ts';
 import { type ServerRow, type ServerState, storeHeartbeat, storeServer } from './store.ts';
 
@@ -19,15 +19,46 @@ function makeLoad(given: { freeMb?: number; pressure?: number } = {}): ServerLoa
   };
 }
 
-function makeServer(name: string, given: { freeMb?: number; pressure?: number; state?: ServerState } = {}): ServerRow {
+function makeServer(
+  name: string,
+  given: { freeMb?: number; pressure?: number; state?: ServerState; domain?: string } = {},
+): ServerRow {
   const state = given.state ?? 'ready';
   const reason = state === 'lost' ? 'no heartbeat for 12 s' : 'its agent said hello';
-  return { name, state, reason, address: '', version: '', silentMs: 0, clockAheadMs: 0, load: makeLoad(given) };
+  return {
+    name,
+    state,
+    reason,
+    address: '',
+    version: '',
+    domain: given.domain ?? name,
+    silentMs: 0,
+    drainReason: null,
+    clockAheadMs: 0,
+    ...{ alive: false, isEngineSilent: false, isFenceUp: false, left: [] },
+    load: makeLoad(given),
+  };
 }
 
 const wish = (memoryMb = 512, groupOn: Record<string, number> = {}) => ({
   memoryMb,
   groupOn: new Map(Object.entries(groupOn)),
+});
+
+void test('nodes are spread over failure domains before servers, and bound to one server where they must be', () => {
+  const [a, b] = [makeServer('a', { domain: 'r1' }), makeServer('b', { domain: 'r1' })];
+  const c = makeServer('c', { domain: 'r2', pressure: 90 });
+  assert.deepEqual(choosePlacement([a, b, c], wish(512, { a: 1 })), {
+    server: 'c',
+    reason: 'c is the best of 3 with room: 0 of its kind there and 0 in r2, 90 % pressure, 8192 MB free',
+  });
+  const only = { server: 'a', why: 'its uploads lie there' };
+  assert.deepEqual(choosePlacement([a, b, c], { ...wish(), only }), {
+    server: 'a',
+    reason: 'a is the only server that it can be on: its uploads lie there',
+  });
+  const away = [makeServer('a', { state: 'lost' }), b, c];
+  assert.throws(() => choosePlacement(away, { ...wish(), only }), { code: 'server.only-one-away' });
 });
 
 void test('the server with the fewest of the group is chosen, and the sentence says why', () => {
@@ -107,4 +138,37 @@ withStores((it) => {
     const refused = { code: 'server.no-memory', message: /3072 MB are needed; a has 1612 MB free, b has 1612 MB free/ };
     await assert.rejects(assertMemory(store, { memoryMb: 512, count: 5 }), refused);
   });
+});
+
+void test('a server on which as many boot as may is left alone while another has room', () => {
+  const servers = [makeServer('a', { freeMb: 9_000 }), makeServer('b', { freeMb: 8_000 })];
+  const choose = (starting: Record<string, number>) =>
+    choosePlacement(servers, {
+      ...{ memoryMb: 256, groupOn: new Map([['b', 5]]), startingOn: new Map(Object.entries(starting)) },
+    }).server;
+  assert.equal(choose({}), 'a');
+  assert.equal(choose({ a: MOST_STARTING - 1 }), 'a');
+  assert.equal(choose({ a: MOST_STARTING }), 'b');
+  assert.equal(choose({ a: MOST_STARTING, b: MOST_STARTING }), 'a', 'then all have to wait');
+});
+
+void test('nothing is placed on a server whose disk is full, and the refusal says so', () => {
+  const load = { ...makeLoad(), diskTotalBytes: 1_000 * MB, diskFreeBytes: 20 * MB };
+  const full = { ...makeServer('a'), load };
+  const wish = { memoryMb: 256, groupOn: new Map([['b', 5]]) };
+  assert.equal(choosePlacement([full, makeServer('b')], wish).server, 'b');
+  assert.throws(
+    () => choosePlacement([full], wish),
+    (thrown) =>
+      thrown instanceof Problem &&
+      thrown.code === 'server.no-memory' &&
+      thrown.document.detail.includes('a has 8192 MB free, and its disk is full'),
+  );
+});
+
+void test('nothing is placed on a server whose engine answers nobody', () => {
+  const silent = { ...makeServer('a'), isEngineSilent: true };
+  const wish = { memoryMb: 256, groupOn: new Map([['b', 5]]) };
+  assert.equal(choosePlacement([silent, makeServer('b')], wish).server, 'b');
+  assert.throws(() => choosePlacement([silent], wish), { code: 'server.none-ready' });
 });

@@ -3,7 +3,18 @@
 import { type Sql, toJsonValue } from '../platform/store.ts';
 import type { ServerLoad } from '../protocol/contract.ts';
 
-export type ServerState = 'joining' | 'ready' | 'draining' | 'lost' | 'fenced';
+/**
+ * joining: let in, its agent not heard yet. ready, draining: it is heard. lost: its agent is silent; nothing new comes to it, and
+ * nothing of it is made anew. fenced: nobody hears it, so it is kept from the databases and the edges; when its fence stands
+ * everywhere, what can be is made anew elsewhere. back: it is heard after that, and what it must not run any more is removed.
+ */
+export type ServerState = 'joining' | 'ready' | 'draining' | 'lost' | 'fenced' | 'back';
+/** Others neither send to these nor take from them. */
+export const isApart = (state: ServerState): boolean => state === 'fenced' || state === 'back';
+
+/** What a server is when nothing is wrong with it. */
+export const toWell = ({ drainReason }: Pick<ServerRow, 'drainReason'>): ServerState =>
+  drainReason === null ? 'ready' : 'draining';
 
 export interface ServerRow {
   name: string;
@@ -11,14 +22,27 @@ export interface ServerRow {
   reason: string;
   address: string;
   version: string;
+  /** Servers of one domain fail together: a rack, a zone. Its own name unless told. */
+  domain: string;
+  /** While it is lost: another server hears it, or there is no other; its agent lives and ends its runs by their leases. */
+  alive: boolean;
+  /** Its agent is heard, and its engine answers none of the others: nothing can be made there. */
+  isEngineSilent: boolean;
+  /** Its fence stands at every database and cache. */
+  isFenceUp: boolean;
+  /** While it is fenced: what cannot be made anew elsewhere, with the reason. */
+  left: string[];
   /** Milliseconds since the last heartbeat by the database's clock; undefined before the first. */
   silentMs: number | undefined;
   load: ServerLoad | undefined;
+  /** Why it is being emptied, or has been; null: it is not. Holds also while it is lost. */
+  drainReason: string | null;
   /** How far its clock was ahead of the database's at the last heartbeat (behind: negative); 0 before the first. */
   clockAheadMs: number;
 }
 
-const COLUMNS = `name, state, reason, address, version, load, coalesce(clock_ahead_ms, 0) AS "clockAheadMs",
+const COLUMNS = `name, state, reason, address, version, coalesce(domain, name) AS domain, load, coalesce(clock_ahead_ms, 0) AS "clockAheadMs",
+  alive, engine_silent AS "isEngineSilent", fenced_at IS NOT NULL AS "isFenceUp", drain_reason AS "drainReason", left_behind AS "left",
   (extract(epoch from now() - heartbeat_at) * 1000)::float8 AS "silentMs"`;
 
 type Raw = Omit<ServerRow, 'silentMs' | 'load'> & { silentMs: number | null; load: ServerLoad | null };
@@ -38,6 +62,12 @@ export async function readServer(sql: Sql, name: string): Promise<ServerRow | un
   return row === undefined ? undefined : toServer(row);
 }
 
+/** One that is being emptied is `draining` where another would be `ready`, whoever finds it well again. */
+const renderState = (given: string): string =>
+  `CASE WHEN ${given} = 'ready' AND server.drain_reason IS NOT NULL THEN 'draining' ELSE ${given} END`;
+const renderReason = (state: string, given: string): string =>
+  `CASE WHEN ${state} = 'ready' THEN coalesce(server.drain_reason, ${given}) ELSE ${given} END`;
+
 /** Makes the server known, or brings it back to ready. */
 export async function storeServer(
   sql: Sql,
@@ -45,24 +75,117 @@ export async function storeServer(
 ): Promise<void> {
   await sql.query(
     `INSERT INTO server (name, state, reason, address, version, heartbeat_at) VALUES ($1, $2, $3, $4, $5, now())
-     ON CONFLICT (name) DO UPDATE SET state = $2, reason = $3, address = $4, version = $5, heartbeat_at = now()`,
+     ON CONFLICT (name) DO UPDATE SET state = ${renderState('$2')}, reason = ${renderReason('$2', '$3')}, address = $4,
+       version = $5, heartbeat_at = now()`,
     [server.name, server.state, server.reason, server.address, server.version],
   );
 }
 
-export async function storeHeartbeat(sql: Sql, name: string, load: ServerLoad): Promise<void> {
-  await sql.query(
+/** False when there is no such server, or it is fenced: an agent that was frozen may still speak over its old connection. */
+export async function storeHeartbeat(sql: Sql, name: string, load: ServerLoad): Promise<boolean> {
+  const rows = await sql.query(
     `UPDATE server SET heartbeat_at = now(), load = $2::jsonb,
-       clock_ahead_ms = $3 - extract(epoch from now()) * 1000 WHERE name = $1`,
+       clock_ahead_ms = $3 - extract(epoch from now()) * 1000 WHERE name = $1 AND state <> 'fenced' RETURNING name`,
     [name, toJsonValue(load), load.clockMs],
   );
+  return rows.length > 0;
 }
 
-/** Changes the state; true when it was another one before. */
+/** Changes the state; true when it was another one before. A `ready` server that is being emptied is `draining`. */
 export async function storeServerState(sql: Sql, name: string, state: ServerState, reason: string): Promise<boolean> {
   const rows = await sql.query(
-    'UPDATE server SET state = $2, reason = $3 WHERE name = $1 AND state <> $2 RETURNING name',
+    `UPDATE server SET state = ${renderState('$2::text')}, reason = ${renderReason('$2::text', '$3::text')}
+     WHERE name = $1 AND state <> ${renderState('$2::text')} RETURNING name`,
     [name, state, reason],
   );
   return rows.length > 0;
+}
+
+/**
+ * From now on it takes nothing new (a reason), or it does again (null). One that is lost or fenced stays so for now; true when
+ * something changed.
+ */
+export async function storeDraining(sql: Sql, name: string, drainReason: string | null, why: string): Promise<boolean> {
+  const rows = await sql.query(
+    `UPDATE server SET drain_reason = $2::text,
+       state = CASE WHEN state NOT IN ('ready', 'draining') THEN state WHEN $2::text IS NULL THEN 'ready' ELSE 'draining' END,
+       reason = CASE WHEN state IN ('ready', 'draining') THEN $3 ELSE reason END
+     WHERE name = $1 AND drain_reason IS DISTINCT FROM $2::text RETURNING name`,
+    [name, drainReason, why],
+  );
+  return rows.length > 0;
+}
+
+/** A server that was heard is silent; true when it was ready or draining before. */
+export async function storeLost(sql: Sql, name: string, reason: string): Promise<boolean> {
+  const rows = await sql.query(
+    `UPDATE server SET state = 'lost', reason = $2, alive = false, engine_silent = false
+     WHERE name = $1 AND state IN ('ready', 'draining') RETURNING name`,
+    [name, reason],
+  );
+  return rows.length > 0;
+}
+
+/** What is known of a server that is lost, and why it is left as it is. */
+export async function storeSuspicion(
+  sql: Sql,
+  name: string,
+  { alive, reason }: { alive: boolean; reason: string },
+): Promise<void> {
+  await sql.query(
+    `UPDATE server SET alive = $2, reason = $3 WHERE name = $1 AND state = 'lost' AND (alive, reason) <> ($2, $3)`,
+    [name, alive, reason],
+  );
+}
+
+/** A lost server is heard again before it was fenced, or a fenced one is clean: it is ready, or still being emptied. */
+export async function storeReturn(
+  sql: Sql,
+  name: string,
+  { from, reason }: { from: 'lost' | 'back'; reason: string },
+): Promise<boolean> {
+  const rows = await sql.query(
+    `UPDATE server SET state = ${renderState("'ready'")}, reason = ${renderReason("'ready'", '$3::text')}, alive = false,
+       fenced_at = NULL, left_behind = '[]'
+     WHERE name = $1 AND state = $2 RETURNING name`,
+    [name, from, reason],
+  );
+  return rows.length > 0;
+}
+
+/** Whether the engine of a server that is heard answers the others; true when that is another answer than before. */
+export async function storeEngineSilence(
+  sql: Sql,
+  name: string,
+  { isSilent, reason }: { isSilent: boolean; reason: string },
+): Promise<boolean> {
+  const rows = await sql.query(
+    `UPDATE server SET engine_silent = $2, reason = $3
+     WHERE name = $1 AND state IN ('ready', 'draining') AND engine_silent <> $2 RETURNING name`,
+    [name, isSilent, reason],
+  );
+  return rows.length > 0;
+}
+
+/** Its fence stands. */
+export async function storeFenceUp(sql: Sql, name: string, left: readonly string[]): Promise<void> {
+  await sql.query(
+    `UPDATE server SET fenced_at = coalesce(fenced_at, now()), left_behind = $2::jsonb WHERE name = $1 AND state = 'fenced'`,
+    [name, toJsonValue(left)],
+  );
+}
+
+/** Which servers fail together; null: it alone. False when there is no such server. */
+export async function storeDomain(sql: Sql, name: string, domain: string | null): Promise<boolean> {
+  return (await sql.query('UPDATE server SET domain = $2 WHERE name = $1 RETURNING name', [name, domain])).length > 0;
+}
+
+/** Where others reach it. */
+export async function storeServerAddress(sql: Sql, name: string, address: string): Promise<void> {
+  await sql.query('UPDATE server SET address = $2 WHERE name = $1', [name, address]);
+}
+
+/** Forgets it. */
+export async function deleteServer(sql: Sql, name: string): Promise<void> {
+  await sql.query('DELETE FROM server WHERE name = $1', [name]);
 }

@@ -1,9 +1,10 @@
 // A service's container and volumes as they should be: made where they are missing, fed with the controller's files,
 // started. Apart from the operations, because making, healing and renewing a server all end here.
 import { randomBytes } from 'node:crypto';
-import type { Labels } from '../engines/fleet.ts';
+import { listControllers } from '../controllers/store.ts';
+import type { InstanceStatus, Labels } from '../engines/fleet.ts';
 import { commonProblems } from '../lib/errors.ts';
-import { bridgeAddress } from '../servers/addresses.ts';
+import { readControllerHosts } from '../servers/tunnel.ts';
 import { ADMIN_USER, adminSecret, type ServiceEngine, type ServiceLogin, type ServiceParts } from './kind.ts';
 import { readService, type ServiceRow } from './store.ts';
 
@@ -51,8 +52,9 @@ export async function readLogin<E extends ServiceEngine>(
   return { host: service.address, port: kind.port, user: ADMIN_USER, password, instance: service.instance };
 }
 
-const volumeName = (service: ServiceRow, suffix: string): string => `${service.instance}-${suffix}`;
-const labelsOf = <E extends ServiceEngine>(parts: ServiceParts<E>, name: string): Labels => ({
+export const volumeName = (service: Pick<ServiceRow, 'instance'>, suffix: string): string =>
+  `${service.instance}-${suffix}`;
+export const labelsOf = <E extends ServiceEngine>(parts: ServiceParts<E>, name: string): Labels => ({
   kind: parts.kind.noun,
   service: name,
 });
@@ -94,7 +96,7 @@ export async function removeNewVolumes<E extends ServiceEngine>(
 /** Removes the volumes with all data; the first, which matters most, last. */
 export async function removeVolumes<E extends ServiceEngine>(
   parts: ServiceParts<E>,
-  service: ServiceRow,
+  service: Pick<ServiceRow, 'instance'>,
   signal: AbortSignal,
 ): Promise<void> {
   for (const { suffix } of [...parts.kind.volumes].reverse()) {
@@ -113,41 +115,74 @@ export async function hasData<E extends ServiceEngine>(
   return found.every((volume) => volume !== undefined);
 }
 
+/** From which addresses controllers come to a service on that server; those that stand by too. */
+export async function listControllerHosts<E extends ServiceEngine>(
+  parts: Pick<ServiceParts<E>, 'store' | 'readCidr'>,
+  server: string,
+): Promise<string[]> {
+  const cidr = await parts.readCidr();
+  return await parts.store.transaction(async (sql) => {
+    const controllers = (await listControllers(sql)).filter(({ address }) => address !== null);
+    const names = controllers.map(({ name }) => name);
+    return await readControllerHosts(sql, cidr, server, names);
+  });
+}
+
 /**
  * Brings the container to run from the server's image with its volumes and the controller's account: makes it when it
  * is gone, makes it anew when it is from another image, starts it when it is stopped; in one that runs the service is
- * restarted, so that it takes the account in. Without all its volumes nothing is made (`data-gone`).
+ * restarted, so that it takes the account in (`restarts: false`: it has it already). Without all its volumes nothing is made (`data-gone`).
  */
 export async function bringUp<E extends ServiceEngine>(
   parts: ServiceParts<E>,
   service: PlacedService,
   signal: AbortSignal,
+  { restarts = true }: { restarts?: boolean } = {},
 ): Promise<void> {
   const { fleet, kind } = parts;
   if (!(await hasData(parts, service, signal))) throw parts.problems.make('data-gone', { name: service.name });
   const before = await fleet.instances.read(service.instance, { signal });
   if (before?.image !== undefined && before.image !== service.image) await removeContainer(parts, service, signal);
-  const { status } = await fleet.instances.ensure(renderContainer(parts, service), { signal });
-  const login = await readLogin(parts, service);
-  const controllerHost = bridgeAddress(await parts.readCidr());
-  for (const { path, content, mode } of kind.renderFiles({ ...service, login, controllerHost })) {
-    await fleet.files.write(service.instance, path, content, { mode, signal });
-  }
-  const verb = status === 'running' ? 'restart' : 'start';
+  const status = await ensureContainer(parts, service, signal);
+  const verb = status === 'running' && restarts ? 'restart' : 'start';
   if (status !== 'running') await fleet.instances.start(service.instance, { timeoutMs: START_MS, signal });
   // Ends when the service answers or has failed; which of the two, the next step finds out.
   await fleet.exec(service.instance, [...SYSTEMCTL, verb, kind.unit], { timeoutMs: RESTART_MS, signal });
 }
 
+/** Makes the container where it is gone, and gives it the controller's files; it is not started. */
+export async function ensureContainer<E extends ServiceEngine>(
+  parts: ServiceParts<E>,
+  service: PlacedService,
+  signal: AbortSignal,
+): Promise<InstanceStatus> {
+  const { fleet, kind } = parts;
+  const { status } = await fleet.instances.ensure(renderContainer(parts, service), { signal });
+  const login = await readLogin(parts, service);
+  const controllerHosts = await listControllerHosts(parts, service.server);
+  for (const { path, content, mode } of kind.renderFiles({ ...service, login, controllerHosts })) {
+    await fleet.files.write(service.instance, path, content, { mode, signal });
+  }
+  return status;
+}
+
+/** Lets the service end cleanly; one that is stopped or gone is fine. */
+export async function stopContainer<E extends ServiceEngine>(
+  parts: ServiceParts<E>,
+  { instance: name }: Pick<ServiceRow, 'instance'>,
+  signal: AbortSignal,
+): Promise<void> {
+  const instance = await parts.fleet.instances.read(name, { signal });
+  if (instance?.status === 'running') await parts.fleet.instances.stop(name, { timeoutMs: STOP_MS, signal });
+}
+
 /** Lets the service end cleanly, then deletes the container; the volumes stay. An absent one is fine. */
 export async function removeContainer<E extends ServiceEngine>(
   parts: ServiceParts<E>,
-  service: ServiceRow,
+  service: Pick<ServiceRow, 'instance'>,
   signal: AbortSignal,
 ): Promise<void> {
-  const instance = await parts.fleet.instances.read(service.instance, { signal });
-  if (instance === undefined) return;
-  if (instance.status === 'running') await parts.fleet.instances.stop(service.instance, { timeoutMs: STOP_MS, signal });
+  await stopContainer(parts, service, signal);
   await parts.fleet.instances.delete(service.instance, { force: true, signal });
 }
 

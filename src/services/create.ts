@@ -92,7 +92,7 @@ function makePlaceStep<E extends ServiceEngine>(parts: ServiceParts<E>, name: st
           if (other.server !== null) groupOn.set(other.server, (groupOn.get(other.server) ?? 0) + 1);
         }
         const choice = choosePlacement(await listServers(sql), { memoryMb: service.memoryMb, groupOn });
-        const address = await allocateAddress(sql, cidr, service.instance);
+        const address = await allocateAddress(sql, cidr, { instance: service.instance, server: choice.server });
         await storeServicePlace(sql, noun, name, { server: choice.server, address, placement: choice.reason, image });
         return { server: choice.server, reason: choice.reason };
       });
@@ -150,7 +150,7 @@ export function makeHealthyStep<E extends ServiceEngine>(parts: ServiceParts<E>,
   };
 }
 
-async function readHealth(engine: ServiceEngine, signal: AbortSignal): Promise<ServiceHealth> {
+export async function readHealth(engine: ServiceEngine, signal: AbortSignal): Promise<ServiceHealth> {
   try {
     return await engine.checkHealth(signal);
   } finally {

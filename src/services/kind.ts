@@ -13,6 +13,7 @@ import type { ServiceProblems } from './problems.ts';
 /** What every service's engine can do. */
 export interface ServiceEngine {
   checkHealth(signal?: AbortSignal): Promise<ServiceHealth>;
+  endSessions(networks: readonly string[], signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -49,7 +50,15 @@ export interface ServiceKind<E extends ServiceEngine> {
   volumes: readonly { suffix: string; path: string }[];
   /** The folder in the container whose files must not be deleted unasked. */
   backupsPath?: string;
-  renderFiles(server: { number: number; memoryMb: number; login: ServiceLogin; controllerHost: string }): ServiceFile[];
+  /** `controllerHosts`: from which addresses controllers come. */
+  renderFiles(server: {
+    number: number;
+    memoryMb: number;
+    login: ServiceLogin;
+    controllerHosts: readonly string[];
+  }): ServiceFile[];
+  /** The command in the running container that lets the controllers in from these addresses too; none where addresses do not matter. */
+  renderAccess?(login: ServiceLogin, controllerHosts: readonly string[]): { argv: string[]; stdin: string };
   makeEngine(login: ServiceLogin): E;
   /** What is wrong although the server answers; undefined when nothing is. */
   findWarning(health: Awaited<ReturnType<E['checkHealth']>>): string | undefined;

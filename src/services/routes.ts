@@ -5,22 +5,29 @@ import { commonProblems } from '../lib/errors.ts';
 import {
   type ApiRoutes,
   accepted,
-  answerAccepted,
+  dryRunQuery,
   json,
   jsonBody,
   makeRoutes,
   pageOf,
+  planSchema,
   whoOf,
 } from '../platform/http.ts';
+import { beginOrPlan, planned, planOf } from '../platform/plan-change.ts';
 import type { Store } from '../platform/store.ts';
+import { choosePlacement } from '../servers/place.ts';
+import { listServers } from '../servers/store.ts';
 import type { ServiceEngine } from './kind.ts';
+import type { ServiceNoun } from './noun.ts';
 import type { Service, ServiceView } from './service.ts';
-import { storeMaxSites } from './store.ts';
+import { listServices, storeMaxSites } from './store.ts';
 
 const nameParam = z.object({ name: z.string() });
 const serviceName = z
   .string()
-  .regex(/^[a-z][a-z0-9-]{0,30}$/, 'must be a-z, 0-9 and "-", begin with a letter, 31 characters at most');
+  .regex(/^[a-z][a-z0-9-]{0,30}$/, 'must be a-z, 0-9 and "-", begin with a letter, 31 characters at most')
+  // Containers of servers that have moved are called so (homes.ts).
+  .refine((name) => !/-m\d+$/.test(name), 'must not end with -m and a number');
 const maxSites = z.int().min(1).max(10_000);
 const healthSchema = z.looseObject({
   version: z.string(),
@@ -36,6 +43,18 @@ export interface ServiceRouteWords {
   /** Schema name, `DatabaseServer`. */
   schema: string;
   defaults: { memoryMb: number; maxSites: number };
+}
+
+/** Stopping, making anew and starting a server that has little to write. */
+const RENEW_S = 10;
+
+/** Where a new one would go. */
+async function planPlace(store: Store, noun: ServiceNoun, memoryMb: number): Promise<string[]> {
+  const groupOn = new Map<string, number>();
+  for (const { server } of await listServices(store, noun))
+    if (server !== null) groupOn.set(server, (groupOn.get(server) ?? 0) + 1);
+  const { server, reason } = choosePlacement(await listServers(store), { memoryMb, groupOn });
+  return [`Its container is made on ${server}: ${reason}.`];
 }
 
 /** Lists, shows, creates, changes, renews and removes servers of one kind. */
@@ -111,12 +130,17 @@ export function makeServiceRoutes<E extends ServiceEngine>(
       operationId: `create${words.schema}`,
       tags,
       summary: `Create a ${noun} server`,
-      request: { body: jsonBody(newSchema) },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, body: jsonBody(newSchema) },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const wish = c.req.valid('json');
-      return answerAccepted(c, await store.transaction((sql) => service.startCreate(sql, wish, whoOf(c))));
+      return beginOrPlan(
+        c,
+        store,
+        (s) => s.transaction((sql) => service.startCreate(sql, wish, whoOf(c))),
+        async () => ({ plan: await planPlace(store, noun, wish.memoryMb) }),
+      );
     },
   );
   routes.openapi(
@@ -126,12 +150,17 @@ export function makeServiceRoutes<E extends ServiceEngine>(
       operationId: `update${words.schema}`,
       tags,
       summary: `Change how many sites a ${noun} server may have`,
-      request: { params: nameParam, body: jsonBody(z.object({ maxSites })) },
-      responses: { 200: json(viewSchema, `The ${noun} server`) },
+      request: { query: dryRunQuery, params: nameParam, body: jsonBody(z.object({ maxSites })) },
+      responses: { 200: json(z.union([viewSchema, planSchema]), `The ${noun} server`) },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
-      await storeMaxSites(store, noun, name, c.req.valid('json').maxSites);
+      const { maxSites: most } = c.req.valid('json');
+      const plan = await planOf(c, () => readView(name), {
+        plan: [`Up to ${most} sites may live on ${name}; those that do stay.`],
+      });
+      if (plan !== undefined) return c.json(plan, 200);
+      await storeMaxSites(store, noun, name, most);
       return c.json(await readView(name), 200);
     },
   );
@@ -142,13 +171,19 @@ export function makeServiceRoutes<E extends ServiceEngine>(
       operationId: `renew${words.schema}`,
       tags,
       summary: `Make a ${noun} server's container anew from the newest image, its data kept`,
-      request: { params: nameParam },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, params: nameParam },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
       const image = await service.readServiceImage();
-      return answerAccepted(c, await store.transaction((sql) => service.startRenew(sql, { name, image }, whoOf(c))));
+      const { sites } = await readView(name);
+      return beginOrPlan(
+        c,
+        store,
+        (s) => s.transaction((sql) => service.startRenew(sql, { name, image }, whoOf(c))),
+        () => ({ plan: [`It is away for some seconds; ${sites} sites need it. Its data stay.`], pauseS: RENEW_S }),
+      );
     },
   );
   routes.openapi(
@@ -158,12 +193,18 @@ export function makeServiceRoutes<E extends ServiceEngine>(
       operationId: `remove${words.schema}`,
       tags,
       summary: `Remove a ${noun} server that no site lives on, with all its data`,
-      request: { params: nameParam, query: z.object({ deleteBackups: z.stringbool().default(false) }) },
-      responses: { 202: accepted },
+      request: { params: nameParam, query: dryRunQuery.extend({ deleteBackups: z.stringbool().default(false) }) },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
-      const wish = { name: c.req.valid('param').name, ...c.req.valid('query') };
-      return answerAccepted(c, await store.transaction((sql) => service.startRemove(sql, wish, whoOf(c))));
+      const { deleteBackups } = c.req.valid('query');
+      const wish = { name: c.req.valid('param').name, deleteBackups };
+      return beginOrPlan(
+        c,
+        store,
+        (s) => s.transaction((sql) => service.startRemove(sql, wish, whoOf(c))),
+        () => ({ plan: ['All its data go. No site lives on it.'] }),
+      );
     },
   );
   return routes;

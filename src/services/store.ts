@@ -78,6 +78,19 @@ export async function storeServicePlace(
   ]);
 }
 
+/** Lives in another container from now on, on another server. */
+export async function storeServiceHome(
+  sql: Sql,
+  noun: ServiceNoun,
+  name: string,
+  home: { instance: string; server: string; address: string; placement: string },
+): Promise<void> {
+  await sql.query(
+    `UPDATE ${noun}_server SET instance = $2, server = $3, address = $4, placement = $5 WHERE name = $1`,
+    [name, home.instance, home.server, home.address, home.placement],
+  );
+}
+
 export async function storeServiceImage(sql: Sql, noun: ServiceNoun, name: string, image: string): Promise<void> {
   await sql.query(`UPDATE ${noun}_server SET image = $2 WHERE name = $1`, [name, image]);
 }

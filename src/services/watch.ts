@@ -1,8 +1,10 @@
 // Looks after all servers of a kind. Wrong is: a server does not answer, its container is stopped or gone, or it refuses
 // the controller's account. What the controller can mend is mended by the operation `….create` in its healing form.
-import { Problem } from '../lib/errors.ts';
+import type { Instance } from '../engines/fleet.ts';
+import { Problem, toProblem } from '../lib/errors.ts';
 import { type Loop, makeLoop } from '../platform/loops.ts';
 import type { Json } from '../platform/store.ts';
+import { isApart, readServer } from '../servers/store.ts';
 import type { ServiceEngines } from './engines.ts';
 import { type ServiceEngine, type ServiceParts, serviceLock } from './kind.ts';
 import { listServices, type ServiceRow, storeServiceState } from './store.ts';
@@ -84,7 +86,21 @@ async function lookAt<E extends ServiceEngine>(
   service: ServiceRow,
   signal: AbortSignal,
 ): Promise<Finding> {
-  const instance = await parts.fleet.instances.read(service.instance, { signal });
+  const server = service.server === null ? undefined : await readServer(parts.store, service.server);
+  if (server !== undefined && isApart(server.state))
+    return { state: 'unhealthy', reason: `its server ${server.name} is ${server.state}`, mend: false };
+  let instance: Instance | undefined;
+  try {
+    instance = await parts.fleet.instances.read(service.instance, { signal });
+  } catch (thrown) {
+    signal.throwIfAborted();
+    // Another server's loss is no reason not to look after the others.
+    return {
+      state: 'unhealthy',
+      reason: `its container cannot be seen: ${toProblem(thrown).document.detail}`,
+      mend: false,
+    };
+  }
   if (instance === undefined) return { state: 'unhealthy', reason: 'its container is gone', mend: true };
   if (instance.status !== 'running') {
     return { state: 'unhealthy', reason: `its container is ${instance.status}`, mend: instance.status === 'stopped' };

@@ -1,19 +1,17 @@
-// Carries a site's files from one pool's volume to another's: in a container that has both volumes and nothing else, so that
-// no node that serves mounts what is not its own. The first copy shares blocks where the storage can; each pass after it
-// carries only what changed.
-
-import { imageProblems } from '../images/problems.ts';
-import { readNewest } from '../images/store.ts';
-import { contentVolume } from '../pools/parts.ts';
+// Carries a site's files from one pool's content to another's, in containers of their own (carriers.ts). The first copy shares
+// blocks where the storage can; each pass after it carries only what changed.
+import { carrierOf, findReader, openSource, type Way } from './carriers.ts';
 import type { SiteParts } from './parts.ts';
 import { siteProblems } from './problems.ts';
 
-/** The base has rsync; what runs in a carrier needs nothing of an app. */
-const CARRIER_IMAGE = 'base-trixie';
 const PASS_MS = 1_800_000;
 const OUTPUT_SHOWN = 1_500;
 /** rsync's code for files that went away meanwhile: the next pass sees to them. */
 const VANISHED = 24;
+/** rsync's codes for another side that is not there, or not any more: it boots, or its route is not known yet. */
+const AWAY = [10, 12, 30, 35];
+/** Nothing at all was heard for so long. */
+const SILENCE_S = 30;
 
 /** One pass: what was there, and what of it had to be carried. */
 export interface Pass {
@@ -24,25 +22,13 @@ export interface Pass {
   seconds: number;
 }
 
-/** Whose files, and from where to where. */
-export interface Way {
-  /** The folder that is read, from the volume's root: a site's id, or a kept copy. */
-  folder: string;
-  /** The id of the site whose folder is written. */
-  as: string;
-  from: string;
-  to: string;
-}
-
-/** A carrier belongs to the site that it makes or moves. */
-export const carrierOf = (site: string): string => `carry-${site}`;
-
-/** Makes both folders alike; safe to repeat. */
-export function renderPass({ folder, as }: Way): string[] {
+/** Makes both folders alike; safe to repeat. `source`: the other carrier's address, where there are two. */
+export function renderPass({ folder, as }: Way, source?: string): string[] {
+  const bounds = source === undefined ? [] : [`--timeout=${SILENCE_S}`, `--contimeout=${SILENCE_S}`];
   return [
-    ...['rsync', '--archive', '--hard-links', '--numeric-ids', '--delete', '--stats'],
+    ...['rsync', '--archive', '--hard-links', '--numeric-ids', '--delete', '--stats', ...bounds],
     // By the nanosecond: a file that changed twice within a second is not passed over.
-    ...['--modify-window=-1', `/from/${folder}/`, `/to/${as}/`],
+    ...['--modify-window=-1', source ?? `/from/${folder}/`, `/to/${as}/`],
   ];
 }
 
@@ -62,62 +48,40 @@ export function parsePass(output: string): Omit<Pass, 'seconds'> {
   };
 }
 
-/** Throws `site.other-server` unless both pools' volumes can be mounted by one container. */
-export async function assertCarriable(parts: SiteParts, from: string, to: string): Promise<void> {
-  const { volumes } = parts.pools.fleet;
-  const [one, other] = [await volumes.read(contentVolume(from)), await volumes.read(contentVolume(to))];
-  if (one === undefined || other === undefined || one.server === other.server) return;
-  throw siteProblems.make('other-server', { from: one.server, to: other.server });
-}
+type Command = { instance: string; argv: readonly string[]; env?: Record<string, string> };
 
-/** Makes the carrier of a site, or finds it. */
-export async function ensureCarrier(parts: SiteParts, way: Way, signal: AbortSignal): Promise<void> {
-  const { fleet } = parts.pools;
-  const image = await readNewest(parts.store, CARRIER_IMAGE);
-  if (image === undefined) throw imageProblems.make('none', { recipe: CARRIER_IMAGE });
-  const server = (await fleet.volumes.read(contentVolume(way.to), { signal }))?.server;
-  await fleet.instances.ensure(
-    {
-      name: carrierOf(way.as),
-      ...(server === undefined ? {} : { server }),
-      source: { image: image.fingerprint },
-      labels: { kind: 'carrier', site: way.as },
-      config: { 'security.idmap.isolated': 'true' },
-      devices: {
-        from: { kind: 'volume', volume: contentVolume(way.from), path: '/from' },
-        to: { kind: 'volume', volume: contentVolume(way.to), path: '/to' },
-      },
-      start: true,
-    },
-    { signal },
-  );
-}
-
-export async function removeCarrier(parts: SiteParts, site: string, signal: AbortSignal): Promise<void> {
-  await parts.pools.fleet.instances.delete(carrierOf(site), { force: true, signal });
-}
-
-async function run(parts: SiteParts, way: Way, argv: readonly string[], signal: AbortSignal, good: readonly number[]) {
-  const result = await parts.pools.fleet.exec(carrierOf(way.as), argv, { signal, timeoutMs: PASS_MS });
+async function run(parts: SiteParts, way: Way, command: Command, signal: AbortSignal, good: readonly number[]) {
+  const { instance, argv, env } = command;
+  const options = { signal, timeoutMs: PASS_MS, ...(env === undefined ? {} : { env }) };
+  const result = await parts.pools.fleet.exec(instance, argv, options);
   if (good.includes(result.code)) return result;
   const why = `${argv[0]} ended with ${result.code}: ${result.stderr.trim().slice(-OUTPUT_SHOWN)}`;
-  throw siteProblems.make('copy-failed', { site: way.as, why });
+  const isAway = env !== undefined && AWAY.includes(result.code);
+  throw siteProblems.make(isAway ? 'carrier-away' : 'copy-failed', { site: way.as, why });
 }
 
 /** The first copy. What it leaves out because it changed meanwhile, the passes bring. */
 export async function carryFirst(parts: SiteParts, way: Way, signal: AbortSignal): Promise<void> {
-  await run(parts, way, renderFirst(way), signal, [0, 1]);
+  if ((await openSource(parts, way.as, signal)) !== undefined) {
+    await carryPass(parts, way, signal);
+    return;
+  }
+  await run(parts, way, { instance: carrierOf(way.as), argv: renderFirst(way) }, signal, [0, 1]);
 }
 
 /** One pass. `last`: nobody writes any more, so nothing may vanish. */
 export async function carryPass(parts: SiteParts, way: Way, signal: AbortSignal, last = false): Promise<Pass> {
   const { clock } = parts.pools;
   const begunMs = clock.monotonicMs();
-  const { stdout } = await run(parts, way, renderPass(way), signal, last ? [0] : [0, VANISHED]);
+  const source = await openSource(parts, way.as, signal);
+  const argv = renderPass(way, source?.url);
+  const command = { instance: carrierOf(way.as), argv, ...(source === undefined ? {} : { env: source.env }) };
+  const { stdout } = await run(parts, way, command, signal, last ? [0] : [0, VANISHED]);
   return { ...parsePass(stdout), seconds: (clock.monotonicMs() - begunMs) / 1000 };
 }
 
 /** Removes what the site's old pool still has of it, in a pool that has no node to do so. */
 export async function removeCarried(parts: SiteParts, way: Way, signal: AbortSignal): Promise<void> {
-  await run(parts, way, ['rm', '--recursive', '--force', `/from/${way.folder}`], signal, [0]);
+  const argv = ['rm', '--recursive', '--force', `/from/${way.folder}`];
+  await run(parts, way, { instance: await findReader(parts, way.as, signal), argv }, signal, [0]);
 }

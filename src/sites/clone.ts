@@ -10,7 +10,8 @@ import { readPool } from '../pools/store.ts';
 import { assertDisk } from '../servers/room.ts';
 import { ADAPT_MS, adaptSite, linksOf } from './adapt.ts';
 import { admitSite, newSiteSchema, readSiteRecipe, SITE_DISK_MB } from './admit.ts';
-import { assertCarriable, carrierOf, carryFirst, carryPass, ensureCarrier, removeCarrier } from './carry.ts';
+import { assertCarriable, carrierOf, ensureCarriers, removeCarriers } from './carriers.ts';
+import { carryFirst, carryPass } from './carry.ts';
 import { makeNewSiteSteps } from './create.ts';
 import { COPY_MS, folderOf, inVolume, renderCopy, renderOwners, runAsRoot, runIn } from './files.ts';
 import { readImageNumberOf, readVersionOf } from './image-of.ts';
@@ -55,10 +56,11 @@ export async function planClone(
     return [await readSite(sql, source), await readSite(sql, wish.name)];
   });
   if (from === undefined || to === undefined) throw commonProblems.make('not-found', { noun: 'site', name: source });
-  if (from.pool !== to.pool) await assertCarriable(parts, from.pool, to.pool);
+  const crosses = from.pool !== to.pool && (await assertCarriable(parts, from.pool, to.pool)).crosses;
   const { bytes, files } = await measureContent(parts, from, signal);
   const sizeMb = Math.ceil(bytes / 2 ** 20);
-  const { copyOnWrite: shares } = await parts.pools.fleet.capabilities({ signal });
+  const { copyOnWrite } = await parts.pools.fleet.capabilities({ signal });
+  const shares = copyOnWrite && !crosses;
   await assertDisk(parts.pools.fleet, SITE_DISK_MB + (shares ? 0 : sizeMb));
   const plan = [
     `${to.name} is made on ${to.placement}, with its database on ${from.databaseServer}, beside that of ${from.name}.`,
@@ -172,13 +174,13 @@ export function makeSiteClone(parts: SiteParts): OperationKind<Params> {
               return;
             }
             const way = { folder: inVolume(path), as: id, from: from.pool, to: to.pool };
-            await ensureCarrier(parts, way, signal);
+            await ensureCarriers(parts, way, signal);
             await carryFirst(parts, way, signal);
             await carryPass(parts, way, signal);
             await runIn(parts, carrierOf(id), renderOwners(from, to, `/to/${id}`), toProblem, signal);
-            await removeCarrier(parts, id, signal);
+            await removeCarriers(parts, id, signal);
           },
-          undo: ({ signal }) => removeCarrier(parts, id, signal),
+          undo: ({ signal }) => removeCarriers(parts, id, signal),
         },
         {
           name: 'rewrite',

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import {
   type ApiRoutes,
   accepted,
-  answerAccepted,
+  dryRunQuery,
   json,
   jsonBody,
   makeRoutes,
@@ -12,6 +12,7 @@ import {
   pageOf,
   whoOf,
 } from '../platform/http.ts';
+import { beginOrPlan, planned } from '../platform/plan-change.ts';
 import { heldMailSchema, listHeldMail, readHeldMail } from './held-mail.ts';
 import { startHold } from './hold.ts';
 import type { SiteParts } from './parts.ts';
@@ -33,13 +34,18 @@ export function makeSiteHoldRoutes(parts: SiteParts): ApiRoutes {
         operationId,
         tags: ['sites'],
         summary,
-        request: { params: nameParam, body: jsonBody(z.object({ held: z.boolean() })) },
-        responses: { 202: accepted },
+        request: { query: dryRunQuery, params: nameParam, body: jsonBody(z.object({ held: z.boolean() })) },
+        responses: { 202: accepted, 200: planned },
       }),
       async (c) => {
         const { name } = c.req.valid('param');
         const wish = { what, held: c.req.valid('json').held };
-        return answerAccepted(c, await store.transaction((sql) => startHold(parts, sql, name, wish, whoOf(c))));
+        return beginOrPlan(
+          c,
+          store,
+          (s) => s.transaction((sql) => startHold(parts, sql, name, wish, whoOf(c))),
+          () => ({ plan: ['Its PHP starts anew with it on each of its nodes; nobody waits.'] }),
+        );
       },
     );
   }

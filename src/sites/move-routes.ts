@@ -15,10 +15,12 @@ import {
   planSchema,
   whoOf,
 } from '../platform/http.ts';
+import { beginOrPlan, planned } from '../platform/plan-change.ts';
 import { rehearse } from '../platform/rehearse.ts';
-import type { Sql } from '../platform/store.ts';
+import type { Sql, Store } from '../platform/store.ts';
 import { assertDisk } from '../servers/room.ts';
 import { startSiteMove } from './move.ts';
+import { planMoveAll, startMoveAll } from './move-all.ts';
 import type { SiteParts } from './parts.ts';
 import { newMoveSchema, planMove } from './plan-move.ts';
 import { readSite } from './store.ts';
@@ -56,14 +58,32 @@ export function makeSiteMoveRoutes(parts: SiteParts): ApiRoutes {
   routes.openapi(
     createRoute({
       method: 'post',
+      path: '/v1/pools/{name}/move-sites',
+      operationId: 'movePoolSites',
+      tags: ['pools'],
+      summary: 'Move all sites of a pool to another pool of the app, one after another',
+      request: { params: nameParam, query: dryRunQuery, body: jsonBody(newMoveSchema) },
+      responses: { 202: accepted, 200: planned },
+    }),
+    async (c) => {
+      const { name } = c.req.valid('param');
+      const wish = c.req.valid('json');
+      const begin = (s: Store) =>
+        s.transaction((sql) => startMoveAll(parts, sql, name, wish, whoOf(c)), 'read committed');
+      return beginOrPlan(c, store, begin, () => planMoveAll(parts, name, wish, c.req.raw.signal));
+    },
+  );
+  routes.openapi(
+    createRoute({
+      method: 'post',
       path: '/v1/sites/{name}/code',
       operationId: 'bakeSiteCode',
       tags: ['sites'],
       summary: "Bake an image with a site's own code, from a repository or a folder",
       // A path here is read as root.
       middleware: [needsScope('admin')],
-      request: { params: nameParam, body: jsonBody(newCodeSchema) },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, params: nameParam, body: jsonBody(newCodeSchema) },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
@@ -71,7 +91,12 @@ export function makeSiteMoveRoutes(parts: SiteParts): ApiRoutes {
       const site = await readSite(store, name);
       if (site === undefined) throw commonProblems.make('not-found', { noun: 'site', name });
       const params = await planCode(images, store, site, c.req.valid('json'));
-      return answerAccepted(c, await store.transaction((sql) => startCodeBake(images, sql, params, whoOf(c))));
+      return beginOrPlan(
+        c,
+        store,
+        (s) => s.transaction((sql) => startCodeBake(images, sql, params, whoOf(c))),
+        () => ({ plan: ['No node has the image before it is rolled out.'], sites: [] }),
+      );
     },
   );
   return routes;

@@ -9,7 +9,8 @@ import type { Json, Sql } from '../platform/store.ts';
 import { listNodes, readPool } from '../pools/store.ts';
 import { syncPool } from '../pools/sync.ts';
 import { changeConfig, takeConfigVersion } from '../servers/config-clock.ts';
-import { carryFirst, carryPass, ensureCarrier, type Pass, removeCarried, removeCarrier, type Way } from './carry.ts';
+import { ensureCarriers, removeCarriers, type Way } from './carriers.ts';
+import { carryFirst, carryPass, type Pass, removeCarried } from './carry.ts';
 import { storeMoving } from './move-store.ts';
 import { checkOnNodes } from './nodes.ts';
 import { type SiteParts, siteLock } from './parts.ts';
@@ -66,7 +67,7 @@ export function makeSiteMove(parts: SiteParts): OperationKind<MoveParams> {
       const leave = async (pool: string, signal: AbortSignal): Promise<void> => {
         for (const one of [from, to]) await syncPool(parts.pools, one, signal);
         if ((await listNodes(store, { pool })).length === 0 && pool === from) {
-          await ensureCarrier(parts, way, signal);
+          await ensureCarriers(parts, way, signal);
           await removeCarried(parts, way, signal);
         } else await removeContent(parts, { ...(await read()), pool }, signal);
       };
@@ -103,7 +104,7 @@ export function makeSiteMove(parts: SiteParts): OperationKind<MoveParams> {
           timeoutMs: COPY_MS,
           async do({ signal, say }) {
             if (await hasMoved()) return;
-            await ensureCarrier(parts, way, signal);
+            await ensureCarriers(parts, way, signal);
             await carryFirst(parts, way, signal);
             const last = await follow(signal, say);
             const pauseS = estimatePauseS(last.files, last.seconds);
@@ -114,7 +115,7 @@ export function makeSiteMove(parts: SiteParts): OperationKind<MoveParams> {
             }
             return { bytes: last.bytes, files: last.files, expectedPauseS: pauseS };
           },
-          undo: ({ signal }) => removeCarrier(parts, id, signal),
+          undo: ({ signal }) => removeCarriers(parts, id, signal),
         },
         {
           name: 'check',
@@ -160,7 +161,7 @@ export function makeSiteMove(parts: SiteParts): OperationKind<MoveParams> {
           timeoutMs: 600_000,
           async do({ signal }) {
             await leave(from, signal);
-            await removeCarrier(parts, id, signal);
+            await removeCarriers(parts, id, signal);
           },
         },
         {

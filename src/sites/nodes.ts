@@ -64,8 +64,11 @@ export async function execInSite(
   command: { argv: readonly string[]; stdin?: string; timeoutMs: number },
   signal: AbortSignal,
 ): Promise<ExecResult> {
-  const nodes = await readServingNodes(parts, site);
-  const node = nodes[site.uid % nodes.length] ?? nodes[0];
+  const all = await readServingNodes(parts, site);
+  const connected = new Set(parts.pools.agents.connected());
+  const reachable = all.filter(({ server }) => connected.has(server));
+  const nodes = reachable.length > 0 ? reachable : all;
+  const node = nodes[site.uid % nodes.length] ?? all[0];
   const params = {
     node: node.name,
     site: site.id,

@@ -25,6 +25,7 @@ export type SiteDatabases = Pick<
   | 'place'
   | 'createSite'
   | 'dropSite'
+  | 'setLimits'
   | 'lockSite'
   | 'unlockSite'
   | 'dump'

@@ -8,7 +8,7 @@ import { poolProblems } from '../pools/problems.ts';
 import { listPools, type PoolRow, readPool } from '../pools/store.ts';
 import { assertDisk } from '../servers/room.ts';
 import { assertPoolTakes } from './admit.ts';
-import { assertCarriable } from './carry.ts';
+import { assertCarriable } from './carriers.ts';
 import { readVersionOf } from './image-of.ts';
 import { readServingNodes } from './nodes.ts';
 import type { SiteParts } from './parts.ts';
@@ -96,7 +96,7 @@ export async function planMove(
   const site = await readSite(store, params.site);
   const target = (await listPools(store)).find((pool) => pool.name === params.to);
   if (site === undefined || target === undefined) throw commonProblems.make('not-found', { noun: 'site', name });
-  await assertCarriable(parts, params.from, params.to);
+  const { crosses } = await assertCarriable(parts, params.from, params.to);
   const nodes = await readServingNodes(parts, { pool: params.to });
   const { bytes, files } = await measureContent(parts, site, signal);
   const sizeMb = Math.ceil(bytes / MB);
@@ -114,7 +114,7 @@ export async function planMove(
   const losesCode = (await hasOwn(params.from)) && !(await hasOwn(params.to));
   const plan = [
     `${site.name} goes from the pool ${params.from} to ${params.to} (${target.kind}, ${target.app}/${target.imageNumber}, ${nodes.length} nodes ready).`,
-    `${sizeMb} MB in ${files} files are copied while it serves, then what changed meanwhile.`,
+    `${sizeMb} MB in ${files} files are copied while it serves${crosses ? ', over the network between two containers' : ''}, then what changed meanwhile.`,
     `Its database stays on ${site.databaseServer}. Its tasks pause; runs under way end first.`,
     ...(losesCode ? [`Its own code stays behind: ${params.to} has the app's alone.`] : []),
     site.state === 'ready'

@@ -78,10 +78,10 @@ export const siteProblems = makeCatalogue('site', {
   },
   'other-server': {
     status: 409,
-    title: 'The pools keep their files on different servers',
-    detail: (a: { from: string; to: string }) =>
-      `The uploads of one pool lie on ${a.from}, those of the other on ${a.to}.`,
-    todo: () => 'Choose a pool whose uploads lie on the same server.',
+    title: 'The files lie on a server that is away',
+    detail: (a: { from: string; to: string; server: string }) =>
+      `Between ${a.from} and ${a.to} files are carried, and ${a.server}, where some lie, is not ready.`,
+    todo: (a) => `Bring ${a.server} back (\`espalier server show ${a.server}\`), or choose another pool.`,
   },
   'pause-too-long': {
     status: 409,
@@ -89,6 +89,20 @@ export const siteProblems = makeCatalogue('site', {
     detail: (a: { site: string; pauseS: number; maxS: number; why: string }) =>
       `${a.site} would be held for about ${a.pauseS} s, and ${a.maxS} s are allowed: ${a.why}.`,
     todo: () => 'It is served where it was. Try at a quieter time, or allow more with --max-pause.',
+  },
+  'none-to-move': {
+    status: 409,
+    title: 'No site of the pool can be moved',
+    detail: (a: { pool: string }) => `No ready or suspended site lives on ${a.pool}.`,
+    todo: () => 'Look at `espalier site list`; archived sites are moved when they are resumed.',
+  },
+  'carrier-away': {
+    status: 503,
+    title: 'The files cannot be read from their server yet',
+    detail: (a: { site: string; why: string }) =>
+      `The container that reads the files of ${a.site} is not reached: ${a.why}`,
+    todo: () => 'It is tried again; if it goes on, `espalier doctor` says whether the servers reach each other.',
+    retryable: true,
   },
   'copy-failed': {
     status: 500,

@@ -7,7 +7,10 @@ import { makeSiteCreate } from './create.ts';
 import { makeSiteDelete } from './delete.ts';
 import { makeSiteHold } from './hold.ts';
 import { makeSiteHoldRoutes } from './hold-routes.ts';
+import { makeSiteLimitRoutes } from './limit-routes.ts';
+import { makeSiteSetLimits } from './limits.ts';
 import { makeSiteMove } from './move.ts';
+import { makeMoveAll } from './move-all.ts';
 import { makeSiteMoveRoutes } from './move-routes.ts';
 import type { SiteParts } from './parts.ts';
 import { makeSitePurge, purgeDue } from './purge.ts';
@@ -32,8 +35,10 @@ export function registerSites({ operations, loops, whenUp }: House, parts: SiteP
   operations.register(makeSiteSuspend(parts));
   operations.register(makeSiteResume(parts));
   operations.register(makeSiteSetHosts(parts));
+  operations.register(makeSiteSetLimits(parts));
   operations.register(makeSiteClone(parts));
   operations.register(makeSiteMove(parts));
+  operations.register(makeMoveAll(parts));
   operations.register(makeStaging(parts));
   operations.register(makeUnstaging(parts));
   operations.register(makeSiteHold(parts, 'mail'));
@@ -74,6 +79,7 @@ export function registerSites({ operations, loops, whenUp }: House, parts: SiteP
     makeSiteMoveRoutes(parts),
     makeStagingRoutes(parts),
     makeSiteHoldRoutes(parts),
+    makeSiteLimitRoutes(parts),
     makeTransferRoutes(parts),
   ];
 }

@@ -22,6 +22,8 @@ import {
   toPage,
   whoOf,
 } from '../platform/http.ts';
+import { beginOrPlan, planned, planOf, rehearsing } from '../platform/plan-change.ts';
+import type { Store } from '../platform/store.ts';
 import { siteDocument, siteLimits } from '../protocol/site-document.ts';
 import { beginSiteCreate, newSiteSchema } from './admit.ts';
 import { beginSiteClone, newCloneSchema, planClone } from './clone.ts';
@@ -111,12 +113,20 @@ export function makeSiteRoutes(parts: SiteParts): ApiRoutes {
       operationId: 'createSite',
       tags: ['sites'],
       summary: 'Create a site',
-      request: { body: jsonBody(newSiteSchema) },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, body: jsonBody(newSiteSchema) },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const wish = c.req.valid('json');
-      return answerAccepted(c, await beginSiteCreate(parts, wish, whoOf(c)));
+      return beginOrPlan(
+        c,
+        store,
+        (s) => beginSiteCreate({ ...parts, store: s }, wish, whoOf(c)),
+        () => ({
+          plan: [`It is made for ${wish.hosts.join(', ')}, with a database, an account in a cache, and new secrets.`],
+          sites: [],
+        }),
+      );
     },
   );
   routes.openapi(
@@ -168,13 +178,21 @@ export function makeSiteRoutes(parts: SiteParts): ApiRoutes {
         operationId: `${verb}Site`,
         tags: ['sites'],
         summary: verb === 'suspend' ? 'Suspend a site' : 'Bring a suspended or archived site back',
-        request: { params: nameParam },
-        responses: { 202: accepted },
+        request: { query: dryRunQuery, params: nameParam },
+        responses: { 202: accepted, 200: planned },
       }),
       async (c) => {
         const { name } = c.req.valid('param');
-        const operation = await store.transaction((sql) => startSiteChange(parts, sql, verb, name, whoOf(c)));
-        return answerAccepted(c, operation);
+        const words =
+          verb === 'suspend'
+            ? 'Its visitors see a page that says so; its PHP is closed and its tasks rest. Nothing is deleted.'
+            : 'Its visitors are served again, and its tasks are due.';
+        return beginOrPlan(
+          c,
+          store,
+          (s) => s.transaction((sql) => startSiteChange(parts, sql, verb, name, whoOf(c))),
+          () => ({ plan: [words] }),
+        );
       },
     );
   }
@@ -203,12 +221,14 @@ export function makeSiteRoutes(parts: SiteParts): ApiRoutes {
       operationId: 'labelSite',
       tags: ['sites'],
       summary: 'Give a site labels, or take some away: null',
-      request: { params: nameParam, body: jsonBody(labelsSchema) },
-      responses: { 200: json(siteSchema, 'The site') },
+      request: { query: dryRunQuery, params: nameParam, body: jsonBody(labelsSchema) },
+      responses: { 200: json(z.union([siteSchema, planSchema]), 'The site') },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
-      return c.json(toView(await setLabels(parts, name, c.req.valid('json'), whoOf(c))), 200);
+      const change = (s: Store) => setLabels({ ...parts, store: s }, name, c.req.valid('json'), whoOf(c));
+      const plan = await planOf(c, () => change(rehearsing(store)), { plan: ['Its labels change, and nothing else.'] });
+      return plan === undefined ? c.json(toView(await change(store)), 200) : c.json(plan, 200);
     },
   );
   routes.openapi(
@@ -218,18 +238,19 @@ export function makeSiteRoutes(parts: SiteParts): ApiRoutes {
       operationId: 'setSiteHosts',
       tags: ['sites'],
       summary: "Set a site's host names, the primary one first",
-      request: { params: nameParam, body: jsonBody(siteHostsSchema) },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, params: nameParam, body: jsonBody(siteHostsSchema) },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
       const { hosts } = c.req.valid('json');
       assertIfMatch(c, (await read(name)).configVersion);
-      const operation = await store.transaction(
-        (sql) => startSetHosts(parts, sql, name, hosts, whoOf(c)),
-        'read committed',
+      return beginOrPlan(
+        c,
+        store,
+        (s) => s.transaction((sql) => startSetHosts(parts, sql, name, hosts, whoOf(c)), 'read committed'),
+        () => ({ plan: [`It is ${hosts.join(', ')} from then on, and known by no other name.`] }),
       );
-      return answerAccepted(c, operation);
     },
   );
   routes.openapi(
@@ -241,16 +262,22 @@ export function makeSiteRoutes(parts: SiteParts): ApiRoutes {
       summary: 'Back a site up, close it, and purge it after its grace time',
       request: {
         params: nameParam,
-        query: z.object({ graceS: z.coerce.number().int().min(0).default(DEFAULT_GRACE_S) }),
+        query: dryRunQuery.extend({ graceS: z.coerce.number().int().min(0).default(DEFAULT_GRACE_S) }),
       },
-      responses: { 202: accepted },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
       const { graceS } = c.req.valid('query');
       assertIfMatch(c, (await read(name)).configVersion);
-      const operation = await store.transaction((sql) => startSiteDelete(parts, sql, name, graceS, whoOf(c)));
-      return answerAccepted(c, operation);
+      return beginOrPlan(
+        c,
+        store,
+        (s) => s.transaction((sql) => startSiteDelete(parts, sql, name, graceS, whoOf(c))),
+        () => ({
+          plan: [`It is backed up and closed, and purged for good after ${graceS} s; until then it can be resumed.`],
+        }),
+      );
     },
   );
   routes.openapi(

@@ -112,7 +112,7 @@ export function makeStaging(parts: SiteParts): OperationKind<Params> {
             const cidr = await parts.pools.readCidr();
             await store.transaction(async (sql) => {
               if ((await readNode(sql, node))?.address != null) return;
-              const address = await allocateAddress(sql, cidr, node);
+              const address = await allocateAddress(sql, cidr, { instance: node, server: instance.server });
               const placement = `it is the seed ${seed}`;
               await storeNodePlace(sql, node, { server: instance.server, address, placement });
             });

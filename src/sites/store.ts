@@ -92,6 +92,21 @@ export function listSites(sql: Sql, where: { pool?: string; generation?: number 
   );
 }
 
+/** A database server or cache server is reached at another address: all its sites hear of it, those that are being made too. */
+export async function storeServiceHost(
+  sql: Sql,
+  noun: 'database' | 'cache',
+  server: string,
+  host: string,
+  version: number,
+): Promise<void> {
+  await sql.query(
+    `UPDATE site SET ${noun}_host = $2, config_version = CASE config_version WHEN 0 THEN 0 ELSE $3 END
+     WHERE ${noun}_server = $1`,
+    [server, host, version],
+  );
+}
+
 /** What the sites of a pool lean on: their database servers, and the most PHP processes that one of them may have on a node. */
 export interface Footprint {
   databaseServers: string[];
@@ -289,6 +304,12 @@ export async function storeHoldable(
   version: number,
 ): Promise<void> {
   await sql.query(`UPDATE site SET ${what}_held = $2, config_version = $3 WHERE id = $1`, [id, held, version]);
+}
+
+export async function storeLimits(sql: Sql, id: string, limits: SiteLimits, version: number): Promise<void> {
+  await sql.query('UPDATE site SET limits = $2::jsonb, config_version = $3 WHERE id = $1', [
+    ...[id, toJsonValue(limits), version],
+  ]);
 }
 
 export async function storeSetting(sql: Sql, id: string, name: string, value: string): Promise<void> {

@@ -6,7 +6,8 @@ import { AGENT_CALL_MS } from '../pools/parts.ts';
 import { syncPool } from '../pools/sync.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { listServers } from '../servers/store.ts';
-import { carryPass, type Way } from './carry.ts';
+import type { Way } from './carriers.ts';
+import { carryPass } from './carry.ts';
 import { storeHeld, storeMoved } from './move-store.ts';
 import type { SiteParts } from './parts.ts';
 import { siteProblems } from './problems.ts';
@@ -100,7 +101,7 @@ export async function unhold(parts: SiteParts, site: SiteRow, signal: AbortSigna
 }
 
 /** Over all edges. An agent that is away has none that could be asked; its edges hold as soon as it is back. */
-async function countUnderWay(parts: SiteParts, site: string, signal: AbortSignal): Promise<number> {
+export async function countUnderWay(parts: SiteParts, site: string, signal: AbortSignal): Promise<number> {
   const { agents } = parts.pools;
   const connected = new Set(agents.connected());
   const servers = (await listServers(parts.store)).filter(({ name }) => connected.has(name));

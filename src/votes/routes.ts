@@ -3,15 +3,19 @@ import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import {
   type ApiRoutes,
+  dryRunQuery,
   fromPageToken,
   json,
   jsonBody,
   makeRoutes,
   pageOf,
   pageQuery,
+  planSchema,
   toPage,
   whoOf,
 } from '../platform/http.ts';
+import { planned, planOf, rehearsing } from '../platform/plan-change.ts';
+import type { Store } from '../platform/store.ts';
 import type { VotesParts } from './parts.ts';
 import { policySchema } from './policy.ts';
 import { votesProblems } from './problems.ts';
@@ -96,12 +100,17 @@ export function makeVotesRoutes(parts: VotesParts): ApiRoutes {
       operationId: 'setPoolPolicy',
       tags,
       summary: 'Set how a pool grows and shrinks by itself',
-      request: { params: nameParam, body: jsonBody(policySchema) },
-      responses: { 200: json(policyView, 'The policy') },
+      request: { query: dryRunQuery, params: nameParam, body: jsonBody(policySchema) },
+      responses: { 200: json(z.union([policyView, planSchema]), 'The policy') },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
-      await setPolicy(parts, name, c.req.valid('json'), whoOf(c));
+      const change = (s: Store) => setPolicy({ ...parts, store: s }, name, c.req.valid('json'), whoOf(c));
+      const plan = await planOf(c, () => change(rehearsing(store)), {
+        plan: [`${name} grows and shrinks by itself, by these rules, from the next round of votes on.`],
+      });
+      if (plan !== undefined) return c.json(plan, 200);
+      await change(store);
       return c.json(await view(name), 200);
     },
   );
@@ -112,11 +121,15 @@ export function makeVotesRoutes(parts: VotesParts): ApiRoutes {
       operationId: 'removePoolPolicy',
       tags,
       summary: 'Let a pool keep the size that people give it',
-      request: { params: nameParam },
-      responses: { 204: { description: 'Removed' } },
+      request: { query: dryRunQuery, params: nameParam },
+      responses: { 200: planned, 204: { description: 'Removed' } },
     }),
     async (c) => {
-      await dropPolicy(parts, c.req.valid('param').name, whoOf(c));
+      const { name } = c.req.valid('param');
+      const change = (s: Store) => dropPolicy({ ...parts, store: s }, name, whoOf(c));
+      const plan = await planOf(c, () => change(rehearsing(store)), { plan: [`${name} keeps its size from now on.`] });
+      if (plan !== undefined) return c.json(plan, 200);
+      await change(store);
       return c.body(null, 204);
     },
   );
@@ -131,12 +144,15 @@ export function makeVotesRoutes(parts: VotesParts): ApiRoutes {
         operationId: `${verb}PoolPolicy`,
         tags,
         summary,
-        request: { params: nameParam },
-        responses: { 200: json(policyView, 'The policy') },
+        request: { query: dryRunQuery, params: nameParam },
+        responses: { 200: json(z.union([policyView, planSchema]), 'The policy') },
       }),
       async (c) => {
         const { name } = c.req.valid('param');
-        await setPaused(parts, name, paused, whoOf(c));
+        const change = (s: Store) => setPaused({ ...parts, store: s }, name, paused, whoOf(c));
+        const plan = await planOf(c, () => change(rehearsing(store)), { plan: [`${summary}.`] });
+        if (plan !== undefined) return c.json(plan, 200);
+        await change(store);
         return c.json(await view(name), 200);
       },
     );

@@ -2,7 +2,18 @@
 import { createRoute } from '@hono/zod-openapi';
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
-import { type ApiRoutes, dryRunQuery, json, jsonBody, makeRoutes, pageOf, whoOf } from '../platform/http.ts';
+import {
+  type ApiRoutes,
+  dryRunQuery,
+  json,
+  jsonBody,
+  makeRoutes,
+  pageOf,
+  planSchema,
+  whoOf,
+} from '../platform/http.ts';
+import { planOf, rehearsing } from '../platform/plan-change.ts';
+import type { Store } from '../platform/store.ts';
 import { assertDisk } from '../servers/room.ts';
 import { SITE_DISK_MB } from '../sites/admit.ts';
 import type { WaveParts } from './parts.ts';
@@ -59,7 +70,6 @@ const wholeSchema = waveSchema
   .openapi('WaveWithSites');
 
 const idParam = z.object({ id: z.string() });
-const planSchema = z.object({ plan: z.array(z.string()) }).openapi('WavePlan');
 
 const count = (rows: readonly WaveSiteRow[], ...states: WaveSiteRow['state'][]): number =>
   rows.filter(({ state }) => states.includes(state)).length;
@@ -136,7 +146,8 @@ export function makeWaveRoutes(parts: WaveParts): ApiRoutes {
       // Each site under way is kept twice.
       await assertDisk(parts.pools.fleet, SITE_DISK_MB * Math.min(wish.atOnce, plan.sites.length));
       await parts.pools.assertImage(plan.wave.app, plan.wave.toImage, c.req.raw.signal);
-      if (c.req.valid('query').dryRun) return c.json({ plan: plan.sentences }, 200);
+      if (c.req.valid('query').dryRun)
+        return c.json({ plan: plan.sentences, sites: plan.sites.map(({ name }) => name), pauseS: 0 }, 200);
       const wave = await store.transaction((sql) => startWave(parts, sql, wish, whoOf(c)));
       parts.pools.wakeHeal();
       parts.wake();
@@ -154,10 +165,16 @@ export function makeWaveRoutes(parts: WaveParts): ApiRoutes {
         operationId: `${verb}Wave`,
         tags: ['waves'],
         summary,
-        request: { params: idParam },
-        responses: { 200: json(waveSchema, 'The wave') },
+        request: { query: dryRunQuery, params: idParam },
+        responses: { 200: json(z.union([waveSchema, planSchema]), 'The wave') },
       }),
-      async (c) => c.json(await view(await work(parts, c.req.valid('param').id, whoOf(c))), 200),
+      async (c) => {
+        const { id } = c.req.valid('param');
+        const change = (s: Store) => work({ ...parts, store: s, wake: () => undefined }, id, whoOf(c));
+        const plan = await planOf(c, () => change(rehearsing(store)), { plan: [`${summary}.`] });
+        if (plan !== undefined) return c.json(plan, 200);
+        return c.json(await view(await work(parts, id, whoOf(c))), 200);
+      },
     );
   }
   routes.openapi(
@@ -167,11 +184,19 @@ export function makeWaveRoutes(parts: WaveParts): ApiRoutes {
       operationId: 'abortWave',
       tags: ['waves'],
       summary: 'End a wave where it is, or bring its upgraded sites back',
-      request: { params: idParam, body: jsonBody(abortSchema) },
-      responses: { 200: json(waveSchema, 'The wave') },
+      request: { query: dryRunQuery, params: idParam, body: jsonBody(abortSchema) },
+      responses: { 200: json(z.union([waveSchema, planSchema]), 'The wave') },
     }),
-    async (c) =>
-      c.json(await view(await abortWave(parts, c.req.valid('param').id, c.req.valid('json'), whoOf(c))), 200),
+    async (c) => {
+      const { id } = c.req.valid('param');
+      const wish = c.req.valid('json');
+      const rehearsed = { ...parts, store: rehearsing(store), wake: () => undefined };
+      const plan = await planOf(c, () => abortWave(rehearsed, id, wish, whoOf(c)), {
+        plan: ['No further site is begun; those under way end, or go back.'],
+      });
+      if (plan !== undefined) return c.json(plan, 200);
+      return c.json(await view(await abortWave(parts, id, wish, whoOf(c))), 200);
+    },
   );
   return routes;
 }

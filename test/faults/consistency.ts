@@ -7,6 +7,8 @@ import { readEdgeDocument } from '../../src/edge/document.ts';
 import { listEdges } from '../../src/edge/store.ts';
 import { generationKey, listGenerations } from '../../src/pools/generations.ts';
 import { listNodes, listPools } from '../../src/pools/store.ts';
+import { listServers } from '../../src/servers/store.ts';
+import { innerOf } from '../../src/servers/tunnel.ts';
 import { readPoolConfig } from '../../src/sites/document.ts';
 import { secretsOf } from '../../src/sites/parts.ts';
 import { listSnapshots } from '../../src/sites/snapshots/store.ts';
@@ -51,15 +53,24 @@ export async function assertConsistent(world: World): Promise<void> {
   const addresses = await store.query<{ instance: string; address: string }>(
     'SELECT instance, address FROM instance_address',
   );
+  const serverInners = new Set((await listServers(store)).map(({ name }) => innerOf(name)));
   const placed = [...nodes, ...edges, ...services.map((row) => ({ ...row, name: row.instance }))];
   assert.deepEqual(
-    sorted(addresses.map(({ instance, address }) => `${instance} ${address}`)),
+    sorted(
+      // Servers have addresses too, once they are a cluster.
+      addresses.flatMap(({ instance, address }) => (serverInners.has(instance) ? [] : [`${instance} ${address}`])),
+    ),
     sorted(placed.filter(({ address }) => address !== null).map(({ name, address }) => `${name} ${address}`)),
     'addresses',
   );
 
   const secrets = await store.query<{ name: string }>('SELECT name FROM secret');
-  const owners = [...sites.map(({ id }) => secretsOf(id)), ...services.map(({ noun, name }) => `${noun}/${name}/`)];
+  const owners = [
+    ...sites.map(({ id }) => secretsOf(id)),
+    ...services.map(({ noun, name }) => `${noun}/${name}/`),
+    // Made with the cluster, and for as long as the deployment.
+    'authority/',
+  ];
   const ownerless = secrets.filter(({ name }) => !owners.some((owner) => name.startsWith(owner)));
   assert.deepEqual(ownerless, [], 'secrets of nothing');
 
@@ -104,7 +115,8 @@ export async function assertConsistent(world: World): Promise<void> {
   );
   const prepared = (pool: string) => [...world.agents.directories].some((path) => path.endsWith(`/pools/${pool}`));
   assert.deepEqual(
-    sorted([...world.agents.directories].map((path) => path.replace(/^[^/]*\//, ''))),
+    // Of a pool several servers may have one, each those of its own nodes.
+    sorted(new Set([...world.agents.directories].map((path) => path.replace(/^[^/]*\//, '')))),
     sorted([
       ...serving
         .filter(({ name, state }) => state === 'ready' || prepared(name))

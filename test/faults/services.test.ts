@@ -1,6 +1,7 @@
 // Database servers, cache servers, edges and images under faults: steps twice, failures and kills everywhere.
+import assert from 'node:assert/strict';
 import { startEdgeCreate } from '../../src/edge/create.ts';
-import { storeEdgeState } from '../../src/edge/store.ts';
+import { listEdges, readEdgeAddress, storeEdgeState } from '../../src/edge/store.ts';
 import { startBake } from '../../src/images/bake.ts';
 import { startImageDelete } from '../../src/images/keep.ts';
 import { startRefresh } from '../../src/images/refresh.ts';
@@ -9,6 +10,7 @@ import { startSeedCreate } from '../../src/images/seed-create.ts';
 import { startSeedDelete } from '../../src/images/seed-delete.ts';
 import { listImages, readNewest } from '../../src/images/store.ts';
 import { listServices, storeServiceState } from '../../src/services/store.ts';
+import { assertConsistent } from './consistency.ts';
 import { describeTrials, type Trial } from './trials.ts';
 import { tester, type World } from './world.ts';
 
@@ -83,6 +85,39 @@ describeTrials('edges under faults', {
       await storeEdgeState(world.store, 'edge1', 'unhealthy', 'its container is gone');
       return (sql, { platform }) =>
         platform.operations.start(sql, 'edge.create', { edge: 'edge1', heal: true }, tester);
+    },
+  },
+  'the sharing of another address': {
+    kind: 'edge.share',
+    async prepare(world) {
+      number += 1;
+      const before = (await readEdgeAddress(world.store)) ?? null;
+      const wanted = { address: `192.0.2.${100 + (number % 100)}`, httpPort: 80, httpsPort: 443, routerId: 7 };
+      return (sql, { platform }) => platform.operations.start(sql, 'edge.share', { wanted, before }, tester);
+    },
+    // The agents say who holds it.
+    loop: (world) => world.beat(),
+    async check(world) {
+      await assertConsistent(world);
+      const shared = await readEdgeAddress(world.store);
+      for (const { name } of await listEdges(world.store)) {
+        const door = (await world.fleet.instances.read(name))?.devices['shared-http'];
+        const listens = door?.kind === 'proxy' ? door.listen : undefined;
+        assert.equal(listens, shared === undefined ? undefined : `tcp:${shared.address}:80`, `the door of ${name}`);
+      }
+    },
+  },
+  'the deletion of an edge': {
+    kind: 'edge.delete',
+    async prepare(world) {
+      // One that failed half way is deleted by the same command again.
+      const half = (await listEdges(world.store)).find(({ state }) => state === 'deleting');
+      const name = half?.name ?? newName('edge');
+      const listen = `127.0.0.1:${9000 + number}`;
+      if (half === undefined)
+        await world.run((sql, { rooms }) => startEdgeCreate(rooms.parts.edge, sql, { name, listen }, tester));
+      return (sql, { platform }) =>
+        platform.operations.start(sql, 'edge.delete', { edge: name, server: 'local' }, tester);
     },
   },
 });

@@ -3,6 +3,7 @@ import { newSiteSchema, startSiteCreate } from '../../src/sites/admit.ts';
 import { startSiteClone } from '../../src/sites/clone.ts';
 import { startSiteDelete } from '../../src/sites/delete.ts';
 import { startHold } from '../../src/sites/hold.ts';
+import { startSetLimits } from '../../src/sites/limits.ts';
 import { startSetHosts } from '../../src/sites/set-hosts.ts';
 import { readSite } from '../../src/sites/store.ts';
 import { startSiteChange } from '../../src/sites/suspend.ts';
@@ -59,6 +60,15 @@ describeTrials('sites under faults', {
       number += 1;
       const hosts = [`new-${number}.example`, 'wordpress.localhost'];
       return (sql, { rooms }) => startSetHosts(rooms.parts.sites, sql, SITE, hosts, tester);
+    },
+  },
+  'a change of limits': {
+    kind: 'site.set-limits',
+    async prepare(world) {
+      await bring(world, SITE, 'ready');
+      number += 1;
+      const changes = { requestsPerS: number, phpWorkers: number, databaseConnections: number };
+      return (sql, { rooms }) => startSetLimits(rooms.parts.sites, sql, SITE, changes, tester);
     },
   },
   'holding mail back': {

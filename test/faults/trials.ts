@@ -6,7 +6,7 @@ import type { OperationKind, OperationView, Step } from '../../src/platform/oper
 import type { FaultPoint } from '../../src/platform/operations/run-operation.ts';
 import type { Sql } from '../../src/platform/store.ts';
 import { assertConsistent } from './consistency.ts';
-import { type Controller, makeDeployedWorld, type World } from './world.ts';
+import { type Controller, makeDeployedWorld, type World, type WorldOptions } from './world.ts';
 
 export interface Trial {
   kind: string;
@@ -209,13 +209,13 @@ async function assertHolds(world: World, trial: Trial): Promise<void> {
 }
 
 /** Declares a test for each trial, by its title. All share a world that is up; after a failure the next begins anew. */
-export function describeTrials(title: string, trials: Record<string, Trial>): void {
+export function describeTrials(title: string, trials: Record<string, Trial>, options: WorldOptions = {}): void {
   void describe(title, () => {
     let world: World | undefined;
     after(() => world?.close());
     for (const [what, trial] of Object.entries(trials)) {
       void it(`${what} ends well or is undone, whatever happens`, async () => {
-        world ??= await makeDeployedWorld();
+        world ??= await makeDeployedWorld(options);
         try {
           await assertHolds(world, trial);
         } catch (error) {

@@ -406,7 +406,10 @@ void test('by choice the node on the server with the fewest nodes goes first, so
       assert.equal(gone.length, 1);
       assert.equal(carried(gone[0]?.server ?? null), fewest);
     },
-    { servers: ['a', 'b', 'c'].map((name) => ({ name, cores: 4, memoryBytes: 2 ** 34, diskBytes: 2 ** 38 })) },
+    {
+      servers: ['a', 'b', 'c'].map((name) => ({ name, cores: 4, memoryBytes: 2 ** 34, diskBytes: 2 ** 38 })),
+      cluster: true,
+    },
   ));
 
 void test('a pool of workers grows by the runs that wait for each of its nodes, and is refused what only visitors can tell', () =>

@@ -24,6 +24,7 @@ import type { Sql, Store } from '../../src/platform/store.ts';
 import { openPglite } from '../../src/platform/test-store.ts';
 import { generationKey, listGenerations } from '../../src/pools/generations.ts';
 import { listPools } from '../../src/pools/store.ts';
+import { storeCluster } from '../../src/servers/cluster-store.ts';
 import { type Mortal, makeMortal } from './mortal.ts';
 
 /** One life of the controller. */
@@ -37,7 +38,19 @@ export interface WorldOptions {
   store?: Store;
   /** Instead of one server with 8 cores and 32 GiB. */
   servers?: readonly { name: string; cores: number; memoryBytes: number; diskBytes: number }[];
+  /** They are a cluster whose shared folder holds all uploads, the first with the controller, before anything is deployed. */
+  cluster?: boolean;
+  /** How long an operation may take, unless 20 s. */
+  waitMs?: number;
+  /** A larger network than a deployment chooses, as `10.64.0.1/15`. */
+  cidr?: string;
 }
+
+/** So many servers, alike. */
+export const makeServers = (count: number) =>
+  Array.from({ length: count }, (_, at) => ({
+    ...{ name: `s${at + 1}`, cores: 8, memoryBytes: 16 * 2 ** 30, diskBytes: 200 * 2 ** 30 },
+  }));
 
 export interface World {
   /** To look at; it outlives every controller. */
@@ -83,6 +96,9 @@ export interface World {
   close(): Promise<void>;
 }
 
+/** A server that moves lives in a container of another name, with the same data. */
+const toData = (instance: string): string => instance.replace(/-m\d+$/, '');
+
 export const DEPLOYMENT = 'faults';
 export const tester = { by: 'test' };
 const WAIT_MS = 20_000;
@@ -124,6 +140,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   const agents = makeAgentMemory();
   const databases = new Map<string, SimulatedDatabase>();
   const caches = new Map<string, SimulatedCache>();
+  const waitMs = options.waitMs ?? WAIT_MS;
   let life: { mortal: Mortal; controllers: [Controller, ...Controller[]] } | undefined;
   let restarting: Promise<void> = Promise.resolve();
   let born = Promise.withResolvers<void>();
@@ -151,12 +168,12 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
       connectDatabase: ({ instance }) =>
         mortal.wrap(
           'database',
-          once(databases, instance, () => makeSimulatedDatabase({ server: instance, clock })),
+          once(databases, toData(instance), () => makeSimulatedDatabase({ server: instance, clock })),
         ),
       connectCache: ({ instance }) =>
         mortal.wrap(
           'cache',
-          once(caches, instance, () => makeSimulatedCache({ server: instance, clock })),
+          once(caches, toData(instance), () => makeSimulatedCache({ server: instance, clock })),
         ),
     };
   }
@@ -248,7 +265,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     },
 
     async beat() {
-      await current().rooms.simulatedAgents?.beat(AbortSignal.timeout(WAIT_MS));
+      await current().rooms.simulatedAgents?.beat(AbortSignal.timeout(waitMs));
     },
 
     async resync() {
@@ -274,7 +291,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
         await born.promise;
         const mine = life;
         if (mine === undefined) continue;
-        const waiting = mine.controllers[0].platform.operations.wait(id, AbortSignal.timeout(WAIT_MS));
+        const waiting = mine.controllers[0].platform.operations.wait(id, AbortSignal.timeout(waitMs));
         const view = await Promise.race([waiting, mine.mortal.died]).catch(async (thrown: unknown) => {
           if (life !== mine) return;
           const { title, state, waiting: why, steps } = await mine.controllers[0].platform.operations.read(id);
@@ -332,6 +349,12 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
 /** A world whose deployment is up. */
 export async function makeDeployedWorld(options: WorldOptions = {}): Promise<World> {
   const world = await makeWorld(options);
+  if (options.cidr !== undefined) await world.fleet.setUp({ cidr: options.cidr, driver: 'btrfs' });
+  if (options.cluster === true) {
+    const server = options.servers?.[0]?.name ?? 'local';
+    const content = { contentPath: '/srv/shared', contentId: 'the-mark' };
+    await storeCluster(world.store, { server, address: '192.0.2.1', port: 7443, ...content });
+  }
   const { id } = await startUp(world.controller.rooms.parts.deployment, 8080, tester);
   const view = await world.ended(id);
   if (view.state !== 'succeeded') throw new Error(`deployment.up ended ${view.state}: ${view.problem?.detail}`);

@@ -50,15 +50,15 @@ async function readServerUser(): Promise<{ uid: number; gid: number } | Record<s
   return { uid, gid };
 }
 
-/** Removes what killed runs left: directories of ours whose server is gone. */
+/** Removes what killed runs left: directories of ours whose maker and whose server are gone. */
 async function removeLeftovers(parent: string): Promise<void> {
   for (const name of await readdir(parent)) {
     if (!name.startsWith(PREFIX)) continue;
-    const pid = await readFile(join(parent, name, 'data/postmaster.pid'), 'utf8').then(
-      (text) => Number(text.split('\n')[0]),
-      () => Number(name.slice(PREFIX.length).split('-')[0]),
-    );
-    if (!existsSync(`/proc/${pid}`)) await rm(join(parent, name), { recursive: true, force: true });
+    const lines = await readFile(join(parent, name, 'data/postmaster.pid'), 'utf8').catch(() => '');
+    // A server that is still being made has another process each moment, and a negative number.
+    const pids = [lines.split('\n')[0], name.slice(PREFIX.length).split('-')[0]].map(Number);
+    if (pids.some((pid) => pid !== 0 && existsSync(`/proc/${Math.abs(pid)}`))) continue;
+    await rm(join(parent, name), { recursive: true, force: true });
   }
 }
 

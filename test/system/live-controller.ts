@@ -42,7 +42,10 @@ export async function takeDaemons(place: LivePlace): Promise<LiveDaemons> {
   const parts = { systemd, clock: makeSystemClock(), signal: new AbortController().signal, say: () => undefined };
   for (const spec of specs.toReversed()) await stopDaemon(spec, parts);
 
-  const isAnswering = async () => ((await api.ask('GET', '/v1/about').catch(() => undefined)) ? true : undefined);
+  const isLeading = async () => {
+    const about = await api.read<{ leads?: boolean }>('/v1/about').catch(() => undefined);
+    return about?.leads === true ? true : undefined;
+  };
   const isAgentHere = async () => {
     const { items } = await api.read<{ items: { state: string; silentMs?: number }[] }>('/v1/servers');
     return items.every(({ state, silentMs = Infinity }) => state === 'ready' && silentMs < FRESH_MS) ? true : undefined;
@@ -52,7 +55,7 @@ export async function takeDaemons(place: LivePlace): Promise<LiveDaemons> {
     assert.ok(spec !== undefined);
     return makeLiveDaemon(spec, isAtWork);
   };
-  const controller = of('controller', isAnswering);
+  const controller = of('controller', isLeading);
   const agent = of('agent', isAgentHere);
   await controller.start();
   await agent.start();

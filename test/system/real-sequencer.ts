@@ -88,6 +88,7 @@ export async function makeRealSequencer(place: RunsPlace): Promise<RealSequencer
         sequencer.forget(server);
         return { accepted: true as const };
       },
+      'certificate.renew': () => Promise.reject(new Error('nobody joins here')),
       heartbeat: (server, beat) => sequencer.heartbeat(server, beat),
       'runs.report': (server, report) => sequencer.report(server, report),
       'config.server': async (server) => {

@@ -86,6 +86,7 @@ export async function playController(socket: string): Promise<PlayedController> 
       log: makeSilentLogger(),
       answers: {
         hello: async () => ({ accepted: true as const }),
+        'certificate.renew': () => Promise.reject(new Error('nobody joins here')),
         heartbeat: async ({ beat, runs }) => {
           current = { peer, beat };
           heard.emit('beat', runs);

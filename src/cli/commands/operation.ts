@@ -1,5 +1,5 @@
 // The verbs of an operation that answer at once, and then follow it to its end.
-import { type Cli, runFollow, say } from '../cli.ts';
+import { type Cli, runChange, runFollow, say } from '../cli.ts';
 import { hasEnded, type OperationDocument } from '../documents.ts';
 import { renderJson } from '../output.ts';
 import { type ExitCode, exitCodes } from '../problems.ts';
@@ -7,6 +7,7 @@ import { type ExitCode, exitCodes } from '../problems.ts';
 /** Asks, then waits until it has ended unless `--no-wait`. Cancelled as asked is done, not failed. */
 export async function runOperationVerb(cli: Cli, id: string, verb: 'cancel' | 'resume' | 'release'): Promise<ExitCode> {
   const path = `/v1/operations/${encodeURIComponent(id)}`;
+  if (cli.options.dryRun === true) return await runChange(cli, { method: 'POST', path: `${path}/${verb}` });
   const { body } = await cli.client.request<OperationDocument>('POST', `${path}/${verb}`, { signal: cli.signal });
   if (cli.options.wait === false || hasEnded(body)) {
     cli.terminal.out(cli.options.json === true ? renderJson({ operation: body }) : `${body.state}\n`);

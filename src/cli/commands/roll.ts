@@ -1,5 +1,5 @@
 // The end of a roll by a person, and the kept logs of nodes that failed.
-import { type Cli, runFollow, say, toEarnest } from '../cli.ts';
+import { type Cli, runChange, runFollow, say } from '../cli.ts';
 import type { AcceptedDocument, OperationDocument, PageDocument } from '../documents.ts';
 import type { Row } from '../nouns.ts';
 import { renderAge, renderJson, renderTable, toCell } from '../output.ts';
@@ -8,10 +8,11 @@ import { type ExitCode, exitCodes } from '../problems.ts';
 const enc = encodeURIComponent;
 
 /** Aborts and follows until the pool has its old image again. Aborted as asked is done, not failed. */
-export async function runRollAbort(given: Cli, pool: string): Promise<ExitCode> {
-  const cli = toEarnest(given);
+export async function runRollAbort(cli: Cli, pool: string): Promise<ExitCode> {
   const { client, signal, terminal, options } = cli;
-  const { body } = await client.request<AcceptedDocument>('POST', `/v1/pools/${enc(pool)}/roll/abort`, { signal });
+  const path = `/v1/pools/${enc(pool)}/roll/abort`;
+  if (options.dryRun === true) return await runChange(cli, { method: 'POST', path });
+  const { body } = await client.request<AcceptedDocument>('POST', path, { signal });
   const { id } = body.operation;
   if (options.wait === false) {
     terminal.out(options.json === true ? renderJson(body) : `${id}\n`);

@@ -17,6 +17,7 @@ const PROGRESS_MS = 2_000;
 
 /** Exports a site into a file of mode 0600; prints its name. */
 export async function runSiteExport(given: Cli, name: string, to: string): Promise<ExitCode> {
+  if (given.options.dryRun === true) return await runChange(given, { method: 'POST', path: `${pathOf(name)}/export` });
   const cli = toWaiting(toEarnest(given));
   if ((await stat(to).catch(() => undefined)) !== undefined)
     throw cliProblems.make('usage', { why: `${to} is there already; nothing is written over` });

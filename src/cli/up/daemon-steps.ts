@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { Problem } from '../../lib/errors.ts';
 import type { Cli } from '../cli.ts';
+import type { AboutDocument } from '../documents.ts';
 import { cliProblems } from '../problems.ts';
 import { isDaemonRunning, startDaemon } from './daemon.ts';
 import { type DaemonParts, type DaemonSpec, logPathOf } from './daemon-spec.ts';
@@ -36,8 +37,10 @@ async function waitForAnswer(cli: Cli, spec: DaemonSpec, parts: DaemonParts): Pr
   let deadLooks = 0;
   while (clock.monotonicMs() - startedMs < ANSWER_TIMEOUT_MS && deadLooks < DEAD_LOOKS) {
     try {
-      await cli.client.request('GET', '/v1/about', { signal, timeoutMs: 5_000 });
-      return;
+      const { body: about } = await cli.client.request<AboutDocument>('GET', '/v1/about', { signal, timeoutMs: 5_000 });
+      // One that has just begun says what it is before it leads, and nothing else is answered while none does. Its own name as the
+      // leader's is that of the process before it.
+      if (about.leads !== false || ![undefined, null, about.controller].includes(about.leader)) return;
     } catch (thrown) {
       if (!(thrown instanceof Problem) || !thrown.retryable) throw thrown;
     }

@@ -14,6 +14,16 @@ const settingsSchema = z.object({
   apiPort: z.int().min(1).max(65_535).optional(),
   /** The controller's and the agent's settings (`ESPALIER_…`) from the environment of `up`. */
   env: z.record(z.string(), z.string()),
+  /** On a server that joined: who it is, and where its controller is (`HOST:PORT`). */
+  joined: z
+    .object({
+      name: z.string(),
+      address: z.string(),
+      controller: z.string(),
+      /** It has a controller of its own, which stands by. */
+      controls: z.boolean().optional(),
+    })
+    .optional(),
 });
 export type DeploymentSettings = z.infer<typeof settingsSchema>;
 
@@ -60,17 +70,25 @@ export function joinSettings(
   }
   const own = Object.entries(now.env).filter(([name]) => name.startsWith('ESPALIER_') && !OWN_VARIABLES.includes(name));
   const apiPort = now.apiPort ?? before?.apiPort;
+  const joined = before?.joined;
   return {
     deployment: now.deployment,
     simulated,
     ...(apiPort === undefined ? {} : { apiPort }),
+    ...(joined === undefined ? {} : { joined }),
     env: { ...before?.env, ...Object.fromEntries(own.map(([name, value]) => [name, value ?? ''])) },
   };
 }
 
-/** The two daemons of a deployment. A simulated one has no agent: its controller plays the servers too. */
+/** Where a joined server keeps who it is. */
+export const identityPathOf = (dataDir: string): string => join(dataDir, 'agent/identity.pem');
+
+/**
+ * The two daemons of a deployment. A simulated one has no agent: its controller plays the servers too. A joined server has
+ * no controller, unless it was given one.
+ */
 export function listDaemons(settings: DeploymentSettings, dataDir: string, build: string): DaemonSpec[] {
-  const { deployment, simulated, apiPort } = settings;
+  const { deployment, simulated, apiPort, joined } = settings;
   const cwd = projectDirOf();
   // Half of a start is reading and compiling our own code.
   const env = { NODE_COMPILE_CACHE: join(dataDir, 'cache/node'), ...settings.env };
@@ -90,7 +108,14 @@ export function listDaemons(settings: DeploymentSettings, dataDir: string, build
     argv: [
       ...[process.execPath, join(cwd, 'src/agent/main.ts'), '--deployment', deployment],
       ...['--data-dir', dataDir],
+      ...(joined === undefined
+        ? []
+        : [
+            ...['--controller', joined.controller, '--identity', identityPathOf(dataDir)],
+            ...['--server', joined.name, '--address', joined.address],
+          ]),
     ],
   };
+  if (joined !== undefined) return joined.controls === true ? [controller, agent] : [agent];
   return simulated ? [controller] : [controller, agent];
 }

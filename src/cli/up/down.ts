@@ -55,6 +55,9 @@ async function readDeployment(cli: Cli): Promise<{ settings: DeploymentSettings;
   if (settings.deployment !== deployment) {
     throw cliProblems.make('other-deployment', { dataDir, found: `the deployment "${settings.deployment}"` });
   }
+  const { joined } = settings;
+  if (joined !== undefined)
+    throw cliProblems.make('joined-server', { name: joined.name, controller: joined.controller });
   return { settings, daemons: listDaemons(settings, dataDir, await readBuild(projectDirOf())) };
 }
 

@@ -2,10 +2,13 @@
 // what is run and written is tested as text. The mirror always is the machine's own.
 import type { HostFacts } from './host.ts';
 
-/** Everything that controller, agent and image building call. `ca-certificates` for recipes that fetch archives. */
-const NEEDED = [
+/**
+ * Everything that controller, agent and image building call. `ca-certificates` for recipes that fetch archives; `keepalived` for
+ * edges that share an address: without a configuration of its own, Debian's service does not start.
+ */
+export const NEEDED = [
   ...['incus-base', 'incus-client', 'mmdebstrap', 'btrfs-progs', 'dnsmasq-base', 'nftables', 'iproute2', 'uidmap'],
-  ...['rsync', 'squashfs-tools', 'openssl', 'ca-certificates', 'kmod'],
+  ...['rsync', 'squashfs-tools', 'openssl', 'ca-certificates', 'kmod', 'keepalived'],
 ];
 
 export const SOURCE_PATH = '/etc/apt/sources.list.d/espalier-backports.sources';

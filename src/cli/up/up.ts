@@ -32,6 +32,10 @@ export async function runUp(cli: Cli, options: UpOptions): Promise<ExitCode> {
   const hostSteps = settings.simulated ? [] : makeHostSteps({ dataDir, env, clock });
   const prepared = await runLocalSteps(cli, [...hostSteps, ...(await makeStartSteps(cli, settings))]);
   if (!prepared) return exitCodes.failed;
+  if (settings.joined !== undefined) {
+    say(cli, `This server is ${settings.joined.name} of the cluster of ${settings.joined.controller}; its agent runs.`);
+    return exitCodes.done;
+  }
 
   const outcome = await runDeployment(cli, {
     kind: 'deployment.up',
@@ -59,8 +63,8 @@ async function offerSimulated(cli: Cli, before: DeploymentSettings | undefined):
   return /^y(es)?$/i.test(typed?.trim() ?? '') ? true : undefined;
 }
 
-/** Remember how, then start both daemons. */
-async function makeStartSteps(cli: Cli, settings: DeploymentSettings): Promise<HostStep[]> {
+/** Remember how, then start the daemons. */
+export async function makeStartSteps(cli: Cli, settings: DeploymentSettings): Promise<HostStep[]> {
   const { dataDir } = cli.context;
   const daemons = listDaemons(settings, dataDir, await readBuild(projectDirOf()));
   const remember: HostStep = {

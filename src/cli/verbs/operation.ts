@@ -1,6 +1,6 @@
 // The verbs of operations, events and tokens: the journal and who may write it.
 import { type Command, Option } from 'commander';
-import { runChange, runFollow, toEarnest } from '../cli.ts';
+import { runChange, runFollow } from '../cli.ts';
 import { enc, positive, type Run } from './arguments.ts';
 
 /** Following and steering operations; watching events. */
@@ -17,7 +17,7 @@ export function addOperationVerbs(operation: Command, event: Command, run: Run):
       .action(
         run(async (cli, _, [id = '']) => {
           const { runOperationVerb } = await import('../commands/operation.ts');
-          return await runOperationVerb(toEarnest(cli), id, verb);
+          return await runOperationVerb(cli, id, verb);
         }),
       );
   }

@@ -12,6 +12,7 @@ interface NewPoolOptions {
   maxSites?: number;
   nodeMemory?: number;
   dedicatedTo?: string;
+  server?: string;
 }
 
 interface LimitOptions {
@@ -51,11 +52,15 @@ export function addPoolVerbs(pool: Command, node: Command, run: Run): void {
     .option('--size <nodes>', 'how many nodes', positive)
     .option('--max-sites <n>', 'how many sites may live on it', positive)
     .option('--node-memory <MiB>', 'what a node is expected to use, for placement', positive)
+    .option(
+      '--server <server>',
+      'its uploads lie on a volume there, and its nodes with them (default: the shared folder, or the best)',
+    )
     .option('--dedicated-to <site>', 'for this site alone, which may have code of its own there');
   addLimitOptions(create).action(
     run<NewPoolOptions & LimitOptions>((cli, options, [name]) => {
-      const { app, role, for: worksFor, size, maxSites, nodeMemory, dedicatedTo } = options;
-      const body = { name, app, role, worksFor, size, maxSites, nodeMemoryMb: nodeMemory, dedicatedTo };
+      const { app, role, for: worksFor, size, maxSites, nodeMemory, dedicatedTo, server } = options;
+      const body = { name, app, role, worksFor, size, maxSites, nodeMemoryMb: nodeMemory, dedicatedTo, server };
       return runChange(cli, { method: 'POST', path: '/v1/pools', body: { ...body, limits: toLimits(options) } });
     }),
   );
@@ -87,6 +92,21 @@ export function addPoolVerbs(pool: Command, node: Command, run: Run): void {
     .action(
       run<{ maxSites: number }>((cli, { maxSites }, [name = '']) =>
         runChange(cli, { method: 'PATCH', path: `/v1/pools/${enc(name)}`, body: { maxSites } }),
+      ),
+    );
+  pool
+    .command('move-sites')
+    .description('move all its sites to another pool of the app, one after another')
+    .argument('<pool>')
+    .requiredOption('--to <pool>', 'the pool to live on')
+    .option('--max-pause <seconds>', 'of each site; when it would be longer that site stays (default: 15)', aboveZero)
+    .action(
+      run<{ to: string; maxPause?: number }>((cli, { to, maxPause }, [name = '']) =>
+        runChange(cli, {
+          method: 'POST',
+          path: `/v1/pools/${enc(name)}/move-sites`,
+          body: { to, maxPauseS: maxPause },
+        }),
       ),
     );
   addPolicyVerbs(pool, run);

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { assertConfirmed, runChange } from '../cli.ts';
 import { enc, positive, type Run } from './arguments.ts';
 
-/** Database servers and cache servers: create, set-max-sites, renew, delete. */
+/** Database servers and cache servers: create, set-max-sites, renew, move, delete. */
 export function addServiceVerbs(service: Command, run: Run): void {
   const noun = service.name();
   const path = `/v1/${noun}s`;
@@ -33,6 +33,23 @@ export function addServiceVerbs(service: Command, run: Run): void {
     .description('make its container anew from the newest image; its data stays')
     .argument(`<${noun}>`)
     .action(run((cli, _, [name = '']) => runChange(cli, { method: 'POST', path: `${path}/${enc(name)}/renew` })));
+  service
+    .command('move')
+    .description('move it with its data to another server; visitors of its sites wait for some seconds')
+    .argument(`<${noun}>`)
+    .option('--to <server>', 'which (default: the best of the others)')
+    .action(
+      run<{ to?: string }>((cli, { to }, [name = '']) =>
+        runChange(cli, {
+          ...{ method: 'POST', path: `${path}/${enc(name)}/move`, body: { to } },
+          done: async ({ steps }) => {
+            const { output } = steps.find((step) => step.name === 'switch') ?? {};
+            const pauseS = (output as { pauseS?: number } | null | undefined)?.pauseS ?? 0;
+            return `${name} has moved. The visitors of its sites waited ${pauseS.toFixed(1)} s.\n`;
+          },
+        }),
+      ),
+    );
   service
     .command('delete')
     .description('remove one that no site lives on, with all its data')

@@ -3,9 +3,10 @@ import { type Command, Option } from 'commander';
 import { runChange } from '../cli.ts';
 import type { NewSiteOptions } from '../commands/site.ts';
 import { collect, enc, natural, type Run } from './arguments.ts';
+import { addLimitVerb } from './site-limit.ts';
 import { addMoveVerbs } from './site-move.ts';
 
-/** create, clone, move, code, label, suspend, resume, set-hosts, login, delete. */
+/** create, clone, move, code, limit, label, suspend, resume, set-hosts, login, delete. */
 export function addSiteVerbs(site: Command, run: Run): void {
   const load = () => import('../commands/site.ts');
   site
@@ -72,6 +73,7 @@ export function addSiteVerbs(site: Command, run: Run): void {
       );
   }
   addMoveVerbs(site, run);
+  addLimitVerb(site, run);
   site
     .command('label')
     .description('give it labels, by which waves choose sites; `key=` takes one away')

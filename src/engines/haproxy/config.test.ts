@@ -161,3 +161,28 @@ backend wiki
   assert.doesNotMatch(without.text, /lua\.hold wiki/);
   assert.notEqual(structure, without.structure);
 });
+
+void test('edges tell each other how often sites were asked, also one its own next worker', () => {
+  const edges = [
+    { name: 'edge1', address: '10.87.0.2' },
+    { name: 'edge2', address: '10.87.0.66' },
+  ];
+  const alone = renderConfig(layout, options);
+  const { text, structure } = renderConfig({ ...layout, edges }, { ...options, self: 'edge2' });
+  assert.match(text, /^ {4}localpeer edge2$/m);
+  assert.ok(
+    text.includes(`
+peers _edges
+    peer edge1 10.87.0.2:10000
+    peer edge2 10.87.0.66:10000
+
+defaults
+`),
+  );
+  assert.match(
+    text,
+    /^ {4}stick-table type string len 16 size 100k expire 20s store gpc0_rate\(10s\),conn_cur peers _edges$/m,
+  );
+  assert.notEqual(structure, alone.structure);
+  assert.equal(renderConfig({ ...layout, edges }, { ...options, self: 'edge9' }).text, alone.text);
+});

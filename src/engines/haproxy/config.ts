@@ -11,9 +11,11 @@ export interface ConfigOptions {
   certificates: string | undefined;
   /** A fingerprint of the pages, which HAProxy reads only when it loads. */
   pages: string;
+  /** Which of the layout's edges this one is. */
+  self?: string;
 }
 
-function renderGlobal(structure: string, certificates: boolean): string {
+function renderGlobal(structure: string, certificates: boolean, self: string | undefined): string {
   return `# Written by the Espalier agent; a change made here is lost.
 global
     description ${structure}
@@ -24,7 +26,7 @@ global
     stats timeout 1m
     hard-stop-after 10m
     server-state-file ${edgeDir}/${edgeFiles.serversState}
-${certificates ? '    ssl-default-bind-options ssl-min-ver TLSv1.2\n' : ''}    lua-load ${edgeDir}/${edgeFiles.hold}
+${self === undefined ? '' : `    localpeer ${self}\n`}${certificates ? '    ssl-default-bind-options ssl-min-ver TLSv1.2\n' : ''}    lua-load ${edgeDir}/${edgeFiles.hold}
 `;
 }
 
@@ -88,11 +90,20 @@ function renderForwarded(trustedProxies: readonly string[], certificates: boolea
     .join('');
 }
 
+/** Between containers of edges; nothing else listens there. */
+export const PEERS_PORT = 10_000;
+
+/** What sites were asked is told to the other edges, and at a reload to the next worker. Only rates: what is under way is each one's own. */
+function renderPeers(layout: ProxyLayout): string {
+  const peers = (layout.edges ?? []).map(({ name, address }) => `    peer ${name} ${address}:${PEERS_PORT}\n`);
+  return `\npeers _edges\n${peers.join('')}`;
+}
+
 /**
  * The route of a request is one map value, `state/site/pool/requests per second/connections` (see hosts-map.ts). Requests
  * are counted over ten seconds: one page of an administrator asks for fifty files at once, and that is no flood.
  */
-function renderFrontend(layout: ProxyLayout, certificates: boolean): string {
+function renderFrontend(layout: ProxyLayout, certificates: boolean, hasPeers: boolean): string {
   const tls = certificates
     ? `    bind :443 ssl crt ${edgeDir}/${edgeFiles.certificates}/ alpn h2,http/1.1
     bind 127.0.0.1:444 accept-proxy ssl crt ${edgeDir}/${edgeFiles.certificates}/ alpn h2,http/1.1\n`
@@ -103,7 +114,7 @@ frontend _web
     bind 127.0.0.1:81 accept-proxy
 ${tls}    monitor-uri /.espalier/edge
     option idle-close-on-response
-    stick-table type string len 16 size 100k expire 20s store gpc0_rate(10s),conn_cur
+    stick-table type string len 16 size 100k expire 20s store gpc0_rate(10s),conn_cur${hasPeers ? ' peers _edges' : ''}
     http-request set-var(txn.host) req.hdr(host),host_only,lower
     http-request set-var(txn.route) var(txn.host),map_str(${edgeDir}/${edgeFiles.hostsMap})
     acl held var(txn.route) -m beg held/
@@ -141,11 +152,17 @@ function renderPool(pool: ProxyPool): string {
 /** The whole file, and the fingerprint of its structure that `show info` will report as its description. */
 export function renderConfig(layout: ProxyLayout, options: ConfigOptions): { text: string; structure: string } {
   const certificates = options.certificates !== undefined;
+  // An edge that the document does not name yet counts for itself.
+  const self = (layout.edges ?? []).some(({ name }) => name === options.self) ? options.self : undefined;
   const pools = [...layout.pools].sort((one, other) => (one.name < other.name ? -1 : 1));
   const render = (structure: string, backends: readonly ProxyPool[]) =>
-    [renderGlobal(structure, certificates), renderDefaults(), renderFrontend(layout, certificates)]
-      .concat(backends.map(renderPool))
-      .join('');
+    [
+      renderGlobal(structure, certificates, self),
+      ...(self === undefined ? [] : [renderPeers(layout)]),
+      renderDefaults(),
+      renderFrontend(layout, certificates, self !== undefined),
+      ...backends.map(renderPool),
+    ].join('');
   const bare = pools.map((pool) => ({ ...pool, servers: [] }));
   const hash = createHash('sha256').update(
     JSON.stringify([render('', bare), options.certificates ?? '', options.pages]),

@@ -32,6 +32,8 @@ export interface ProxyLayout {
   trustedProxies: readonly string[];
   pools: readonly ProxyPool[];
   hosts: readonly ProxyHost[];
+  /** All HAProxies that serve this; none where they do not know of each other. */
+  edges?: readonly { name: string; address: string }[] | undefined;
 }
 
 /** Where HAProxy's directory is seen from inside its container. */

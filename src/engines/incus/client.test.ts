@@ -147,7 +147,11 @@ void describe('the servers of a cluster', () => {
 });
 
 void describe('the event stream', () => {
-  const server = { readName: async () => 'vm', toTarget: async () => undefined };
+  const server = {
+    readName: async () => 'vm',
+    toTarget: async () => undefined,
+    readDoor: async () => assert.fail('there is one server'),
+  };
   const started = (name: string) =>
     JSON.stringify({
       type: 'lifecycle',

@@ -4,10 +4,11 @@
 //   render.ts   request bodies (pure)                 parse.ts     answers (pure)     problems.ts  failures
 //   place.ts    project, network, pool, servers       instances.ts containers         exec.ts      commands
 //   files.ts    files and trees (tree.ts)             images.ts    images             volumes.ts   snapshots, volumes
-//   events.ts   lifecycle events
+//   events.ts   lifecycle events                     cluster.ts   members
 import { type Clock, makeSystemClock } from '../../lib/clock.ts';
 import type { CallOptions, Fleet, FleetPlace } from '../fleet.ts';
 import { boundBy, IMAGE_TIMEOUT_MS, makeIncusClient } from './client.ts';
+import { makeIncusCluster } from './cluster.ts';
 import { watchEvents } from './events.ts';
 import { runExec } from './exec.ts';
 import { makeIncusFiles } from './files.ts';
@@ -58,11 +59,13 @@ export function makeIncusFleet({
     instances,
     images,
     volumes,
+    cluster: makeIncusCluster(client),
     files: makeIncusFiles(client),
     snapshots: makeIncusSnapshots(client),
     capabilities: (options) => readCapabilities(client, place, options),
     setUp: (wanted, options) => setUpPlace(client, place, wanted, options),
     usage: (options) => readUsage(client, place, options),
+    localServer: (options) => server.readName(options),
     servers: (options) => listServers(client, place, options),
     exec: (name, argv, options) => runExec(client, name, argv, options),
     events: (signal) => watchEvents(client, server, clock, signal),

@@ -127,6 +127,10 @@ export function makeIncusInstances(client: IncusClient, place: FleetPlace, serve
       } as const;
       const { metadata } = await client.send<WireInstance[]>(request, boundBy(READ_TIMEOUT_MS, options));
       const localName = await server.readName(options);
+      // Of a member that it does not reach, the engine gives bare names.
+      const isBare = ({ config }: { config: WireInstance['config'] | null }) => Object.keys(config ?? {}).length === 0;
+      if (filter.server !== undefined && metadata.some((one) => one.location === filter.server && isBare(one)))
+        throw incusProblems.make('away', { why: `${filter.server} does not tell of its containers yet` });
       return metadata
         .filter(({ config }) => isOurs(place, config) && hasLabels(toLabels(config), filter.labels))
         .map((wire) => toInstance(wire, localName))
@@ -146,7 +150,7 @@ export function makeIncusInstances(client: IncusClient, place: FleetPlace, serve
 
     async create(spec, options) {
       const bound = boundBy(CREATE_TIMEOUT_MS, options);
-      const query = { target: spec.server === undefined ? undefined : await server.toTarget(spec.server, options) };
+      const query = { target: await server.toTarget(spec.server, options) };
       const made =
         'copyOf' in spec.source
           ? await renderCopy(spec, spec.source.copyOf, options)

@@ -21,8 +21,13 @@ import type { WireMember, WireOwned, WirePoolResources, WireResources, WireServe
 export interface ServerFacts {
   /** Its name, under which it appears among the servers. Read once. */
   readName(options: CallOptions | undefined): Promise<string>;
-  /** `target` for a request that places something on a server; undefined when there is only one. `incus.not-found`. */
-  toTarget(serverName: string, options: CallOptions | undefined): Promise<string | undefined>;
+  /**
+   * `target` for a request that places something on a server (the one that we talk to when none is named); undefined when
+   * there is only one. `incus.not-found`.
+   */
+  toTarget(serverName: string | undefined, options: CallOptions | undefined): Promise<string | undefined>;
+  /** Where other members reach one, as `https://10.0.0.2:8443`, and the certificate by which they know it. */
+  readDoor(serverName: string, options: CallOptions | undefined): Promise<{ url: string; certificate: string }>;
 }
 
 async function readServer(client: IncusClient, options: CallOptions | undefined): Promise<WireServer> {
@@ -33,6 +38,11 @@ async function readServer(client: IncusClient, options: CallOptions | undefined)
 /** Facts of the server behind the socket. */
 export function makeServerFacts(client: IncusClient): ServerFacts {
   let name: string | undefined;
+  const readMember = async (server: string, options: CallOptions | undefined): Promise<WireMember> => {
+    const path = toPath('cluster', 'members', server);
+    const request = { method: 'GET', path, what: `server ${server}` } as const;
+    return (await client.send<WireMember>(request, boundBy(READ_TIMEOUT_MS, options))).metadata;
+  };
   return {
     async readName(options) {
       name ??= (await readServer(client, options)).environment.server_name;
@@ -41,17 +51,14 @@ export function makeServerFacts(client: IncusClient): ServerFacts {
     async toTarget(serverName, options) {
       // Asked each time: a server may join a cluster while we run.
       const { environment } = await readServer(client, options);
-      if (environment.server_clustered) {
-        const request = {
-          method: 'GET',
-          path: toPath('cluster', 'members', serverName),
-          what: `server ${serverName}`,
-        } as const;
-        await client.send<WireMember>(request, boundBy(READ_TIMEOUT_MS, options));
-        return serverName;
-      }
+      if (serverName === undefined) return environment.server_clustered ? environment.server_name : undefined;
+      if (environment.server_clustered) return (await readMember(serverName, options)).server_name;
       if (serverName === environment.server_name) return undefined;
       throw incusProblems.make('not-found', { what: `server ${serverName}` });
+    },
+    async readDoor(serverName, options) {
+      const { url } = await readMember(serverName, options);
+      return { url, certificate: (await readServer(client, options)).environment.certificate };
     },
   };
 }

@@ -17,8 +17,10 @@ import {
   renderPublishRequest,
   renderStateChange,
   renderStoragePoolRequest,
+  renderVolumeCarryRequest,
   renderVolumeCopyRequest,
   renderVolumeRequest,
+  renderVolumeSendRequest,
   toAddressPlan,
   toEngineConfig,
 } from './render.ts';
@@ -183,6 +185,20 @@ void describe('requests to Incus', () => {
     assert.deepEqual(renderVolumeCopyRequest(PLACE, spec, 'old/s1'), {
       ...volume,
       source: { type: 'copy', name: 'old/s1', pool: 'pool1', project: 'espalier', volume_only: true },
+    });
+    assert.deepEqual(renderVolumeSendRequest(PLACE, 'old'), {
+      ...{ name: 'old', pool: 'pool1', migration: true, volume_only: true },
+    });
+    const sender = { operation: 'https://10.0.0.2:8443/1.0/operations/o1', secrets: { fs: 'x' }, certificate: 'PEM' };
+    assert.deepEqual(renderVolumeCarryRequest(PLACE, spec, { name: 'old', sender }, true), {
+      ...volume,
+      source: {
+        ...{ type: 'migration', mode: 'pull', ...sender, name: 'old', pool: 'pool1', volume_only: true, refresh: true },
+      },
+    });
+    assert.deepEqual(renderVolumeCarryRequest(PLACE, spec, { name: 'old', sender: undefined }, false), {
+      ...volume,
+      source: { type: 'copy', project: 'espalier', name: 'old', pool: 'pool1', volume_only: true },
     });
   });
 

@@ -182,6 +182,32 @@ export function renderVolumeCopyRequest(place: FleetPlace, spec: VolumeSpec, fro
   return { ...renderVolumeRequest(place, spec), source };
 }
 
+/** Has the member on which a volume is wait for another one that reads it. */
+export const renderVolumeSendRequest = (place: FleetPlace, name: string): object => ({
+  ...{ name, pool: place.storagePool, migration: true, volume_only: true },
+});
+
+/** What waits on another member: an operation there, with the secrets of its websockets. */
+export interface VolumeSender {
+  operation: string;
+  secrets: Readonly<Record<string, string>>;
+  certificate: string;
+}
+
+/** The same from another member (`sender`), or onto a copy that is there already (`refresh`). */
+export function renderVolumeCarryRequest(
+  place: FleetPlace,
+  spec: VolumeSpec,
+  from: { name: string; sender: VolumeSender | undefined },
+  refresh: boolean,
+): object {
+  const { name, sender } = from;
+  const how =
+    sender === undefined ? { type: 'copy', project: place.project } : { type: 'migration', mode: 'pull', ...sender };
+  const source = { ...how, name, pool: place.storagePool, volume_only: true, ...(refresh ? { refresh } : {}) };
+  return { ...renderVolumeRequest(place, spec), source };
+}
+
 /** A request for something of the place: its name, driver or type, and config. */
 export interface OwnedRequest {
   name: string;

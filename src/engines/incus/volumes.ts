@@ -4,8 +4,17 @@ import { boundBy, CHANGE_TIMEOUT_MS, type IncusClient, READ_TIMEOUT_MS, toPath }
 import { hasLabels, isOurs, toVolume } from './parse.ts';
 import type { ServerFacts } from './place.ts';
 import { incusProblems, isProblem, unless } from './problems.ts';
-import { renderVolumeCopyRequest, renderVolumeRequest } from './render.ts';
+import {
+  renderVolumeCarryRequest,
+  renderVolumeCopyRequest,
+  renderVolumeRequest,
+  renderVolumeSendRequest,
+  type VolumeSender,
+} from './render.ts';
 import type { WireSnapshot, WireVolume } from './wire.ts';
+
+/** Of a large volume over a network. */
+const CARRY_TIMEOUT_MS = 3_600_000;
 
 /** What container snapshots and volume snapshots have in common: only the path differs. */
 function makeSnapshots(client: IncusClient, pathOf: (of: string) => string, noun: string) {
@@ -65,7 +74,7 @@ export function makeIncusVolumes(client: IncusClient, place: FleetPlace, server:
   }
 
   async function make(spec: VolumeSpec, json: object, options: CallOptions | undefined) {
-    const query = { target: spec.server === undefined ? undefined : await server.toTarget(spec.server, options) };
+    const query = { target: await server.toTarget(spec.server, options) };
     await client.operate(
       { method: 'POST', path: top, query, what: whatIs(spec.name), json },
       {
@@ -76,6 +85,19 @@ export function makeIncusVolumes(client: IncusClient, place: FleetPlace, server:
     const made = await api.read(spec.name, options);
     if (made === undefined) throw incusProblems.make('outcome-unknown', { what: whatIs(spec.name) });
     return made;
+  }
+
+  /**
+   * Has a volume's member wait for another one that reads it. Incus's own way (`source.location`) does this too, but 6.0 refuses it in
+   * every project: it asks the member to move the volume into the project where it is.
+   */
+  async function openSender(name: string, member: string, options: CallOptions | undefined): Promise<VolumeSender> {
+    const { url, certificate } = await server.readDoor(member, options);
+    const json = renderVolumeSendRequest(place, name);
+    const request = { method: 'POST', path: pathOf(name), what: whatIs(name), json } as const;
+    const { id, metadata } = await client.begin(request, boundBy(CHANGE_TIMEOUT_MS, options));
+    const secrets = Object.entries(metadata ?? {}).filter((one): one is [string, string] => typeof one[1] === 'string');
+    return { operation: `${url}${toPath('operations', id)}`, secrets: Object.fromEntries(secrets), certificate };
   }
 
   const api: Volumes = {
@@ -107,6 +129,26 @@ export function makeIncusVolumes(client: IncusClient, place: FleetPlace, server:
         const why = `there is no volume ${from}`;
         throw incusProblems.make('source-not-found', { what: whatIs(spec.name), why }, thrown);
       }
+    },
+
+    async carry(from, spec, options) {
+      const what = whatIs(spec.name);
+      const source = await api.read(from, options);
+      if (source === undefined)
+        throw incusProblems.make('source-not-found', { what, why: `there is no volume ${from}` });
+      const found = await find(spec.name, options);
+      if (found !== undefined && !isOurs(place, found.config)) throw incusProblems.make('not-ours', { what });
+      const target = await server.toTarget(spec.server, options);
+      const isHere = target === undefined || source.server === spec.server;
+      const sender = isHere ? undefined : await openSender(from, source.server, options);
+      const json = renderVolumeCarryRequest(place, spec, { name: from, sender }, found !== undefined);
+      await client.operate(
+        { method: 'POST', path: top, query: { target }, what, json },
+        boundBy(CARRY_TIMEOUT_MS, options),
+      );
+      const made = await api.read(spec.name, options);
+      if (made === undefined) throw incusProblems.make('outcome-unknown', { what });
+      return made;
     },
 
     async delete(name, options) {

@@ -79,6 +79,8 @@ export interface WireServer {
   environment: {
     server_name: string;
     server_clustered: boolean;
+    /** Of the whole cluster, where there is one. */
+    certificate: string;
     kernel_features: Record<string, string>;
   };
 }

@@ -2,6 +2,7 @@
 // connections in connections.ts, the commands inside the container in tools.ts.
 import { createHash } from 'node:crypto';
 import { Problem } from '../../lib/errors.ts';
+import { isWithin } from '../../lib/ipv4.ts';
 import type { DatabaseDump, DatabaseEngine, DatabaseSize } from '../database-engine.ts';
 import { type ConnectionBounds, type Login, makeConnections, type RunStatement } from './connections.ts';
 import { mariadbProblems } from './problems.ts';
@@ -21,6 +22,11 @@ export interface MariadbOptions extends Login, ConnectionBounds {
   runInServer: RunInServer;
   files: ServerFiles;
 }
+
+/** ER_NO_SUCH_THREAD: it has ended by itself. */
+const NO_SUCH_THREAD = 1094;
+const toErrno = (thrown: unknown): unknown =>
+  typeof thrown === 'object' && thrown !== null && 'errno' in thrown ? thrown.errno : undefined;
 
 /** A dump or restore of a large site; longer is a sign of a fault. */
 const toolMs = 3_600_000;
@@ -85,6 +91,23 @@ export function makeMariadb(options: MariadbOptions): DatabaseEngine {
 
     lockSite: (account, signal) => setLocked(account, true, signal),
     unlockSite: (account, signal) => setLocked(account, false, signal),
+
+    endSessions: (networks, signal) =>
+      connections.use('Ending sessions', signal, async (run) => {
+        const list = async (): Promise<number[]> =>
+          (await run(sql.renderListSessions())).rows
+            .filter(({ host }) => isWithin(String(host).split(':')[0] ?? '', networks))
+            .map(({ id }) => Number(id));
+        for (const id of await list()) {
+          await run(sql.renderKillSession(id)).catch((thrown: unknown) => {
+            if (toErrno(thrown) !== NO_SUCH_THREAD) throw thrown;
+          });
+        }
+        // A large transaction takes its time to be rolled back.
+        const left = await list();
+        if (left.length > 0)
+          throw mariadbProblems.make('busy', { server, why: `${left.length} sessions are still ending` });
+      }),
 
     listSites: (signal) =>
       connections.use('Listing databases', signal, async (run) => (await run(sql.renderListSites())).rows.map(toSize)),

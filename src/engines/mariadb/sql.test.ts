@@ -33,6 +33,8 @@ void test('a site is removed by dropping accounts, ending connections and droppi
   assert.equal(sql.renderListHosts('sa'), "SELECT Host AS host FROM mysql.global_priv WHERE User = 'sa' ORDER BY Host");
   assert.equal(sql.renderDropAccount('sa', '10.%'), "DROP USER IF EXISTS 'sa'@'10.%'");
   assert.equal(sql.renderKill('sa'), "KILL HARD CONNECTION USER 'sa'");
+  assert.equal(sql.renderKillSession(42), 'KILL HARD CONNECTION 42');
+  assert.match(sql.renderListSessions(), /FROM information_schema\.PROCESSLIST WHERE HOST LIKE '%:%' AND ID <> CONN/);
   assert.equal(sql.renderDropDatabase('sa'), 'DROP DATABASE IF EXISTS `sa`');
 });
 

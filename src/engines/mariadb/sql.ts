@@ -81,6 +81,16 @@ export function renderKill(user: string): string {
   return `KILL HARD CONNECTION USER ${quoteString(user)}`;
 }
 
+/** Connections over the network but for this one, with the address that each comes from, as `address:port`. */
+export function renderListSessions(): string {
+  return "SELECT ID AS id, HOST AS host FROM information_schema.PROCESSLIST WHERE HOST LIKE '%:%' AND ID <> CONNECTION_ID()";
+}
+
+/** Ends one connection; what it has not committed is rolled back. */
+export function renderKillSession(id: number): string {
+  return `KILL HARD CONNECTION ${toCount(id)}`;
+}
+
 export function renderDropDatabase(name: string): string {
   return `DROP DATABASE IF EXISTS ${quoteIdentifier(name)}`;
 }

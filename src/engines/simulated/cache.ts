@@ -1,6 +1,7 @@
 // A cache server in memory: the twin of engines/valkey/ for tests and `up --simulated`. It keeps accounts and keys,
 // refuses what Valkey refuses, and can be told to fail.
 import { type Clock, makeSystemClock } from '../../lib/clock.ts';
+import { isWithin } from '../../lib/ipv4.ts';
 import type { CacheEngine } from '../cache-engine.ts';
 import { valkeyProblems } from '../valkey/problems.ts';
 import { type EngineFaults, makeEngineFaults } from './engine-faults.ts';
@@ -15,15 +16,16 @@ export interface SimulatedCacheSession {
 
 export interface SimulatedCache extends CacheEngine {
   readonly faults: EngineFaults<CacheCall>;
-  /** Logs in as a site; throws when the account is unknown or locked, or the password wrong. */
-  login(name: string, password: string): SimulatedCacheSession;
+  /** Logs in as a site, from an address where that matters; throws when the account is unknown or locked, or the password wrong. */
+  login(name: string, password: string, from?: string): SimulatedCacheSession;
 }
 
 interface Account {
   password: string;
   prefix: string;
   locked: boolean;
-  sessions: Set<symbol>;
+  /** Each with the address that it comes from. */
+  sessions: Map<symbol, string>;
 }
 
 export function makeSimulatedCache(options: { server?: string; clock?: Clock } = {}): SimulatedCache {
@@ -45,7 +47,7 @@ export function makeSimulatedCache(options: { server?: string; clock?: Clock } =
 
     setSite: ({ name, password, prefix }, signal) =>
       run('setSite', signal, () => {
-        accounts.set(name, { password, prefix, locked: false, sessions: accounts.get(name)?.sessions ?? new Set() });
+        accounts.set(name, { password, prefix, locked: false, sessions: accounts.get(name)?.sessions ?? new Map() });
       }),
 
     removeSite: ({ name, prefix }, signal) =>
@@ -65,6 +67,12 @@ export function makeSimulatedCache(options: { server?: string; clock?: Clock } =
     unlockSite: (name, signal) =>
       run('unlockSite', signal, () => {
         accountOf(name).locked = false;
+      }),
+
+    endSessions: (networks, signal) =>
+      run('endSessions', signal, () => {
+        for (const { sessions } of accounts.values())
+          for (const [session, from] of sessions) if (isWithin(from, networks)) sessions.delete(session);
       }),
 
     listSites: (signal) =>
@@ -89,11 +97,11 @@ export function makeSimulatedCache(options: { server?: string; clock?: Clock } =
 
     close: async () => {},
 
-    login(name, password) {
+    login(name, password, from = '127.0.0.1') {
       const account = accountOf(name);
       if (account.locked || account.password !== password) throw valkeyProblems.make('access-denied', { server });
       const session = Symbol(name);
-      account.sessions.add(session);
+      account.sessions.set(session, from);
       const assertMay = (key: string) => {
         if (!account.sessions.has(session))
           throw valkeyProblems.make('away', { server, why: 'the connection was ended' });

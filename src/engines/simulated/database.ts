@@ -2,6 +2,7 @@
 // databases (as lists of notes) and dumps, refuses what MariaDB refuses, and can be told to fail.
 import { createHash } from 'node:crypto';
 import { type Clock, makeSystemClock } from '../../lib/clock.ts';
+import { isWithin } from '../../lib/ipv4.ts';
 import type { DatabaseEngine, DatabaseLimits } from '../database-engine.ts';
 import { mariadbProblems } from '../mariadb/problems.ts';
 import { type EngineFaults, makeEngineFaults } from './engine-faults.ts';
@@ -20,8 +21,11 @@ export interface SimulatedDatabase extends DatabaseEngine {
   readonly faults: EngineFaults<DatabaseCall>;
   /** Changes a database as a command of its site would; nothing happens where it is not. */
   alter(name: string, change: (notes: readonly string[]) => readonly string[]): void;
-  /** Logs in as a site; throws when the account is unknown or locked, the password wrong, or the limit reached. */
-  login(user: string, password: string, database: string): SimulatedSession;
+  /**
+   * Logs in as a site, from an address where that matters; throws when the account is unknown or locked, the password wrong,
+   * or the limit reached.
+   */
+  login(user: string, password: string, database: string, from?: string): SimulatedSession;
   /** Paths of the dumps that lie on it. */
   dumps(): string[];
 }
@@ -30,7 +34,8 @@ interface Account {
   password: string;
   limits: DatabaseLimits;
   locked: boolean;
-  sessions: Set<symbol>;
+  /** Each with the address that it comes from. */
+  sessions: Map<symbol, string>;
   databases: Set<string>;
 }
 
@@ -75,7 +80,8 @@ export function makeSimulatedDatabase(options: { server?: string; clock?: Clock 
       run('createSite', signal, () => {
         transactions += 1;
         if (!databases.has(site.name)) databases.set(site.name, []);
-        const { sessions = new Set<symbol>(), databases: granted = new Set<string>() } = accounts.get(site.user) ?? {};
+        const { sessions = new Map<symbol, string>(), databases: granted = new Set<string>() } =
+          accounts.get(site.user) ?? {};
         granted.add(site.name);
         const { password, limits } = site;
         accounts.set(site.user, { password, limits, locked: false, sessions, databases: granted });
@@ -104,6 +110,12 @@ export function makeSimulatedDatabase(options: { server?: string; clock?: Clock 
     unlockSite: (user, signal) =>
       run('unlockSite', signal, () => {
         accountOf(user).locked = false;
+      }),
+
+    endSessions: (networks, signal) =>
+      run('endSessions', signal, () => {
+        for (const { sessions } of accounts.values())
+          for (const [session, from] of sessions) if (isWithin(from, networks)) sessions.delete(session);
       }),
 
     listSites: (signal) =>
@@ -188,7 +200,7 @@ export function makeSimulatedDatabase(options: { server?: string; clock?: Clock 
       if (notes !== undefined) databases.set(name, [...change(notes)]);
     },
 
-    login(user, password, database) {
+    login(user, password, database, from = '127.0.0.1') {
       const account = accountOf(user);
       if (account.locked || account.password !== password || !account.databases.has(database)) {
         throw mariadbProblems.make('access-denied', { server });
@@ -197,7 +209,7 @@ export function makeSimulatedDatabase(options: { server?: string; clock?: Clock 
         throw mariadbProblems.make('busy', { server, why: `${user} has all its connections in use` });
       }
       const session = Symbol(user);
-      account.sessions.add(session);
+      account.sessions.set(session, from);
       const assertOpen = () => {
         if (!account.sessions.has(session))
           throw mariadbProblems.make('away', { server, why: 'the connection was ended' });

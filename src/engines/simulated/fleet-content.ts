@@ -244,6 +244,20 @@ export function makeSimulatedVolumes(context: SimulatedContext): Volumes {
       return add(spec);
     },
 
+    async carry(from, spec, _options) {
+      const { volumes } = context.project();
+      const source = volumes[from];
+      const what = whatIs(spec.name);
+      if (!source) throw incusProblems.make('source-not-found', { what, why: `there is no volume ${from}` });
+      for (const server of [source.server, spec.server]) context.guard.assertReachable(server);
+      const running = users(spec.name).find(({ status }) => status === 'running');
+      if (running) throw incusProblems.make('in-use', { what, why: `${running.name} runs` });
+      if (!volumes[spec.name]) add(spec);
+      const copy = read(spec.name);
+      if (source.files !== undefined) copy.files = { ...source.files };
+      return toVolume(copy);
+    },
+
     async delete(name, _options) {
       if (!context.project().volumes[name]) return;
       const { server } = read(name);

@@ -120,6 +120,7 @@ export function makeSimulatedInstances(context: SimulatedContext): Instances {
 
   const api: Instances = {
     async list(filter = {}, _options) {
+      if (filter.server !== undefined) guard.assertReachable(filter.server);
       return Object.values(context.project().instances)
         .filter(({ labels }) => hasLabels(labels, filter.labels))
         .filter(({ server }) => filter.server === undefined || filter.server === server)

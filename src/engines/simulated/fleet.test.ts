@@ -123,6 +123,7 @@ void describe('the simulated fleet on demand', () => {
       ['offline', 'online'],
     );
     await assert.rejects(fleet.exec('a', ['true']), isAway);
+    await assert.rejects(fleet.instances.list({ server: 's1' }), isAway);
     const [listed] = await fleet.instances.list({ withState: true });
     assert.deepEqual([listed?.status, listed?.state], ['error', undefined]);
     assert.equal((await make('b')).server, 's2');

@@ -120,6 +120,8 @@ export function makeSimulatedFleet({
       delete world.storagePools[place.storagePool];
     },
 
+    localServer: async () => servers[0]?.name ?? 'local',
+
     async servers(): Promise<FleetServer[]> {
       const all = Object.values(world.projects[place.project]?.instances ?? {});
       return servers.map(({ name, cores, memoryBytes, diskBytes }) => {
@@ -214,6 +216,7 @@ export function makeSimulatedFleet({
     files: faults.guard('files.', makeSimulatedFiles(context), save),
     images: faults.guard('images.', makeSimulatedImages(context), save),
     volumes: faults.guard('volumes.', makeSimulatedVolumes(context), save),
+    cluster: faults.guard('cluster.', makeSimulatedCluster(), save),
     async close() {
       save();
     },
@@ -240,4 +243,13 @@ export function makeSimulatedFleet({
 
 function toTail(text: string, keepBytes: number): string {
   return Buffer.from(text).subarray(-keepBytes).toString('utf8');
+}
+
+/** Its servers are given at its making; joining and leaving only answer. */
+function makeSimulatedCluster() {
+  return {
+    async enable(_address: string) {},
+    makeJoinToken: async (server: string) => Buffer.from(JSON.stringify({ server_name: server })).toString('base64'),
+    async remove(_server: string) {},
+  };
 }

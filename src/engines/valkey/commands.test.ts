@@ -37,6 +37,8 @@ void test('removing, locking and cutting off name the account and nothing else',
   assert.deepEqual(commands.renderLock('sa', true), ['ACL', 'SETUSER', 'sa', 'off']);
   assert.deepEqual(commands.renderLock('sa', false), ['ACL', 'SETUSER', 'sa', 'on']);
   assert.deepEqual(commands.renderKill('sa'), ['CLIENT', 'KILL', 'USER', 'sa']);
+  assert.deepEqual(commands.renderKillSession('42'), ['CLIENT', 'KILL', 'ID', '42']);
+  assert.throws(() => commands.renderKillSession('42 TYPE normal'), /number/);
   assert.deepEqual(commands.renderScan('17', 'sa:'), ['SCAN', '17', 'MATCH', 'sa:*', 'COUNT', '1000']);
 });
 
@@ -49,6 +51,18 @@ void test('the server’s own files hold the controller’s account as a hash an
     commands.renderCacheServerConfig({ memoryMb: 512 }),
     '# Written by the controller when it makes this container.\nmaxmemory 358mb\nmaxclients 10000\n',
   );
+});
+
+void test('clients are read with the address that each comes from', () => {
+  const list = [
+    'id=3 addr=10.87.16.70:47312 laddr=10.87.16.5:6379 fd=8 name= age=4 db=0 sub=0 cmd=get user=sa',
+    'id=9 addr=10.87.16.2:50000 laddr=10.87.16.5:6379 fd=9 name= age=0 db=0 sub=0 cmd=client|list user=espalier',
+    '',
+  ];
+  assert.deepEqual(commands.parseSessions(list.join('\n')), [
+    { id: '3', address: '10.87.16.70' },
+    { id: '9', address: '10.87.16.2' },
+  ]);
 });
 
 void test('accounts are read without the server’s own', () => {

@@ -53,6 +53,21 @@ export function renderKill(name: string): string[] {
   return ['CLIENT', 'KILL', 'USER', toName(name)];
 }
 
+/** By the number that Valkey gave it; one that is gone is no error. */
+export function renderKillSession(id: string): string[] {
+  if (!/^\d+$/.test(id)) throw new Error('a client has a number');
+  return ['CLIENT', 'KILL', 'ID', id];
+}
+
+/** Number and address of each client, from `CLIENT LIST`: lines of `name=value`. */
+export function parseSessions(list: string): { id: string; address: string }[] {
+  return list.split('\n').flatMap((line) => {
+    const facts = new Map(line.split(' ').map((word) => word.split('=') as [string, string]));
+    const [id, address] = [facts.get('id'), facts.get('addr')?.split(':')[0]];
+    return id === undefined || address === undefined ? [] : [{ id, address }];
+  });
+}
+
 export function renderScan(cursor: string, prefix: string): string[] {
   return ['SCAN', cursor, 'MATCH', `${toPrefix(prefix)}*`, 'COUNT', '1000'];
 }

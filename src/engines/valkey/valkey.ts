@@ -2,6 +2,7 @@
 // command bounded in time. The commands themselves are in commands.ts.
 import { Redis } from 'iovalkey';
 import { Problem } from '../../lib/errors.ts';
+import { isWithin } from '../../lib/ipv4.ts';
 import type { CacheEngine } from '../cache-engine.ts';
 import { untilAborted } from '../until-aborted.ts';
 import * as commands from './commands.ts';
@@ -93,6 +94,13 @@ export function makeValkey(options: ValkeyOptions): CacheEngine {
 
     lockSite: (name, signal) => setLocked(name, true, signal),
     unlockSite: (name, signal) => setLocked(name, false, signal),
+
+    async endSessions(networks, signal) {
+      const [list] = await run('Listing clients', signal, ['CLIENT', 'LIST']);
+      const mine = commands.parseSessions(String(list)).filter(({ address }) => isWithin(address, networks));
+      if (mine.length > 0)
+        await run('Ending sessions', signal, ...mine.map(({ id }) => commands.renderKillSession(id)));
+    },
 
     async listSites(signal) {
       const [lines] = await run('Listing accounts', signal, ['ACL', 'LIST']);

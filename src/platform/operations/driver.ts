@@ -23,7 +23,7 @@ export interface DriverOptions {
   owner: string;
   /** True when no other controller can be at work on this store: what others held is taken over at once. */
   alone: boolean;
-  /** How many operations run at once; those that pause for an engine and those begun by others do not count. */
+  /** How many operations run at once; those that pause for an engine, are urgent or begun by others do not count. */
   concurrency: number;
   /** How long others wait before they take over from a controller that is silent. */
   leaseMs: number;
@@ -40,6 +40,8 @@ export interface Driver {
   start(): Promise<void>;
   /** Aborts the steps under way and resolves when all operations are free for the next controller. */
   stop(): Promise<void>;
+  /** How many operations run at once from now on. */
+  setConcurrency(count: number): void;
   /** As if the process had been killed: nothing more is written. For tests. */
   abandon(): void;
 }
@@ -55,6 +57,7 @@ export function makeDriver(
   const hands = new Map<string, Hand>();
   const work = makeBell(clock);
   const stopping = new AbortController();
+  let { concurrency } = options;
   const atWork = new Set<Promise<void>>();
 
   const keepAtWork = (promise: Promise<void>) => {
@@ -73,14 +76,15 @@ export function makeDriver(
   }
 
   async function claim(): Promise<void> {
-    const busy = [...hands.values()].filter(({ record }) => !record.isChild).length;
-    const limit = options.concurrency - busy;
+    const busy = [...hands.values()].filter(({ record }) => !record.isBeside).length;
+    const limit = Math.max(0, concurrency - busy);
     const leaseUntilMs = clock.monotonicMs() + leaseMs;
     const records = await claimOperations(store, {
       owner,
       leaseMs,
       limit,
       kinds: [...kinds.keys()],
+      urgent: [...kinds.values()].filter(({ urgent }) => urgent).map(({ kind }) => kind),
       except: [...hands.keys()],
     });
     for (const record of records) {
@@ -181,6 +185,9 @@ export function makeDriver(
       stopping.abort();
       for (const hand of hands.values()) hand.abandon.abort();
       while (atWork.size > 0) await Promise.all(atWork);
+    },
+    setConcurrency(count) {
+      concurrency = count;
     },
     abandon() {
       stopping.abort();

@@ -60,6 +60,35 @@ withStores((test, engine) => {
     assert.ok(shares.size > 1, 'more than one controller worked');
   });
 
+  test('a controller that begins to lead goes on at once with what the last leader gave up', async ({
+    store,
+    openAnother,
+  }) => {
+    const begun = Promise.withResolvers<void>();
+    const go = Promise.withResolvers<void>();
+    const last = makeController(store, async () => {
+      begun.resolve();
+      await go.promise;
+      return 'from the last leader';
+    });
+    await last.driver.start();
+    const { id } = await begin(store, last, 'thing');
+    await begun.promise;
+    // Its term is lost; the step under way does not know yet.
+    last.driver.abandon();
+    const next = makeController(openAnother(), async () => 'from the next', { alone: true });
+    await next.driver.start();
+    assert.equal((await next.wait(id, bound())).state, 'succeeded');
+    go.resolve();
+    await last.driver.stop();
+    const { steps } = await next.read(id);
+    assert.deepEqual(
+      steps.map(({ output }) => output),
+      ['from the next', 'from the next'],
+    );
+    await next.driver.stop();
+  });
+
   test('a silent controller is succeeded when its lease runs out, not before, and can store nothing more', async ({
     store,
     openAnother,

@@ -36,6 +36,8 @@ export interface OperationKind<P> {
   readonly params: z.ZodType<P>;
   /** Names of what nobody else may touch meanwhile (`site:s1a2b3c4d5`); at least what the operation is about. */
   locks(params: P): string[];
+  /** It begins at once however many others run: they may all wait for what it is about. */
+  readonly urgent?: true;
   /** A short sentence for people: `Create the site acme`. */
   title(params: P): string;
   /** The steps in order, with names of their own. A pure function of the params, since a resumed operation calls it again. */

@@ -29,7 +29,7 @@ export interface OperationRecord {
   waiting: Operation['waiting'];
   problem: ProblemDocument | null;
   cancelledBy: string | null;
-  isChild: boolean;
+  isBeside: boolean;
   steps: StepRecord[];
 }
 
@@ -43,18 +43,27 @@ export async function freeAll(sql: Sql): Promise<void> {
   await sql.query(`update operation set owner = null, lease_until = null where ${OPEN} and owner is not null`);
 }
 
-/** Begun by a step of another operation, which waits for it (run-child.ts). */
-const CHILD = `starts_with(by, 'operation:')`;
+/** Begun by a step of another operation, which waits for it (run-child.ts), or urgent. */
+const BESIDE = `(starts_with(by, 'operation:') or kind = any($6::text[]))`;
 const MOST_CHILDREN = 64;
 
 /**
  * Takes operations of these kinds that are free and whose pause is over, oldest first: up to `limit` of those that people
- * and loops began, and children beyond it, since a parent that waits for its child must not take the child's place.
+ * and loops began, and children beyond it, since a parent that waits for its child must not take the child's place. Urgent ones
+ * too.
  * `except`: what is in the owner's hands still, although its lease may have run out.
  */
 export async function claimOperations(
   sql: Sql,
-  claim: { owner: string; leaseMs: number; limit: number; kinds: readonly string[]; except: readonly string[] },
+  claim: {
+    owner: string;
+    leaseMs: number;
+    limit: number;
+    kinds: readonly string[];
+    /** Of these kinds: taken beside the limit, as those are that others began. */
+    urgent: readonly string[];
+    except: readonly string[];
+  },
 ): Promise<OperationRecord[]> {
   const free = (which: string, limit: string) =>
     `select id from operation where ${OPEN} and kind = any($3::text[]) and ${which}
@@ -64,9 +73,9 @@ export async function claimOperations(
      order by created_at limit ${limit} for update skip locked`;
   const claimed = await sql.query<Omit<OperationRecord, 'steps'>>(
     `update operation set owner = $1, lease_until = clock_timestamp() + $2 * ${MILLISECOND}
-     where id = any(array(${free(`not ${CHILD}`, '$4')}) || array(${free(CHILD, String(MOST_CHILDREN))}))
-     returning id, kind, title, state, params, waiting, problem, cancelled_by as "cancelledBy", ${CHILD} as "isChild"`,
-    [claim.owner, claim.leaseMs, claim.kinds, claim.limit, claim.except],
+     where id = any(array(${free(`not ${BESIDE}`, '$4')}) || array(${free(BESIDE, String(MOST_CHILDREN))}))
+     returning id, kind, title, state, params, waiting, problem, cancelled_by as "cancelledBy", ${BESIDE} as "isBeside"`,
+    [claim.owner, claim.leaseMs, claim.kinds, claim.limit, claim.except, claim.urgent],
   );
   if (claimed.length === 0) return [];
   const steps = await sql.query<StepRecord & { operationId: string }>(

@@ -11,6 +11,8 @@ export interface PostgresqlOptions {
   url: string;
   /** 10 unless told. */
   maxConnections?: number;
+  /** Bound of a statement; a minute unless told. */
+  timeoutMs?: number;
 }
 
 // OID 1009 is text[]: the parser of every array's outer form.
@@ -23,15 +25,16 @@ const types = { getTypeParser: (oid: number) => parserOf(oid, parseTextArray) };
 const nameOf = (text: string): string => createHash('sha1').update(text).digest('hex');
 
 export function makePostgresqlLender(options: PostgresqlOptions): Lender {
+  const timeoutMs = options.timeoutMs ?? 60_000;
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.maxConnections ?? 10,
     // Every wait has a bound: for a session, a statement, a row lock, and for our own code inside a transaction.
-    connectionTimeoutMillis: 5_000,
-    statement_timeout: 60_000,
-    lock_timeout: 20_000,
-    idle_in_transaction_session_timeout: 60_000,
-    query_timeout: 70_000,
+    connectionTimeoutMillis: Math.min(5_000, timeoutMs),
+    statement_timeout: timeoutMs,
+    lock_timeout: Math.min(20_000, timeoutMs),
+    idle_in_transaction_session_timeout: timeoutMs,
+    query_timeout: timeoutMs + Math.min(10_000, timeoutMs / 2),
     keepAlive: true,
     application_name: 'espalier',
     // Compiling a plan takes a third of a second, and PostgreSQL does so for what it only believes to be large.

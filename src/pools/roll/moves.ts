@@ -62,7 +62,7 @@ export async function removeNodes(
         const node = await readNode(sql, name);
         if (node === undefined) throw commonProblems.make('not-found', { noun: 'node', name });
         const isDead = node.state !== 'ready' && node.state !== 'draining';
-        return startRemoval(parts, sql, node, isDead, who, keepLog);
+        return startRemoval(parts, sql, node, isDead, who, { keepLog });
       };
       try {
         await runChild(parts, { kind: 'node.remove', lock: nodeLock(name), begin }, ctx.signal);

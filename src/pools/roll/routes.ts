@@ -15,6 +15,8 @@ import {
   planSchema,
   whoOf,
 } from '../../platform/http.ts';
+import { planned, planOf, rehearsing } from '../../platform/plan-change.ts';
+import type { Store } from '../../platform/store.ts';
 import { assertDisk } from '../../servers/room.ts';
 import type { PoolParts } from '../parts.ts';
 import { newRollSchema, planRoll, readRollUnderWay, setPaused, startRoll } from './start.ts';
@@ -95,7 +97,7 @@ export function makeRollRoutes(parts: PoolParts): ApiRoutes {
       await assertDisk(parts.fleet, ROLL_DISK_MB);
       const { params, sentences } = await planRoll(parts, store, name, wish);
       await parts.assertImage(params.app, params.to, c.req.raw.signal);
-      if (c.req.valid('query').dryRun) return c.json({ plan: sentences }, 200);
+      if (c.req.valid('query').dryRun) return c.json({ plan: sentences, sites: [], pauseS: 0 }, 200);
       return answerAccepted(c, await store.transaction((sql) => startRoll(parts, sql, name, wish, whoOf(c))));
     },
   );
@@ -110,10 +112,17 @@ export function makeRollRoutes(parts: PoolParts): ApiRoutes {
         operationId: `${verb}Roll`,
         tags: ['pools'],
         summary,
-        request: { params: nameParam },
-        responses: { 200: json(rollSchema, 'The roll') },
+        request: { query: dryRunQuery, params: nameParam },
+        responses: { 200: json(z.union([rollSchema, planSchema]), 'The roll') },
       }),
-      async (c) => c.json(await setPaused(parts, c.req.valid('param').name, verb === 'pause', whoOf(c)), 200),
+      async (c) => {
+        const { name } = c.req.valid('param');
+        const change = (s: Store) => setPaused({ ...parts, store: s }, name, verb === 'pause', whoOf(c));
+        const words =
+          verb === 'pause' ? 'No batch begins until it is resumed; its gates are watched.' : 'Its next batch begins.';
+        const plan = await planOf(c, () => change(rehearsing(store)), { plan: [words] });
+        return plan === undefined ? c.json(await change(store), 200) : c.json(plan, 200);
+      },
     );
   }
   routes.openapi(
@@ -123,11 +132,17 @@ export function makeRollRoutes(parts: PoolParts): ApiRoutes {
       operationId: 'abortRoll',
       tags: ['pools'],
       summary: 'End a roll and bring the pool back to its old image',
-      request: { params: nameParam },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, params: nameParam },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const { id } = await readRollUnderWay(store, c.req.valid('param').name);
+      const plan = await planOf(c, () => parts.operations.read(id), {
+        plan: [
+          'The roll ends, and its new nodes give way to nodes of the old image: those first, where too few serve.',
+        ],
+      });
+      if (plan !== undefined) return c.json(plan, 200);
       await parts.operations.cancel(id, whoOf(c).by);
       return answerAccepted(c, await parts.operations.read(id));
     },

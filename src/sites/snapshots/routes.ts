@@ -13,6 +13,7 @@ import {
   pageOf,
   whoOf,
 } from '../../platform/http.ts';
+import { beginOrPlan, planned } from '../../platform/plan-change.ts';
 import type { SiteParts } from '../parts.ts';
 import { readSite } from '../store.ts';
 import { beginRestore, planRestore } from './restore.ts';
@@ -33,7 +34,6 @@ const snapshotSchema = z
   })
   .openapi('Snapshot');
 
-const planSchema = z.object({ plan: z.array(z.string()) }).openapi('Plan');
 const nameParam = z.object({ name: z.string() });
 
 /** /v1/sites/{name}/snapshots… and /v1/sites/{name}/restore. */
@@ -72,10 +72,16 @@ export function makeSnapshotRoutes(parts: SiteParts): ApiRoutes {
       operationId: 'takeSnapshot',
       tags: ['sites'],
       summary: 'Keep what a site holds at one moment, database and files, while it serves on',
-      request: { params: nameParam },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, params: nameParam },
+      responses: { 202: accepted, 200: planned },
     }),
-    async (c) => answerAccepted(c, await beginSnapshot(parts, c.req.valid('param').name, whoOf(c))),
+    async (c) =>
+      beginOrPlan(
+        c,
+        parts.store,
+        (store) => beginSnapshot({ ...parts, store }, c.req.valid('param').name, whoOf(c)),
+        () => ({ plan: ['It serves on. Its files share their blocks with the copy where the storage can.'] }),
+      ),
   );
   routes.openapi(
     createRoute({
@@ -84,12 +90,12 @@ export function makeSnapshotRoutes(parts: SiteParts): ApiRoutes {
       operationId: 'deleteSnapshot',
       tags: ['sites'],
       summary: 'Delete a snapshot',
-      request: { params: nameParam.extend({ number: z.coerce.number().int().min(1) }) },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, params: nameParam.extend({ number: z.coerce.number().int().min(1) }) },
+      responses: { 202: accepted, 200: planned },
     }),
     async (c) => {
       const { name, number } = c.req.valid('param');
-      return answerAccepted(c, await beginDeleteSnapshot(parts, name, number, whoOf(c)));
+      return beginOrPlan(c, parts.store, (store) => beginDeleteSnapshot({ ...parts, store }, name, number, whoOf(c)));
     },
   );
   routes.openapi(
@@ -104,12 +110,13 @@ export function makeSnapshotRoutes(parts: SiteParts): ApiRoutes {
         query: dryRunQuery,
         body: jsonBody(z.object({ snapshot: z.int().min(1) })),
       },
-      responses: { 200: json(planSchema, 'What would happen, for a dry run'), 202: accepted },
+      responses: { 200: planned, 202: accepted },
     }),
     async (c) => {
       const { name } = c.req.valid('param');
       const { snapshot } = c.req.valid('json');
-      if (c.req.valid('query').dryRun) return c.json({ plan: await planRestore(parts, name, snapshot) }, 200);
+      if (c.req.valid('query').dryRun)
+        return c.json({ plan: await planRestore(parts, name, snapshot), sites: [name], pauseS: 0 }, 200);
       return answerAccepted(c, await beginRestore(parts, name, snapshot, whoOf(c)));
     },
   );

@@ -10,8 +10,10 @@ import {
   jsonBody,
   makeRoutes,
   needsScope,
+  planSchema,
   whoOf,
 } from '../../platform/http.ts';
+import { beginOrPlan, planned } from '../../platform/plan-change.ts';
 import type { SiteParts } from '../parts.ts';
 import { beginAdoption, newAdoptionSchema, planAdoption } from './adopt.ts';
 import { beginExport, openExport } from './export.ts';
@@ -21,7 +23,6 @@ import { beginUpload, readUpload, removeUpload, writePiece } from './uploads.ts'
 const nameParam = z.object({ name: z.string() });
 const idParam = z.object({ id: z.string() });
 const uploadSchema = z.object({ id: z.string(), bytes: z.number().describe('That have come') }).openapi('Upload');
-const planSchema = z.object({ plan: z.array(z.string()) }).openapi('Plan');
 const binary = { 'application/octet-stream': { schema: z.any().openapi({ type: 'string', format: 'binary' }) } };
 /** Largest upload: what a file system of today holds of one site. */
 const MOST_BYTES = 2 ** 44;
@@ -38,10 +39,16 @@ export function makeTransferRoutes(parts: SiteParts): ApiRoutes {
       tags: ['sites'],
       summary: 'Get a site ready to be fetched as one file: a snapshot, packed; it goes by itself after a day',
       middleware: [needsScope('admin')],
-      request: { params: nameParam },
-      responses: { 202: accepted },
+      request: { query: dryRunQuery, params: nameParam },
+      responses: { 202: accepted, 200: planned },
     }),
-    async (c) => answerAccepted(c, await beginExport(parts, c.req.valid('param').name, whoOf(c))),
+    async (c) =>
+      beginOrPlan(
+        c,
+        parts.store,
+        (store) => beginExport({ ...parts, store }, c.req.valid('param').name, whoOf(c)),
+        () => ({ plan: ['It serves on. The file can be fetched for a day.'] }),
+      ),
   );
   routes.openapi(
     createRoute({
@@ -141,7 +148,8 @@ export function makeTransferRoutes(parts: SiteParts): ApiRoutes {
     }),
     async (c) => {
       const wish = c.req.valid('json');
-      if (c.req.valid('query').dryRun) return c.json({ plan: await planImport(parts, wish) }, 200);
+      if (c.req.valid('query').dryRun)
+        return c.json({ plan: await planImport(parts, wish), sites: [], pauseS: 0 }, 200);
       return answerAccepted(c, await beginImport(parts, wish, whoOf(c)));
     },
   );
@@ -158,7 +166,7 @@ export function makeTransferRoutes(parts: SiteParts): ApiRoutes {
     async (c) => {
       const wish = c.req.valid('json');
       if (!c.req.valid('query').dryRun) return answerAccepted(c, await beginAdoption(parts, wish, whoOf(c)));
-      return c.json({ plan: await planAdoption(parts, wish, c.req.raw.signal) }, 200);
+      return c.json({ plan: await planAdoption(parts, wish, c.req.raw.signal), sites: [], pauseS: 0 }, 200);
     },
   );
   return routes;
