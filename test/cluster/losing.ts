@@ -86,11 +86,23 @@ export async function makeLosing(lab: Lab): Promise<Losing> {
   const list = async <T>(noun: string): Promise<T[]> => (await read<{ items: T[] }>(noun, 'list')).items;
   const incus = (...argv: string[]) => run(['incus', '--project', 'espalier', ...argv]);
   const { id: site } = await read<{ id: string }>('site', 'show', SITE);
+  // Where they were made is chance, and with the edge they may be on all three servers.
+  for (const noun of ['database', 'cache'])
+    for (const { name, server } of await list<{ name: string; server: string }>(noun))
+      if (server !== 's1') await run(['./espalier', noun, 'move', name, '--to', 's1']);
   const [database] = await list<{ server: string }>('database');
   const [cache] = await list<{ server: string }>('cache');
   const [edge] = await list<{ server: string; address: string }>('edge');
+  const listContainers = async (kind: string): Promise<string[]> => {
+    const all = JSON.parse(await incus('list', '--format', 'json')) as {
+      name: string;
+      config: Record<string, string> | null;
+    }[];
+    return all.filter(({ config }) => config?.['user.espalier.kind'] === kind).map(({ name }) => name);
+  };
+  const [mariadb = ''] = await listContainers('database');
   const sql = async (text: string) =>
-    (await incus('exec', 'database-db1', '--', 'mariadb', '--skip-column-names', '--batch', '-e', text, site)).trim();
+    (await incus('exec', mariadb, '--', 'mariadb', '--skip-column-names', '--batch', '-e', text, site)).trim();
   await sql(
     `CREATE TABLE IF NOT EXISTS ${TABLE} (who varchar(64) NOT NULL, at timestamp(6) NOT NULL DEFAULT current_timestamp(6))`,
   );
@@ -137,12 +149,7 @@ export async function makeLosing(lab: Lab): Promise<Losing> {
     },
     async leftovers() {
       const known = new Set((await losing.nodes()).map(({ name }) => name));
-      const all = JSON.parse(await incus('list', '--format', 'json')) as {
-        name: string;
-        config: Record<string, string> | null;
-      }[];
-      const nodes = all.filter(({ config }) => config?.['user.espalier.kind'] === 'node');
-      return nodes.map(({ name }) => name).filter((name) => !known.has(name));
+      return (await listContainers('node')).filter((name) => !known.has(name));
     },
     async fencedSince(server) {
       const { items } = await read<{ items: { subject: string; at: string }[] }>(
