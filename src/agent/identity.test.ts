@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -44,8 +44,10 @@ void test('a certificate is due when two thirds of its time are over', () => {
   assert.equal(isDue(certify(publicKey, 21), NOW), true);
 });
 
-void test('a certificate that is due is renewed with a new key, which the file and the next connection have', async () => {
-  const file = join(await mkdtemp(join(tmpdir(), 'espalier-identity-')), 'identity.pem');
+void test('a certificate that is due is renewed with a new key, which the file and the next connection have', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'espalier-identity-'));
+  t.after(() => rm(dir, { recursive: true }));
+  const file = join(dir, 'identity.pem');
   const old = makeKeyPair();
   await writeIdentity(file, {
     key: old.key,

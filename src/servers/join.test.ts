@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after } from 'node:test';
 import { makeSimulatedFleet } from '../engines/simulated/fleet.ts';
 import { makeSystemClock } from '../lib/clock.ts';
 import { PROTOCOL_VERSION } from '../lib/version.ts';
@@ -19,12 +20,15 @@ import { readServer, storeServer } from './store.ts';
 const NOW = Date.UTC(2026, 10, 21);
 const MINUTE_MS = 60_000;
 
+const scratch = mkdtempSync(join(tmpdir(), 'espalier-join-'));
+after(() => rmSync(scratch, { recursive: true }));
+
 async function makeParts(store: Store): Promise<JoinParts> {
   const clock = makeSystemClock();
   const place = { project: 'try', network: 'try0', storagePool: 'try' };
   return {
     ...{ deployment: 'try', version: '1.0.0', store, nowMs: () => NOW },
-    secrets: await openSecrets({ store, keyFile: join(mkdtempSync(join(tmpdir(), 'espalier-join-')), 'secret.key') }),
+    secrets: await openSecrets({ store, keyFile: join(scratch, 'secret.key') }),
     events: makeEvents({ store, clock }),
     fleet: makeSimulatedFleet({ place, clock }),
     readLeadingServer: async () => undefined,
