@@ -6,6 +6,7 @@ import type { Sql } from '../platform/store.ts';
 import { renderGenerationKey } from '../pools/generations.ts';
 import { VIRTUAL_UNITS } from './admit.ts';
 import { renderGiven, transactByIndex } from './by-index.ts';
+import { type Definition, type Definitions, makeDefinitions } from './definitions.ts';
 import type { Ledger } from './ledger.ts';
 import type { SequencerParts } from './parts.ts';
 import { listAble, pickServer, type RunServer, refuse } from './pick-server.ts';
@@ -28,19 +29,18 @@ interface Wish {
 const BEGINNING: Place = { rank: -1, entry: 0 };
 
 /** A run with its new lease, and all that its agent must know. */
-export interface Lease {
+export interface Lease extends LeasedRun, Definition {
+  server: string;
+  node: string;
+  beat: string;
+}
+
+interface LeasedRun {
   id: number;
   epoch: number;
   task: string;
   site: string;
   uid: number;
-  server: string;
-  node: string;
-  beat: string;
-  command: string[];
-  timeoutS: number;
-  cpuPercent: number | null;
-  memoryMb: number | null;
   overlapKey: string;
 }
 
@@ -55,8 +55,12 @@ interface OpenRun {
 const CLASSES: readonly TaskClass[] = ['urgent', 'normal', 'bulk'];
 /** Nodes change seldom; what leaves meanwhile waits for its runs anyway. */
 const NODES_FOR_MS = 1_000;
-/** From the very beginning of the order, not only from where the last choice ended, at least this often. */
+/**
+ * From the very beginning of the order, not only from where the last choice ended, this often; but for no more than this share of the
+ * time, since an open transaction keeps the entries of all that is gone at the beginning.
+ */
 const WHOLE_ORDER_EVERY_MS = 1_000;
+const WHOLE_ORDER_SHARE = 0.05;
 export interface Chooser {
   /** One batch; an empty answer means that nothing can be given now. */
   choose(): Promise<Lease[]>;
@@ -66,10 +70,11 @@ export interface Chooser {
 
 export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clock }): Chooser {
   const { store, settings, ledger, clock, random } = parts;
+  const definitions = makeDefinitions();
   let nodes: { atMs: number; bySite: Map<string, Map<string, string[]>> } | undefined;
   // How far each lane has been taken: whoever enters it later does so beyond, since virtual time is there.
   const taken = new Map<string, Place>();
-  let wholeAtMs = Number.NEGATIVE_INFINITY;
+  let wholeAgainAtMs = Number.NEGATIVE_INFINITY;
   // One batch after another looks at the ledger, takes the first of the order and reserves their slots: else a second one would
   // give the same slots to those that come after. Storing the leases may overlap.
   let reserving: Promise<void> = Promise.resolve();
@@ -97,7 +102,7 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
 
   return {
     lookWhole() {
-      wholeAtMs = Number.NEGATIVE_INFINITY;
+      wholeAgainAtMs = Number.NEGATIVE_INFINITY;
     },
     async choose() {
       const leave = await enter();
@@ -109,7 +114,7 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
     const servers = new Map(ledger.fresh(settings.freshMs).map((one) => [one.server, one]));
     if (servers.size === 0) return [];
     const pools = await readNodes();
-    const whole = clock.monotonicMs() - wholeAtMs >= WHOLE_ORDER_EVERY_MS;
+    const whole = clock.monotonicMs() >= wholeAgainAtMs;
     const wishes = [...pools].flatMap(([pool, byServer]): Wish[] => {
       const able = [...byServer.keys()].flatMap((name) => servers.get(name) ?? []);
       const most = Math.min(
@@ -126,6 +131,7 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
 
     // Taken from the ledger before the leases are stored: another batch may be under way.
     let reserved: readonly Placed[] = [];
+    let claimMs = 0;
     const reserve = (placed: readonly Placed[]): void => {
       for (const { server } of reserved) ledger.gave(server, -1);
       for (const { server } of placed) ledger.gave(server, 1);
@@ -133,14 +139,16 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
     };
     const work = async (sql: Sql) => {
       reserve([]);
+      const claimedMs = clock.monotonicMs();
       const runs = await claimOpen(sql, parts.time, wishes, settings.batch);
+      claimMs = clock.monotonicMs() - claimedMs;
       const placed = place(runs, pools, servers, { settings, random });
       reserve(placed);
       // The next batch begins beyond these, before they are stored: it would try each and find it locked.
       note(wishes, runs, placed);
       leave();
       if (placed.length < runs.length) await putBack(sql, runs, placed);
-      const leases = await lease(sql, parts, placed, servers);
+      const leases = await lease(sql, parts, { placed, servers, definitions });
       await moveVirtualTime(sql, placed);
       return { runs, placed, leases };
     };
@@ -150,7 +158,7 @@ export function makeChooser(parts: SequencerParts & { ledger: Ledger; clock: Clo
       throw thrown;
     });
 
-    if (whole) wholeAtMs = clock.monotonicMs();
+    if (whole) wholeAgainAtMs = clock.monotonicMs() + Math.max(WHOLE_ORDER_EVERY_MS, claimMs / WHOLE_ORDER_SHARE);
     if (result.leases.length < result.placed.length) {
       const leased = new Set(result.leases.map(({ id }) => id));
       for (const { run, server } of result.placed) if (!leased.has(run.id)) ledger.gave(server, -1);
@@ -274,25 +282,31 @@ const GIVEN_LEASES = renderGiven(
 async function lease(
   sql: Sql,
   { time, settings }: SequencerParts,
-  placed: readonly Placed[],
-  servers: ReadonlyMap<string, RunServer>,
+  given: { placed: readonly Placed[]; servers: ReadonlyMap<string, RunServer>; definitions: Definitions },
 ): Promise<Lease[]> {
+  const { placed, servers, definitions } = given;
   if (placed.length === 0) return [];
-  const leases = await sql.query<Omit<Lease, 'beat' | 'server' | 'node'>>(
+  const leased = await sql.query<LeasedRun>(
     `UPDATE run SET state = 'leased', epoch = nextval('run_epoch'), server = new.server, node = new.node, placement = new.placement,
        leased_at = ${LATE}, lease_until = ${LATE} + make_interval(secs => $2), started_at = NULL
-     FROM ${GIVEN_LEASES} AS new, task
-     WHERE run.id = new.id AND run.state = new.waiting AND run.open = (new.id IS NOT NULL) AND task.id = run.task
-     RETURNING run.id, run.epoch, run.task, run.site, run.uid, task.command, task.timeout_s AS "timeoutS",
-       task.cpu_percent AS "cpuPercent", task.memory_mb AS "memoryMb", run.overlap_key AS "overlapKey"`,
+     FROM ${GIVEN_LEASES} AS new
+     WHERE run.id = new.id AND run.state = new.waiting AND run.open = (new.id IS NOT NULL)
+     RETURNING run.id, run.epoch, run.task, run.site, run.uid, run.overlap_key AS "overlapKey"`,
     [
       ...[time.at(), settings.leaseMs / 1000, placed.map(({ run }) => run.id)],
       ...[placed.map(({ server }) => server), placed.map(({ node }) => node), placed.map(({ placement }) => placement)],
     ],
   );
   const places = new Map(placed.map((one) => [one.run.id, one]));
-  return leases.map((one) => {
-    const { server = '', node = '' } = places.get(one.id) ?? {};
-    return Object.assign(one, { server, node, beat: servers.get(server)?.beat ?? '' });
+  const defined = await definitions.read(
+    sql,
+    leased.map(({ task }) => task),
+  );
+  return leased.flatMap((run) => {
+    const definition = defined.get(run.task);
+    // Its task was removed this very moment, and its lease ends by itself.
+    if (definition === undefined) return [];
+    const { server = '', node = '' } = places.get(run.id) ?? {};
+    return [{ ...run, ...definition, server, node, beat: servers.get(server)?.beat ?? '' }];
   });
 }
