@@ -89,14 +89,16 @@ export interface Ticked {
   skips: number;
   /** In how many milliseconds runs may start that may not yet. */
   startsInMs: number[];
+  /** When the last of them was due: where the next batch begins. */
+  last: string | undefined;
 }
 
-/** One batch. */
-export async function tickBatch(parts: SequencerParts): Promise<Ticked> {
+/** One batch, of what was due at `from` or later: before that lie the entries of all that has been ticked, which an open transaction keeps. */
+export async function tickBatch(parts: SequencerParts, from?: string): Promise<Ticked> {
   const { store, time } = parts;
   return store.transaction(async (sql) => {
-    const tasks = await claimDue(sql, parts);
-    if (tasks.length === 0) return { due: 0, runs: 0, skips: 0, startsInMs: [] };
+    const tasks = await claimDue(sql, parts, from);
+    if (tasks.length === 0) return { due: 0, runs: 0, skips: 0, startsInMs: [], last: from };
     const decided = tasks.map((task) => ({ id: task.id, ...decideTick(task) }));
     const runs = decided.flatMap((one) => one.runs);
     const skips = decided.flatMap((one) => one.skips);
@@ -107,11 +109,15 @@ export async function tickBatch(parts: SequencerParts): Promise<Ticked> {
     );
     await insertRuns(sql, parts, 'tick', runs);
     const startsInMs = [...new Set(tasks.map(({ inMs }) => Math.ceil(inMs)))].filter((inMs) => inMs > 0);
-    return { due: tasks.length, runs: runs.length, skips: skips.length, startsInMs };
+    return { due: tasks.length, runs: runs.length, skips: skips.length, startsInMs, last: tasks.at(-1)?.dueAt };
   }, 'read committed');
 }
 
-function claimDue(sql: Sql, { time, settings }: SequencerParts): Promise<(DueTask & { inMs: number })[]> {
+function claimDue(
+  sql: Sql,
+  { time, settings }: SequencerParts,
+  from: string | undefined,
+): Promise<(DueTask & { inMs: number })[]> {
   return sql.query<DueTask & { inMs: number }>(
     `SELECT task.id, task.site, task.class, task.every_s AS "everyS", task.offset_s AS "offsetS", task.cron, task.zone,
        task.when_due_running AS "whenDueRunning", task.missed, task.missed_cap AS "missedCap", task.next_at AS "dueAt",
@@ -123,13 +129,13 @@ function claimDue(sql: Sql, { time, settings }: SequencerParts): Promise<(DueTas
      LEFT JOIN LATERAL (
        SELECT id FROM run WHERE run.overlap_key = task.overlap_key AND run.open AND run.state <> 'queued' LIMIT 1
      ) AS live ON true
-     WHERE task.next_at <= ${NOW} + make_interval(secs => $3)
+     WHERE task.next_at >= coalesce($4::timestamptz, '-infinity') AND task.next_at <= ${NOW} + make_interval(secs => $3)
        -- Before its time only what then needs no decision.
        AND (task.next_at <= ${NOW} OR (pending.id IS NULL AND live.id IS NULL))
        -- What makes up for every missed tick waits until it can.
        AND (task.missed <> 'all' OR (pending.id IS NULL AND (live.id IS NULL OR task.when_due_running = 'queue')))
      ORDER BY task.next_at LIMIT $2 FOR UPDATE OF task SKIP LOCKED`,
-    [time.at(), settings.batch, settings.aheadMs / 1000],
+    [time.at(), settings.batch, settings.aheadMs / 1000, from ?? null],
   );
 }
 
@@ -203,9 +209,11 @@ export async function runTicks(
   signal?: AbortSignal,
 ): Promise<{ due: number; runs: number; skips: number }> {
   const sum = { due: 0, runs: 0, skips: 0 };
+  let last: string | undefined;
   for (;;) {
     signal?.throwIfAborted();
-    const ticked = await tickBatch(parts);
+    const ticked = await tickBatch(parts, last);
+    last = ticked.last;
     sum.due += ticked.due;
     sum.runs += ticked.runs;
     sum.skips += ticked.skips;
