@@ -2,6 +2,7 @@
 // (Documentation/accounting/psi.rst of the kernel): the share of the last ten seconds in which a task waited.
 import { readFile, statfs } from 'node:fs/promises';
 import { availableParallelism, loadavg } from 'node:os';
+import type { Fleet } from '../engines/fleet.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { ServerLoad } from '../protocol/contract.ts';
 
@@ -18,6 +19,16 @@ export function parseMeminfo(text: string, name: string): number {
 }
 
 const readOr = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '');
+
+export type StorageLoad = Pick<ServerLoad, 'storageTotalBytes' | 'storageFreeBytes'>;
+
+/** What this server's part of the storage pool has: containers fill it, and not the disk that the agent sees. */
+export async function readStorage(fleet: Pick<Fleet, 'usage'>, signal: AbortSignal): Promise<StorageLoad> {
+  const usage = await fleet.usage({ signal });
+  if (usage === undefined) return {};
+  const { diskTotalBytes, diskUsedBytes } = usage;
+  return { storageTotalBytes: diskTotalBytes, storageFreeBytes: diskTotalBytes - diskUsedBytes };
+}
 
 /** Reads the server's load now. `dataDir` names the file system whose free space counts. */
 export async function readLoad(dataDir: string, clock: Clock): Promise<ServerLoad> {

@@ -21,7 +21,7 @@ import { makePoolFollower } from './follow-pools.ts';
 import { makeServerFollower } from './follow-server.ts';
 import { makeEngineAsker, makeHearing } from './hear-servers.ts';
 import { type Identity, obtainIdentity, openIdentity } from './identity.ts';
-import { readLoad } from './load.ts';
+import { readLoad, readStorage, type StorageLoad } from './load.ts';
 import { hasUnifiedControllers } from './runs/cgroups.ts';
 import { openJournal } from './runs/journal.ts';
 import { makeRuns } from './runs/runs.ts';
@@ -39,6 +39,8 @@ const HEARTBEAT_TIMEOUT_MS = 3_000;
 const SAMPLE_TIMEOUT_MS = 5_000;
 /** How many runs a core takes at once: most of a task's time it waits for its database. */
 const SLOTS_PER_CORE = 8;
+/** What fills a storage pool is a matter of minutes; a look is four questions to the cluster. */
+const STORAGE_LOOK_MS = 10_000;
 /** Without any word from the controller, everything is looked at again this often. */
 const RESYNC_MS = 30_000;
 /** keepalived that died is started again so soon, also while the controller is away. */
@@ -135,8 +137,9 @@ async function run(): Promise<void> {
   };
   // Apart from the heartbeats, but for the first: a node that does not answer must not hold up the leases of runs.
   let nodes: NodeReport[] | undefined;
+  let storage: StorageLoad = {};
   const beat = async (): Promise<void> => {
-    const load = await readLoad(dataDir, clock);
+    const load = { ...(await readLoad(dataDir, clock)), ...storage };
     nodes ??= await watch.probeAll(stop.signal);
     const peer = connection.controller();
     if (peer === undefined) return renewAlone();
@@ -200,6 +203,9 @@ async function run(): Promise<void> {
     every(HEARTBEAT_MS, 'a look at other servers', () => hearing.listen(stop.signal)),
     every(SAMPLE_MS, 'a look at the load of nodes', () => sampler.lookAtNodes(soon())),
     every(SAMPLE_MS, 'a look at the load of edges', () => sampler.lookAtEdges(soon())),
+    every(STORAGE_LOOK_MS, 'a look at the storage pool', async () => {
+      storage = await readStorage(fleet, soon());
+    }),
     every(RESYNC_MS, 'a look at everything', resync),
     every(RESYNC_MS, 'a look at the firewall', async () => {
       if (follower.current() !== undefined) await firewall.keep();
