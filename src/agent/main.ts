@@ -3,7 +3,7 @@
 //     --address ADDRESS] [--server NAME] [--incus-socket PATH] [--run-slots NUMBER]
 import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { INCUS_SOCKET, makeIncusFleet } from '../engines/incus/fleet.ts';
 import { makeSystemClock } from '../lib/clock.ts';
@@ -21,7 +21,7 @@ import { makePoolFollower } from './follow-pools.ts';
 import { makeServerFollower } from './follow-server.ts';
 import { makeEngineAsker, makeHearing } from './hear-servers.ts';
 import { type Identity, obtainIdentity, openIdentity } from './identity.ts';
-import { readLoad, readStorage, type StorageLoad } from './load.ts';
+import { readLoad } from './load.ts';
 import { hasUnifiedControllers } from './runs/cgroups.ts';
 import { openJournal } from './runs/journal.ts';
 import { makeRuns } from './runs/runs.ts';
@@ -39,8 +39,6 @@ const HEARTBEAT_TIMEOUT_MS = 3_000;
 const SAMPLE_TIMEOUT_MS = 5_000;
 /** How many runs a core takes at once: most of a task's time it waits for its database. */
 const SLOTS_PER_CORE = 8;
-/** What fills a storage pool is a matter of minutes; a look is four questions to the cluster. */
-const STORAGE_LOOK_MS = 10_000;
 /** Without any word from the controller, everything is looked at again this often. */
 const RESYNC_MS = 30_000;
 /** keepalived that died is started again so soon, also while the controller is away. */
@@ -73,7 +71,9 @@ async function run(): Promise<void> {
   const stop = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort(new Error(name)));
 
-  const fleet = makeIncusFleet({ place: toFleetPlace(values.deployment), socketPath: values['incus-socket'], clock });
+  const [place, socketPath] = [toFleetPlace(values.deployment), values['incus-socket']];
+  const fleet = makeIncusFleet({ place, socketPath, clock });
+  const storageDir = join(dirname(socketPath), 'storage-pools', place.storagePool);
   const server = values.server ?? (await fleet.localServer({ signal: stop.signal }));
   const controller = () => connection.controller();
   const watch = makeNodeWatch(clock);
@@ -137,9 +137,8 @@ async function run(): Promise<void> {
   };
   // Apart from the heartbeats, but for the first: a node that does not answer must not hold up the leases of runs.
   let nodes: NodeReport[] | undefined;
-  let storage: StorageLoad = {};
   const beat = async (): Promise<void> => {
-    const load = { ...(await readLoad(dataDir, clock)), ...storage };
+    const load = await readLoad({ dataDir, storageDir }, clock);
     nodes ??= await watch.probeAll(stop.signal);
     const peer = connection.controller();
     if (peer === undefined) return renewAlone();
@@ -203,9 +202,6 @@ async function run(): Promise<void> {
     every(HEARTBEAT_MS, 'a look at other servers', () => hearing.listen(stop.signal)),
     every(SAMPLE_MS, 'a look at the load of nodes', () => sampler.lookAtNodes(soon())),
     every(SAMPLE_MS, 'a look at the load of edges', () => sampler.lookAtEdges(soon())),
-    every(STORAGE_LOOK_MS, 'a look at the storage pool', async () => {
-      storage = await readStorage(fleet, soon());
-    }),
     every(RESYNC_MS, 'a look at everything', resync),
     every(RESYNC_MS, 'a look at the firewall', async () => {
       if (follower.current() !== undefined) await firewall.keep();
