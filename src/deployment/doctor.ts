@@ -50,12 +50,18 @@ export async function findOrphans(
     listImages(store),
   ]);
   // What lies on a fenced server is removed before that is ready again.
-  const apart = new Set((await listServers(store)).filter(({ state }) => isApart(state)).map(({ name }) => name));
+  const servers = await listServers(store);
+  const apart = new Set(servers.filter(({ state }) => isApart(state)).map(({ name }) => name));
+  // An engine that is down shows nothing of what runs on there.
+  const mute = new Set(servers.filter(({ isEngineSilent }) => isEngineSilent).map(({ name }) => name));
   const instances = (await fleet.instances.list({}, { signal })).filter(({ server }) => !apart.has(server));
   const volumes = await fleet.volumes.list({}, { signal });
   const ofKind = (things: readonly { name: string; labels: Labels }[], kind: string) =>
     things.filter(({ labels }) => labels.kind === kind).map(({ name }) => name);
-  const ready = ({ name, state }: { name: string; state: string }): Known => ({ name, whole: state === 'ready' });
+  const ready = ({ name, state, server }: { name: string; state: string; server?: string | null }): Known => ({
+    name,
+    whole: state === 'ready' && !mute.has(server ?? ''),
+  });
   // A seed that stages a site is a node too, and a seed all the same.
   const staged = new Set(ofKind(instances, 'seed'));
   compare('node', ofKind(instances, 'node'), nodes.filter(({ name }) => !staged.has(name)).map(ready));

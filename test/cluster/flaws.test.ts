@@ -108,7 +108,7 @@ async function runAgentWith(...lines: string[]): Promise<void> {
   await onVictim('bash', '-c', `${write} && systemctl daemon-reload && systemctl restart espalier-agent`);
 }
 
-/** As when it died and does not come up again: with the daemon stopped by its socket's unit, its containers would stop too. */
+/** Masked, since whoever asks at its socket would bring it up again. */
 const stopIncus = () =>
   onVictim(
     'bash',

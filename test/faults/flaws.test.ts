@@ -2,6 +2,7 @@
 // is said with what to do, nothing is lost, and nobody is fenced for it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { findOrphans } from '../../src/deployment/doctor.ts';
 import { startPoolScale } from '../../src/pools/scale.ts';
 import { listNodes } from '../../src/pools/store.ts';
 import { readServer } from '../../src/servers/store.ts';
@@ -115,6 +116,12 @@ void test('nothing new comes to a server whose Incus is down, what is there serv
     const finding = await ask(world, 'servers');
     assert.equal(finding.status, 'warn');
     assert.match(finding.detail, new RegExp(`${server} is ready: its agent is heard, but its Incus does not answer`));
+    // What it carries is not called missing for that.
+    const parts = world.controller.rooms.parts.deployment;
+    const { instances } = world.fleet;
+    const list = async () => (await instances.list()).filter((one) => one.server !== server);
+    const fleet = { ...parts.fleet, instances: { ...instances, list } };
+    assert.deepEqual((await findOrphans({ ...parts, fleet }, soon())).missing, []);
     assert.match(silent?.reason ?? '', /its Incus does not answer .*: what runs there runs on/);
     await scale(world, 7);
     assert.equal(await countOn(world, server), before);
