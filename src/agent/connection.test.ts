@@ -1,12 +1,13 @@
 // An agent that knows several doors: it is where the hello is accepted, and goes there again when that changes.
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { makeSystemClock } from '../lib/clock.ts';
-import { commonProblems } from '../lib/errors.ts';
-import { makeSilentLogger } from '../lib/log.ts';
+import { commonProblems, makeCatalogue } from '../lib/errors.ts';
+import { type Logger, makeSilentLogger } from '../lib/log.ts';
 import { type AgentContract, agentContract, controllerContract } from '../protocol/contract.ts';
 import { type Answers, makePeer } from '../protocol/peer.ts';
 import { makeConnection } from './connection.ts';
@@ -138,3 +139,46 @@ test('while none leads it asks again and again', () =>
     first.leads = true;
     await until(() => first.open() === 1);
   }));
+
+test('an agent that is turned away says why, once for each reason, and goes on knocking', async () => {
+  const heard = new EventEmitter();
+  let knocks = 0;
+  let why = 'it was revoked';
+  const door = createServer().on('upgrade', (_, socket) => {
+    knocks += 1;
+    const { document } = serverRefusal(why);
+    const body = JSON.stringify(document);
+    socket.end(`HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    heard.emit('change');
+  });
+  door.listen(0, '127.0.0.1');
+  await once(door, 'listening');
+  const said: string[] = [];
+  const log: Logger = { ...makeSilentLogger(), warn: (_, text) => void said.push(text) };
+  const stop = new AbortController();
+  const connection = makeConnection({
+    doors: () => [
+      { url: 'ws+unix:///nobody/is/here.sock:/v1/agent' },
+      { url: `ws://127.0.0.1:${(door.address() as AddressInfo).port}` },
+    ],
+    hello: { server: 's1', protocol: 1, version: 'test', address: '10.0.0.1' },
+    ...{ answers: {} as Answers<AgentContract>, onHello: () => undefined, clock: makeSystemClock(), log },
+  });
+  const running = connection.run(stop.signal);
+  const bound = AbortSignal.timeout(10_000);
+  while (knocks < 3) await once(heard, 'change', { signal: bound });
+  why = 'its time is over';
+  while (knocks < 5) await once(heard, 'change', { signal: bound });
+  stop.abort(new Error('the test is over'));
+  await running;
+  door.close();
+  assert.deepEqual(said, [
+    'no controller lets us in: it was revoked is refused.',
+    'no controller lets us in: its time is over is refused.',
+  ]);
+});
+
+const serverRefusal = (why: string) =>
+  makeCatalogue('door', {
+    refused: { status: 403, title: 'Refused', detail: (a: { why: string }) => `${a.why} is refused.`, todo: () => '' },
+  }).make('refused', { why });

@@ -12,6 +12,7 @@ import {
   controllerContract,
 } from '../protocol/contract.ts';
 import { type Answers, makePeer, type Peer } from '../protocol/peer.ts';
+import { isRefusal, readRefusal, toRefusal } from './refusals.ts';
 
 const FIRST_RETRY_MS = 200;
 /** As often as heartbeats: operations wait for it. */
@@ -85,7 +86,8 @@ export function makeConnection(parts: {
     try {
       await new Promise<void>((resolve, reject) => {
         socket.once('open', resolve);
-        socket.once('error', reject);
+        socket.once('error', (error) => reject(toRefusal(error, door.url)));
+        socket.once('unexpected-response', (_, response) => void readRefusal(response).then(reject, reject));
       });
       socket.on('error', (error) => log.debug({ err: error }, 'the connection to the controller broke'));
       const peer = makePeer({
@@ -122,7 +124,7 @@ export function makeConnection(parts: {
       for (const other of attempts) if (other.leave !== leave) other.leave.abort(new Error('another door opened'));
       return { ...first.opened, hangUp: () => leave?.abort(new Error('hung up')) };
     } catch (thrown) {
-      throw thrown instanceof AggregateError ? thrown.errors[0] : thrown;
+      throw thrown instanceof AggregateError ? (thrown.errors.find(isRefusal) ?? thrown.errors[0]) : thrown;
     }
   }
 
@@ -131,12 +133,25 @@ export function makeConnection(parts: {
     try {
       current = peer;
       lastUrl = door.url;
+      said = undefined;
       log.info({ door: door.url }, 'connected to the controller');
       onHello();
       await closed;
     } finally {
       current = undefined;
       hangUp();
+    }
+  }
+
+  /** A refusal once, until another one or an open door; that nobody is there is no news to people. */
+  let said: string | undefined;
+  function say(thrown: unknown): void {
+    const refusal = isRefusal(thrown) ? thrown.document : undefined;
+    if (refusal === undefined || refusal.detail === said) {
+      log.debug({ err: thrown }, 'no controller is there, or none lets us in');
+    } else {
+      said = refusal.detail;
+      log.warn({ code: refusal.code, todo: refusal.todo }, `no controller lets us in: ${refusal.detail}`);
     }
   }
 
@@ -150,7 +165,7 @@ export function makeConnection(parts: {
           await connectOnce(signal);
           log.warn({}, 'the controller went away; what it said last goes on to hold');
         } catch (thrown) {
-          if (!signal.aborted) log.debug({ err: thrown }, 'no controller is there, or none lets us in');
+          if (!signal.aborted) say(thrown);
         }
         if (clock.monotonicMs() - startedMs > LAST_RETRY_MS) retryMs = FIRST_RETRY_MS;
         await clock.wait(retryMs, signal).catch(() => undefined);

@@ -19,14 +19,25 @@ export function parseMeminfo(text: string, name: string): number {
 
 const readOr = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '');
 
-/** Reads the server's load now. `dataDir` names the file system whose free space counts. */
-export async function readLoad(dataDir: string, clock: Clock): Promise<ServerLoad> {
-  const [cpu, memory, io, meminfo, disk] = await Promise.all([
+/** The file systems whose free space counts. */
+export interface LoadPlaces {
+  dataDir: string;
+  /**
+   * Where Incus mounts this server's part of the storage pool: containers fill that. Not asked of Incus, which may be down, and counts
+   * what a full btrfs keeps for itself as free.
+   */
+  storageDir: string;
+}
+
+/** Reads the server's load now. */
+export async function readLoad({ dataDir, storageDir }: LoadPlaces, clock: Clock): Promise<ServerLoad> {
+  const [cpu, memory, io, meminfo, disk, storage] = await Promise.all([
     readOr('/proc/pressure/cpu'),
     readOr('/proc/pressure/memory'),
     readOr('/proc/pressure/io'),
     readOr('/proc/meminfo'),
     statfs(dataDir),
+    statfs(storageDir).catch(() => undefined),
   ]);
   return {
     cores: availableParallelism(),
@@ -38,6 +49,9 @@ export async function readLoad(dataDir: string, clock: Clock): Promise<ServerLoa
     memoryAvailableBytes: parseMeminfo(meminfo, 'MemAvailable'),
     diskTotalBytes: disk.blocks * disk.bsize,
     diskFreeBytes: disk.bavail * disk.bsize,
+    ...(storage === undefined
+      ? {}
+      : { storageTotalBytes: storage.blocks * storage.bsize, storageFreeBytes: storage.bavail * storage.bsize }),
     clockMs: clock.nowMs(),
   };
 }

@@ -3,7 +3,7 @@
 //     --address ADDRESS] [--server NAME] [--incus-socket PATH] [--run-slots NUMBER]
 import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { INCUS_SOCKET, makeIncusFleet } from '../engines/incus/fleet.ts';
 import { makeSystemClock } from '../lib/clock.ts';
@@ -71,7 +71,9 @@ async function run(): Promise<void> {
   const stop = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort(new Error(name)));
 
-  const fleet = makeIncusFleet({ place: toFleetPlace(values.deployment), socketPath: values['incus-socket'], clock });
+  const [place, socketPath] = [toFleetPlace(values.deployment), values['incus-socket']];
+  const fleet = makeIncusFleet({ place, socketPath, clock });
+  const storageDir = join(dirname(socketPath), 'storage-pools', place.storagePool);
   const server = values.server ?? (await fleet.localServer({ signal: stop.signal }));
   const controller = () => connection.controller();
   const watch = makeNodeWatch(clock);
@@ -136,7 +138,7 @@ async function run(): Promise<void> {
   // Apart from the heartbeats, but for the first: a node that does not answer must not hold up the leases of runs.
   let nodes: NodeReport[] | undefined;
   const beat = async (): Promise<void> => {
-    const load = await readLoad(dataDir, clock);
+    const load = await readLoad({ dataDir, storageDir }, clock);
     nodes ??= await watch.probeAll(stop.signal);
     const peer = connection.controller();
     if (peer === undefined) return renewAlone();

@@ -23,11 +23,12 @@ export interface SimulatedHost {
   broken?: string;
 }
 
-/** What is not as it should be on a server: its agent is of another version, its clock is off, its disk is full. */
+/** What is not as it should be on a server: its agent is of another version, its clock is off, its disk or storage pool is full. */
 export interface SimulatedFlaw {
   protocol?: number;
   clockAheadMs?: number;
   diskFreeBytes?: number;
+  storageFreeBytes?: number;
 }
 
 /** What the agents' twins have done. It outlives a controller, as the real agents' work does. */
@@ -314,7 +315,8 @@ export function makeSimulatedAgents(parts: {
   async function beat(signal: AbortSignal): Promise<void> {
     for (const member of await fleet.servers()) {
       if (memory.off.has(member.name)) continue;
-      const { protocol = PROTOCOL_VERSION, clockAheadMs = 0, diskFreeBytes } = memory.flaws.get(member.name) ?? {};
+      const flaw = memory.flaws.get(member.name) ?? {};
+      const { protocol = PROTOCOL_VERSION, clockAheadMs = 0 } = flaw;
       if (!servers.has(member.name)) {
         const hello = { server: member.name, protocol, version: 'simulated', address: '' };
         const accepted = ask(member.name).hello(hello, signal);
@@ -344,7 +346,9 @@ export function makeSimulatedAgents(parts: {
         memoryTotalBytes: member.memoryBytes,
         memoryAvailableBytes: member.memoryFreeBytes,
         diskTotalBytes: member.diskFreeBytes,
-        diskFreeBytes: diskFreeBytes ?? member.diskFreeBytes,
+        diskFreeBytes: flaw.diskFreeBytes ?? member.diskFreeBytes,
+        storageTotalBytes: member.diskFreeBytes,
+        storageFreeBytes: flaw.storageFreeBytes ?? member.diskFreeBytes,
         clockMs: clock.nowMs() + clockAheadMs,
       };
       const told = watched.flatMap(({ name }) => {

@@ -2,6 +2,7 @@
 import { toProblem } from '../lib/errors.ts';
 import { type Cli, say } from './cli.ts';
 import type { AboutDocument, FindingDocument } from './documents.ts';
+import { checkMembership } from './join/membership.ts';
 import { renderJson } from './output.ts';
 import { type ExitCode, exitCodes } from './problems.ts';
 import { runCommand } from './run-command.ts';
@@ -29,7 +30,11 @@ export async function runDoctor(cli: Cli): Promise<ExitCode> {
   const settings = cli.context.url === undefined ? await readSettings(cli.context.dataDir) : undefined;
   if (cli.context.url === undefined && settings?.simulated !== true) checks.push(...(await checkHost(cli)));
   if (settings !== undefined) checks.push(...(await checkDaemons(cli, listDaemons(settings, cli.context.dataDir, ''))));
-  checks.push(...(await checkController(cli)));
+  const { joined } = settings ?? {};
+  if (joined !== undefined)
+    checks.push(await checkMembership({ dataDir: cli.context.dataDir, controller: joined.controller }, cli.signal));
+  // Another server's answers, and this one's command line is not let in there.
+  if (joined === undefined || joined.controls === true) checks.push(...(await checkController(cli)));
   const failed = checks.filter((check) => check.status === 'fail').length;
   const warned = checks.filter((check) => check.status === 'warn').length;
   cli.terminal.out(cli.options.json === true ? renderJson({ checks }) : renderFindings(cli.terminal, checks));

@@ -101,10 +101,11 @@ export const cliProblems = makeCatalogue('cli', {
   },
   'other-controller': {
     status: 403,
-    title: 'This is not the controller of the token',
+    title: 'This is not the controller of the cluster',
     detail: (a: { controller: string }) =>
-      `At ${a.controller} another answers than the controller that made the token; nothing was sent to it.`,
-    todo: () => 'Make a new token there if the deployment was made anew; else find out who answers at that address.',
+      `At ${a.controller} another answers, by its certificate, than the controller that made the token or let this server in; nothing was sent to it.`,
+    todo: () =>
+      'Make a new token there and join with it if the deployment was made anew; else find out who answers at that address, and whether the clock here is right.',
   },
   'incus-in-use': {
     status: 409,

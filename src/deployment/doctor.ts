@@ -11,14 +11,13 @@ import type { CheckFinding, DoctorCheck } from '../platform/doctor-check.ts';
 import { listAll, UNDER_WAY } from '../platform/operations/list-all.ts';
 import { contentVolume } from '../pools/parts.ts';
 import { listNodes, listPools } from '../pools/store.ts';
-import { readFullDisk } from '../servers/place.ts';
+import { readClockOff, readFullDisk, renderFullDisk } from '../servers/flaws.ts';
 import { findShortfalls, renderShortfall } from '../servers/spare.ts';
 import { isApart, listServers } from '../servers/store.ts';
 import { carrierOf, sourceCarrierOf } from '../sites/carriers.ts';
 import { listSites, type SiteRow } from '../sites/store.ts';
 import type { DeploymentParts } from './parts.ts';
 
-const CLOCK_OFF_MS = 2_000;
 const DISK_WARN_SHARE = 0.15;
 
 const ok = (detail: string): CheckFinding => ({ status: 'ok', detail });
@@ -51,12 +50,18 @@ export async function findOrphans(
     listImages(store),
   ]);
   // What lies on a fenced server is removed before that is ready again.
-  const apart = new Set((await listServers(store)).filter(({ state }) => isApart(state)).map(({ name }) => name));
+  const servers = await listServers(store);
+  const apart = new Set(servers.filter(({ state }) => isApart(state)).map(({ name }) => name));
+  // An engine that is down shows nothing of what runs on there.
+  const mute = new Set(servers.filter(({ isEngineSilent }) => isEngineSilent).map(({ name }) => name));
   const instances = (await fleet.instances.list({}, { signal })).filter(({ server }) => !apart.has(server));
   const volumes = await fleet.volumes.list({}, { signal });
   const ofKind = (things: readonly { name: string; labels: Labels }[], kind: string) =>
     things.filter(({ labels }) => labels.kind === kind).map(({ name }) => name);
-  const ready = ({ name, state }: { name: string; state: string }): Known => ({ name, whole: state === 'ready' });
+  const ready = ({ name, state, server }: { name: string; state: string; server?: string | null }): Known => ({
+    name,
+    whole: state === 'ready' && !mute.has(server ?? ''),
+  });
   // A seed that stages a site is a node too, and a seed all the same.
   const staged = new Set(ofKind(instances, 'seed'));
   compare('node', ofKind(instances, 'node'), nodes.filter(({ name }) => !staged.has(name)).map(ready));
@@ -123,23 +128,29 @@ export function makeDoctorChecks(parts: DeploymentParts): DoctorCheck[] {
         const servers = await listServers(store);
         const emptied = servers.filter((server) => server.state === 'draining');
         const bad = servers.filter((server) => server.state !== 'ready' && server.state !== 'draining');
+        const mute = servers.filter((server) => server.isEngineSilent);
         const render = (those: typeof servers) =>
           those
             .map(({ name, state, reason, left }) =>
               [`${name} is ${state}: ${reason}`, ...left.map((what) => `not made anew: ${what}`)].join('; '),
             )
             .join('; ');
-        if (servers.length > 0 && bad.length === 0 && emptied.length === 0) return ok(`${servers.length} ready`);
-        if (servers.length > 0 && bad.length === 0)
+        if (servers.length > 0 && bad.length + mute.length + emptied.length === 0) return ok(`${servers.length} ready`);
+        if (bad.length > 0 || servers.length === 0)
           return {
-            status: 'warn',
-            detail: render(emptied),
-            todo: 'When it is done there: `espalier server undrain NAME`.',
+            status: 'fail',
+            detail: render(bad) || 'no agent has said hello',
+            todo: 'Bring that server back, or its agent by `espalier up` there; one that is gone for good: `espalier server remove`.',
           };
         return {
-          status: 'fail',
-          detail: render(bad) || 'no agent has said hello',
-          todo: 'Bring that server back, or its agent by `espalier up` there; one that is gone for good: `espalier server remove`.',
+          status: 'warn',
+          detail: render([...new Set([...mute, ...emptied])]),
+          todo: [
+            ...(mute.length === 0
+              ? []
+              : ['There: `systemctl start incus.socket incus`; `journalctl -u incus` says why it ended.']),
+            ...(emptied.length === 0 ? [] : ['When it is done there: `espalier server undrain NAME`.']),
+          ].join(' '),
         };
       },
     },
@@ -171,9 +182,10 @@ export function makeDoctorChecks(parts: DeploymentParts): DoctorCheck[] {
     {
       name: 'clocks',
       async run() {
-        const off = (await listServers(store)).flatMap(({ name, clockAheadMs }) =>
-          Math.abs(clockAheadMs) > CLOCK_OFF_MS ? [`${name} is ${Math.round(clockAheadMs / 1000)} s off`] : [],
-        );
+        const off = (await listServers(store)).flatMap((server) => {
+          const offS = readClockOff(server);
+          return offS === undefined ? [] : [`${server.name} is ${offS} s off`];
+        });
         if (off.length === 0) return ok('no server is more than 2 s off');
         return {
           status: 'warn',
@@ -186,14 +198,19 @@ export function makeDoctorChecks(parts: DeploymentParts): DoctorCheck[] {
       name: 'disks',
       async run() {
         const full = (await listServers(store)).flatMap((server) => {
-          const share = readFullDisk(server);
-          return share === undefined ? [] : [`${server.name} has ${Math.round(share * 100)} % of its disk free`];
+          const found = readFullDisk(server);
+          return found === undefined ? [] : [{ ...found, words: `${server.name} has ${renderFullDisk(found)}` }];
         });
-        if (full.length === 0) return ok('every server has room on its disk');
+        if (full.length === 0) return ok('every server has room on its disk and in its storage pool');
+        const { storagePool } = fleet.place;
+        const todos = {
+          disk: 'Free some there: an agent that cannot keep what it hears can take nothing new, and confirms no fence.',
+          'storage pool': `Nothing new is placed there until there is room: delete what is not needed (\`espalier image list\`), or make it larger (\`incus storage set ${storagePool} size=… --target NAME\`); \`incus storage info ${storagePool} --target NAME\` shows what it has.`,
+        };
         return {
           status: 'fail',
-          detail: full.join('; '),
-          todo: 'Free some there: an agent that cannot keep what it hears can take nothing new, and confirms no fence.',
+          detail: full.map(({ words }) => words).join('; '),
+          todo: [...new Set(full.map(({ what }) => todos[what]))].join(' '),
         };
       },
     },

@@ -120,6 +120,9 @@ export const loadSchema = z.object({
   memoryAvailableBytes: z.number(),
   diskTotalBytes: z.number(),
   diskFreeBytes: z.number(),
+  /** Of this server's part of the storage pool; absent before there is one. */
+  storageTotalBytes: z.number().optional(),
+  storageFreeBytes: z.number().optional(),
   clockMs: z.number(),
 });
 export type ServerLoad = z.infer<typeof loadSchema>;

@@ -44,7 +44,8 @@ export interface Peer<Theirs extends Contract> {
   disconnected(): void;
 }
 
-const problemSchema = z.object({
+/** A problem as it comes from the other side. */
+export const problemSchema = z.object({
   type: z.string(),
   code: z.string(),
   title: z.string(),

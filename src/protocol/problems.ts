@@ -37,6 +37,14 @@ export const protocolProblems = makeCatalogue('protocol', {
       `${a.file} is missing or not whole: it holds the key with which the agent is let in.`,
     todo: () => 'Let this machine join anew: `espalier server join TOKEN`, with a token of `espalier server add`.',
   },
+  'other-authority': {
+    status: 502,
+    title: 'The controller is of another cluster',
+    detail: (a: { where: string; why: string }) =>
+      `What answers at ${a.where} is not the controller of the cluster that this server belongs to, by its certificate: ${a.why}.`,
+    todo: () =>
+      'See that the address leads to the right controller and that the clock here is right; to change to that cluster, let this machine join it: `espalier server join TOKEN`.',
+  },
   'command-failed': {
     status: 500,
     title: 'A command on the server failed',

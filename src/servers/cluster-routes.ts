@@ -17,9 +17,8 @@ import { makeJoinToken, readMadeCluster } from './join.ts';
 import { clusterWishSchema, startClusterMake } from './make-cluster.ts';
 import { type RemoveParts, startServerRemove } from './remove.ts';
 
-const MINUTE_MS = 60_000;
 /** A token that lies about for longer than a day is forgotten somewhere. */
-const LONGEST_MINUTES = 1_440;
+const LONGEST_S = 86_400;
 
 const clusterSchema = z
   .object({
@@ -29,6 +28,9 @@ const clusterSchema = z
     contentPath: z.string().nullable(),
   })
   .openapi('Cluster');
+
+const renderTime = (durationS: number): string =>
+  durationS % 60 === 0 ? `${durationS / 60} minutes` : `${durationS} s`;
 
 /** /v1/cluster and /v1/join-tokens. */
 export function makeClusterRoutes(parts: RemoveParts): ApiRoutes {
@@ -76,16 +78,16 @@ export function makeClusterRoutes(parts: RemoveParts): ApiRoutes {
       summary: 'Make a token with which one machine joins; it is shown in this answer and never again',
       request: {
         query: dryRunQuery,
-        body: jsonBody(z.object({ minutes: z.int().min(1).max(LONGEST_MINUTES).default(60) })),
+        body: jsonBody(z.object({ expiresInS: z.int().min(1).max(LONGEST_S).default(3_600) })),
       },
       responses: { 200: planned, 201: json(z.object({ token: z.string(), expiresAt: z.string() }), 'The token') },
     }),
     async (c) => {
       const plan = await planOf(c, () => readMadeCluster(parts.store), {
-        plan: [`A token is made with which one machine joins, for ${c.req.valid('json').minutes} minutes.`],
+        plan: [`A token is made with which one machine joins, good for ${renderTime(c.req.valid('json').expiresInS)}.`],
       });
       if (plan !== undefined) return c.json(plan, 200);
-      const wish = { by: whoOf(c).by, expiresInMs: c.req.valid('json').minutes * MINUTE_MS };
+      const wish = { by: whoOf(c).by, expiresInMs: c.req.valid('json').expiresInS * 1_000 };
       const { token, expiresAtMs } = await makeJoinToken(parts, wish);
       return c.json({ token, expiresAt: new Date(expiresAtMs).toISOString() }, 201);
     },

@@ -164,6 +164,9 @@ void test('nothing is placed on a server whose disk is full, and the refusal say
       thrown.code === 'server.no-memory' &&
       thrown.document.detail.includes('a has 8192 MB free, and its disk is full'),
   );
+  const storage = { storageTotalBytes: 1_000 * MB, storageFreeBytes: 20 * MB };
+  const filled = { ...makeServer('a'), load: { ...makeLoad(), ...storage } };
+  assert.equal(choosePlacement([filled, makeServer('b')], wish).server, 'b');
 });
 
 void test('nothing is placed on a server whose engine answers nobody', () => {

@@ -1,5 +1,6 @@
 // Chooses the server for a new container, with the reason. A pure decision over what the servers reported, apart from
 // the store so that every rule is tested without one.
+import { readFullDisk } from './flaws.ts';
 import { serverProblems } from './problems.ts';
 import type { ServerRow } from './store.ts';
 
@@ -32,16 +33,6 @@ export const MOST_STARTING = 4;
 /** Below this a server is left alone: what runs there needs room for peaks. */
 export const RESERVED_MEMORY_MB = 512;
 
-/** Of the disk on which a server's agent keeps its files: below this nothing is placed there. */
-const DISK_FULL_SHARE = 0.03;
-
-/** How much of its disk is free, 0 to 1, when that is too little; undefined where there is enough, or nothing is known. */
-export function readFullDisk({ load }: ServerRow): number | undefined {
-  if (load === undefined || load.diskTotalBytes === 0) return undefined;
-  const share = load.diskFreeBytes / load.diskTotalBytes;
-  return share < DISK_FULL_SHARE ? share : undefined;
-}
-
 /** What a server said last of its free memory. */
 export const freeMb = (server: ServerRow): number => Math.floor((server.load?.memoryAvailableBytes ?? 0) / 2 ** 20);
 const pressure = (server: ServerRow): number =>
@@ -65,8 +56,11 @@ export function choosePlacement(servers: readonly ServerRow[], wish: PlacementWi
     (server) => freeMb(server) - RESERVED_MEMORY_MB >= wish.memoryMb && readFullDisk(server) === undefined,
   );
   if (roomy.length === 0) {
-    const full = (server: ServerRow) => (readFullDisk(server) === undefined ? '' : ', and its disk is full');
-    const best = may.map((server) => `${server.name} has ${freeMb(server)} MB free${full(server)}`).join(', ');
+    const renderFull = (server: ServerRow) => {
+      const full = readFullDisk(server);
+      return full === undefined ? '' : `, and its ${full.what} is full`;
+    };
+    const best = may.map((server) => `${server.name} has ${freeMb(server)} MB free${renderFull(server)}`).join(', ');
     throw serverProblems.make('no-memory', { neededMb: wish.memoryMb + RESERVED_MEMORY_MB, best });
   }
   const group = (server: ServerRow): number => wish.groupOn.get(server.name) ?? 0;

@@ -5,12 +5,13 @@ import type { Store } from '../platform/store.ts';
 import { isAlone } from './cluster-store.ts';
 import { listServers, type ServerRow } from './store.ts';
 
+/** Whose Incus nobody hears; that of one whose agent is heard may be silent as well. */
 const AWAY: ReadonlySet<ServerRow['state']> = new Set(['lost', 'fenced']);
 
 /** Pure, so that every sentence is tested. */
-export function judgeQuorum(servers: readonly Pick<ServerRow, 'name' | 'state'>[]): CheckFinding {
+export function judgeQuorum(servers: readonly Pick<ServerRow, 'name' | 'state' | 'isEngineSilent'>[]): CheckFinding {
   const members = servers.filter(({ state }) => state !== 'joining');
-  const away = members.filter(({ state }) => AWAY.has(state)).map(({ name }) => name);
+  const away = members.filter(({ state, isEngineSilent }) => AWAY.has(state) || isEngineSilent).map(({ name }) => name);
   const count = `${members.length - away.length} of ${members.length} servers are heard`;
   if (away.length * 2 < members.length) return { status: 'ok', detail: count };
   return {

@@ -18,6 +18,7 @@ import { beginOrPlan, planned, planOf, rehearsing } from '../platform/plan-chang
 import type { Sql, Store } from '../platform/store.ts';
 import { loadSchema } from '../protocol/contract.ts';
 import { type FenceParts, planServerFence, startServerFence } from './fence.ts';
+import { listFlaws } from './flaws.ts';
 import { listServers, readServer, type ServerRow, storeDomain } from './store.ts';
 
 const serverSchema = z
@@ -39,11 +40,17 @@ const serverSchema = z
   })
   .openapi('Server');
 
-const toView = ({ silentMs, load, clockAheadMs: _, alive: __, ...row }: ServerRow): z.infer<typeof serverSchema> => ({
-  ...row,
-  ...(silentMs === undefined ? {} : { silentMs: Math.round(silentMs) }),
-  ...(load === undefined ? {} : { load }),
-});
+function toView(server: ServerRow): z.infer<typeof serverSchema> {
+  const { silentMs, load, clockAheadMs: _, alive: __, ...row } = server;
+  // What an agent told before it fell silent may be otherwise now.
+  const flaws = row.state === 'ready' || row.state === 'draining' ? listFlaws(server) : [];
+  return {
+    ...row,
+    reason: [row.reason, ...flaws].join('; '),
+    ...(silentMs === undefined ? {} : { silentMs: Math.round(silentMs) }),
+    ...(load === undefined ? {} : { load }),
+  };
+}
 
 /** GET /v1/servers and /v1/servers/{name}. */
 export function makeServerRoutes(deps: FenceParts): ApiRoutes {

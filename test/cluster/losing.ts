@@ -1,6 +1,7 @@
 // What tests and the benchmark of lost servers ask of a lab with Espalier on it: its servers and nodes, a page, a writer that
 // never stops by itself, and what it has written.
 import assert from 'node:assert/strict';
+import { makeCommands, moveServices } from './open-cluster.ts';
 import type { Lab } from './open-lab.ts';
 
 export interface ServerDocument {
@@ -86,10 +87,7 @@ export async function makeLosing(lab: Lab): Promise<Losing> {
   const list = async <T>(noun: string): Promise<T[]> => (await read<{ items: T[] }>(noun, 'list')).items;
   const incus = (...argv: string[]) => run(['incus', '--project', 'espalier', ...argv]);
   const { id: site } = await read<{ id: string }>('site', 'show', SITE);
-  // Where they were made is chance, and with the edge they may be on all three servers.
-  for (const noun of ['database', 'cache'])
-    for (const { name, server } of await list<{ name: string; server: string }>(noun))
-      if (server !== 's1') await run(['./espalier', noun, 'move', name, '--to', 's1']);
+  await moveServices(makeCommands(lab));
   const [database] = await list<{ server: string }>('database');
   const [cache] = await list<{ server: string }>('cache');
   const [edge] = await list<{ server: string; address: string }>('edge');

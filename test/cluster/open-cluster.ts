@@ -70,6 +70,13 @@ export async function placeEdges({ done, list }: ClusterCommands): Promise<void>
     if (server === 's3') await done('s1', 'edge', 'delete', name, '--confirm', name);
 }
 
+/** Database and cache to s1: where they were made is chance, and with the edges they may be on all servers. */
+export async function moveServices({ done, list }: ClusterCommands): Promise<void> {
+  for (const noun of ['database', 'cache'])
+    for (const { name, server } of await list<{ name: string; server: string }>(noun))
+      if (server !== 's1') await done('s1', noun, 'move', name, '--to', 's1');
+}
+
 /** On s3, for all servers of the lab; gives ESPALIER_DATABASE_URL. */
 async function startPostgres(lab: Lab): Promise<string> {
   const { run } = makeCommands(lab);

@@ -2,6 +2,7 @@
 // is said with what to do, nothing is lost, and nobody is fenced for it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { findOrphans } from '../../src/deployment/doctor.ts';
 import { startPoolScale } from '../../src/pools/scale.ts';
 import { listNodes } from '../../src/pools/store.ts';
 import { readServer } from '../../src/servers/store.ts';
@@ -77,21 +78,28 @@ void test('a clock that is five minutes off, either way, is said and changes not
     await assertConsistent(world);
   }, options));
 
-void test('nothing new comes to a server with a full disk, what is there serves on, and the doctor says what to do', () =>
+void test('nothing new comes to a server with a full disk or storage pool, what is there serves on, and the doctor says what to do', () =>
   withDeployedWorld(async (world) => {
     const server = await chooseVictim(world);
     const before = await countOn(world, server);
-    world.agents.flaws.set(server, { diskFreeBytes: 2 ** 30 });
-    await world.beat();
-    await scale(world, 7);
-    assert.equal(await countOn(world, server), before);
-    assert.equal((await readServer(world.store, server))?.state, 'ready');
-    const finding = await ask(world, 'disks');
-    assert.equal(finding.status, 'fail');
-    assert.match(finding.detail, new RegExp(`${server} has 1 % of its disk free`));
+    let size = 6;
+    for (const [flaw, what] of [
+      [{ diskFreeBytes: 2 ** 30 }, 'disk'],
+      [{ storageFreeBytes: 2 ** 30 }, 'storage pool'],
+    ] as const) {
+      world.agents.flaws.set(server, flaw);
+      await world.beat();
+      size += 1;
+      await scale(world, size);
+      assert.equal(await countOn(world, server), before);
+      assert.equal((await readServer(world.store, server))?.state, 'ready');
+      const finding = await ask(world, 'disks');
+      assert.equal(finding.status, 'fail');
+      assert.match(finding.detail, new RegExp(`${server} has 1 % of its ${what} free`));
+    }
     world.agents.flaws.clear();
     await world.beat();
-    await scale(world, 9);
+    await scale(world, 10);
     assert.ok((await countOn(world, server)) > before);
     await assertConsistent(world);
   }, options));
@@ -105,6 +113,15 @@ void test('nothing new comes to a server whose Incus is down, what is there serv
     await watch(world);
     const silent = await readServer(world.store, server);
     assert.deepEqual([silent?.state, silent?.isEngineSilent], ['ready', true]);
+    const finding = await ask(world, 'servers');
+    assert.equal(finding.status, 'warn');
+    assert.match(finding.detail, new RegExp(`${server} is ready: its agent is heard, but its Incus does not answer`));
+    // What it carries is not called missing for that.
+    const parts = world.controller.rooms.parts.deployment;
+    const { instances } = world.fleet;
+    const list = async () => (await instances.list()).filter((one) => one.server !== server);
+    const fleet = { ...parts.fleet, instances: { ...instances, list } };
+    assert.deepEqual((await findOrphans({ ...parts, fleet }, soon())).missing, []);
     assert.match(silent?.reason ?? '', /its Incus does not answer .*: what runs there runs on/);
     await scale(world, 7);
     assert.equal(await countOn(world, server), before);

@@ -3,6 +3,7 @@
 import { X509Certificate } from 'node:crypto';
 import { request } from 'node:https';
 import { type ConnectionOptions, connect } from 'node:tls';
+import { isDisbelief } from '../../lib/disbelief.ts';
 import { Problem, type ProblemDocument } from '../../lib/errors.ts';
 import { cliProblems } from '../problems.ts';
 
@@ -72,7 +73,11 @@ export async function askDoor<T>(about: {
     signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
   });
   asked.once('error', (error) =>
-    reject(cliProblems.make('not-reachable', { where: controller, why: error.message }, error)),
+    reject(
+      isDisbelief(error)
+        ? cliProblems.make('other-controller', { controller }, error)
+        : cliProblems.make('not-reachable', { where: controller, why: error.message }, error),
+    ),
   );
   asked.once('response', (response) => {
     let answer = '';

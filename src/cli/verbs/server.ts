@@ -5,8 +5,6 @@ import { renderJson } from '../output.ts';
 import { exitCodes } from '../problems.ts';
 import { collect, enc, positive, type Run, seconds } from './arguments.ts';
 
-const toMinutes = (durationS: number): number => Math.max(1, Math.round(durationS / 60));
-
 interface DrainOptions {
   patience?: number;
   leaveBehind?: true;
@@ -19,21 +17,13 @@ export function addServerVerbs(server: Command, run: Run): void {
   server
     .command('add')
     .description('print a token with which one machine joins: on it, espalier server join TOKEN')
-    .option('--expires <time>', 'how long it is good: 90s, 5m, 1h', seconds, 3600)
+    .option('--expires <time>', 'how long it is good, a day at most: 90s, 5m, 1h', seconds, 3600)
     .action(
-      run<{ expires: number }>(async (cli, { expires }) => {
+      run<{ expires: number }>(async (cli, { expires: expiresInS }) => {
         const { client, terminal, options, signal } = cli;
-        if (options.dryRun === true)
-          return await runChange(cli, {
-            method: 'POST',
-            path: '/v1/join-tokens',
-            body: { minutes: toMinutes(expires) },
-          });
-        const body = { minutes: toMinutes(expires) };
-        const made = await client.request<{ token: string; expiresAt: string }>('POST', '/v1/join-tokens', {
-          body,
-          signal,
-        });
+        const [path, body] = ['/v1/join-tokens', { expiresInS }];
+        if (options.dryRun === true) return await runChange(cli, { method: 'POST', path, body });
+        const made = await client.request<{ token: string; expiresAt: string }>('POST', path, { body, signal });
         terminal.out(options.json === true ? renderJson(made.body) : `${made.body.token}\n`);
         say(cli, `Good for one machine until ${made.body.expiresAt}. On it, from a checkout of this version, as root:`);
         say(cli, `  ./espalier server join ${made.body.token}`);
