@@ -1,7 +1,7 @@
 // The agents' simulated twin: every server of a simulated fleet has one, in the controller's own process. It reads the
 // same documents as the real one and answers the same calls; what it would do in a node it only remembers.
 import { randomUUID } from 'node:crypto';
-import type { Fleet, Instance } from '../engines/fleet.ts';
+import type { Fleet, FleetServer, Instance } from '../engines/fleet.ts';
 import type { Clock } from '../lib/clock.ts';
 import { PROTOCOL_VERSION } from '../lib/version.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
@@ -311,57 +311,70 @@ export function makeSimulatedAgents(parts: {
     return shared !== undefined && memory.holder === server ? [shared.address] : [];
   }
 
+  /** All at once, as those of real servers come. */
   async function beat(signal: AbortSignal): Promise<void> {
-    for (const member of await fleet.servers()) {
-      if (memory.off.has(member.name)) continue;
-      const { protocol = PROTOCOL_VERSION, clockAheadMs = 0, diskFreeBytes } = memory.flaws.get(member.name) ?? {};
-      if (!servers.has(member.name)) {
-        const hello = { server: member.name, protocol, version: 'simulated', address: '' };
-        const accepted = ask(member.name).hello(hello, signal);
-        // It knocks again with its next beat, and the others' do not wait for it.
-        if (protocol !== PROTOCOL_VERSION && (await accepted.catch(() => undefined)) === undefined) continue;
-        await accepted;
-        servers.add(member.name);
-        await resync(member.name, signal);
-      }
-      const watched = (documents.get(member.name)?.nodes ?? []).filter((node) => node.wanted);
-      const nodes = await Promise.all(
-        watched.map(async ({ name }) => {
-          const healthy = await isRunning(name);
-          const key = `${name} ${healthy}`;
-          healthySince.delete(`${name} ${!healthy}`);
-          if (!healthySince.has(key)) healthySince.set(key, clock.monotonicMs());
-          const sinceMs = clock.monotonicMs() - (healthySince.get(key) ?? 0);
-          return { name, healthy, sinceMs, detail: healthy ? 'answered 200' : 'no answer' };
-        }),
-      );
-      const load = {
-        cores: member.cores,
-        load1: 0.1,
-        cpuPressure: 0,
-        memoryPressure: 0,
-        ioPressure: 0,
-        memoryTotalBytes: member.memoryBytes,
-        memoryAvailableBytes: member.memoryFreeBytes,
-        diskTotalBytes: member.diskFreeBytes,
-        diskFreeBytes: diskFreeBytes ?? member.diskFreeBytes,
-        clockMs: clock.nowMs() + clockAheadMs,
-      };
-      const told = watched.flatMap(({ name }) => {
-        const figures = memory.load.get(name);
-        return figures === undefined ? [] : [{ node: name, ageMs: 0, ...figures }];
-      });
-      const own = runsOn(member.name);
-      await ask(member.name).heartbeat(
-        {
-          ...{ load, nodes, samples: { nodes: told, edges: [] }, addresses: await listAddresses(member.name) },
-          ...{ heard: listen(member.name), beat: randomUUID(), ...own.state() },
-        },
-        signal,
-      );
-      const ended = own.ended();
-      if (ended.length > 0) own.accepted((await ask(member.name)['runs.report']({ ended }, signal)).accepted);
+    const members = (await fleet.servers()).filter(({ name }) => !memory.off.has(name));
+    const held = new Map<string, { addresses: string[] }>();
+    // Who takes the shared address is told by their order.
+    for (const { name } of members)
+      if ((documents.get(name)?.edges ?? []).length > 0) held.set(name, { addresses: await listAddresses(name) });
+    const beats = members.map((member) => beatOf(member, held.get(member.name), signal));
+    const failed = (await Promise.allSettled(beats)).find(({ status }) => status === 'rejected');
+    if (failed?.status === 'rejected') throw failed.reason;
+  }
+
+  async function beatOf(
+    member: FleetServer,
+    addresses: { addresses: string[] } | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { protocol = PROTOCOL_VERSION, clockAheadMs = 0, diskFreeBytes } = memory.flaws.get(member.name) ?? {};
+    if (!servers.has(member.name)) {
+      const hello = { server: member.name, protocol, version: 'simulated', address: '' };
+      const accepted = ask(member.name).hello(hello, signal);
+      // It knocks again with its next beat, and the others' do not wait for it.
+      if (protocol !== PROTOCOL_VERSION && (await accepted.catch(() => undefined)) === undefined) return;
+      await accepted;
+      servers.add(member.name);
+      await resync(member.name, signal);
     }
+    const watched = (documents.get(member.name)?.nodes ?? []).filter((node) => node.wanted);
+    const nodes = await Promise.all(
+      watched.map(async ({ name }) => {
+        const healthy = await isRunning(name);
+        const key = `${name} ${healthy}`;
+        healthySince.delete(`${name} ${!healthy}`);
+        if (!healthySince.has(key)) healthySince.set(key, clock.monotonicMs());
+        const sinceMs = clock.monotonicMs() - (healthySince.get(key) ?? 0);
+        return { name, healthy, sinceMs, detail: healthy ? 'answered 200' : 'no answer' };
+      }),
+    );
+    const load = {
+      cores: member.cores,
+      load1: 0.1,
+      cpuPressure: 0,
+      memoryPressure: 0,
+      ioPressure: 0,
+      memoryTotalBytes: member.memoryBytes,
+      memoryAvailableBytes: member.memoryFreeBytes,
+      diskTotalBytes: member.diskFreeBytes,
+      diskFreeBytes: diskFreeBytes ?? member.diskFreeBytes,
+      clockMs: clock.nowMs() + clockAheadMs,
+    };
+    const told = watched.flatMap(({ name }) => {
+      const figures = memory.load.get(name);
+      return figures === undefined ? [] : [{ node: name, ageMs: 0, ...figures }];
+    });
+    const own = runsOn(member.name);
+    await ask(member.name).heartbeat(
+      {
+        ...{ load, nodes, samples: { nodes: told, edges: [] }, ...addresses },
+        ...{ heard: listen(member.name), beat: randomUUID(), ...own.state() },
+      },
+      signal,
+    );
+    const ended = own.ended();
+    if (ended.length > 0) own.accepted((await ask(member.name)['runs.report']({ ended }, signal)).accepted);
   }
 
   return {

@@ -188,6 +188,18 @@ export function listNodes(
   );
 }
 
+/** Those on any of these servers. */
+export function listNodesOn(sql: Sql, servers: readonly string[]): Promise<NodeRow[]> {
+  return sql.query<NodeRow>(`SELECT ${NODE} FROM node WHERE server = ANY($1) ORDER BY pool, created_at, name`, [
+    [...servers],
+  ]);
+}
+
+/** Those that count as unhealthy, and those of the given names. */
+export function listSuspects(sql: Sql, names: readonly string[]): Promise<NodeRow[]> {
+  return sql.query<NodeRow>(`SELECT ${NODE} FROM node WHERE state = 'unhealthy' OR name = ANY($1)`, [[...names]]);
+}
+
 /** The image of each node, as `app/number`. */
 export function listNodeImages(sql: Sql): Promise<{ node: string; image: string }[]> {
   return sql.query(

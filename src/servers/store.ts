@@ -81,14 +81,21 @@ export async function storeServer(
   );
 }
 
-/** False when there is no such server, or it is fenced: an agent that was frozen may still speak over its old connection. */
-export async function storeHeartbeat(sql: Sql, name: string, load: ServerLoad): Promise<boolean> {
-  const rows = await sql.query(
-    `UPDATE server SET heartbeat_at = now(), load = $2::jsonb,
-       clock_ahead_ms = $3 - extract(epoch from now()) * 1000 WHERE name = $1 AND state <> 'fenced' RETURNING name`,
-    [name, toJsonValue(load), load.clockMs],
+/**
+ * The heartbeats that came together. Gives the servers that count as heard: not one that is unknown or fenced, since an agent that was
+ * frozen may still speak over its old connection.
+ */
+export async function storeHeartbeats(
+  sql: Sql,
+  beats: readonly { server: string; load: ServerLoad }[],
+): Promise<ReadonlySet<string>> {
+  const rows = await sql.query<{ name: string }>(
+    `UPDATE server SET heartbeat_at = now(), load = beat.load,
+       clock_ahead_ms = (beat.load->>'clockMs')::float8 - extract(epoch from now()) * 1000
+     FROM unnest($1::text[], $2::jsonb[]) AS beat (server, load) WHERE name = beat.server AND state <> 'fenced' RETURNING name`,
+    [beats.map(({ server }) => server), beats.map(({ load }) => toJsonValue(load))],
   );
-  return rows.length > 0;
+  return new Set(rows.map(({ name }) => name));
 }
 
 /** Changes the state; true when it was another one before. A `ready` server that is being emptied is `draining`. */

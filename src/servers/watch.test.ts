@@ -8,7 +8,7 @@ import type { Store } from '../platform/store.ts';
 import { withStores } from '../platform/test-store.ts';
 import { readCluster, storeCluster } from './cluster-store.ts';
 import { toWelcomed, welcomeAgent } from './meet-agents.ts';
-import { readServer, type ServerRow, storeFenceUp, storeHeartbeat, storeServerState } from './store.ts';
+import { readServer, type ServerRow, storeFenceUp, storeHeartbeats, storeServerState } from './store.ts';
 import { judgeLost } from './verdict.ts';
 import { type WatchParts, watchServers } from './watch.ts';
 import type { Testimony } from './witnesses.ts';
@@ -131,13 +131,15 @@ withStores((test) => {
     await addServers(store, { s1: 'ready' });
     const { parts } = makeWatch(store);
     const hello = { server: 's1', protocol: 2, version: '', address: '' };
+    const isHeard = async () =>
+      (await storeHeartbeats(store, [{ server: 's1', load: { ...load, ...sizes } }])).has('s1');
     await storeServerState(store, 's1', 'fenced', 'it is gone');
-    assert.equal(await storeHeartbeat(store, 's1', { ...load, ...sizes }), false, 'over its old connection');
+    assert.equal(await isHeard(), false, 'over its old connection');
     await assert.rejects(welcomeAgent(store, parts.events, hello), { code: 'server.being-fenced', retryable: true });
     await storeFenceUp(store, 's1', []);
     await welcomeAgent(store, parts.events, hello);
     assert.equal((await readServer(store, 's1'))?.state, 'back');
-    assert.equal(await storeHeartbeat(store, 's1', { ...load, ...sizes }), true);
+    assert.equal(await isHeard(), true);
   });
 });
 
