@@ -61,12 +61,6 @@ export async function deleteController(sql: Sql, id: string): Promise<boolean> {
   return (await sql.query('DELETE FROM controller WHERE id = $1 RETURNING id', [id])).length > 0;
 }
 
-/** Forgets all: a deployment that was destroyed. */
-export async function deleteAllControllers(sql: Sql): Promise<void> {
-  await sql.query('DELETE FROM controller');
-  await sql.query('DELETE FROM controller_token');
-}
-
 export async function storeControllerToken(
   sql: Sql,
   token: { id: string; hash: string; server: string; by: string; expiresInMs: number },

@@ -5,8 +5,8 @@ import { commonProblems } from '../lib/errors.ts';
 import { UNDER_WAY } from '../platform/operations/list-all.ts';
 import type { Asker } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
+import { serverLock } from '../servers/locks.ts';
 import { readServer, storeDraining } from '../servers/store.ts';
-import { serverLock } from '../servers/watch.ts';
 import type { DrainParts } from './parts.ts';
 import { drainProblems } from './problems.ts';
 

@@ -13,8 +13,8 @@ import {
 } from '../platform/operations/operation.ts';
 import { askerOf, runChild } from '../platform/operations/run-child.ts';
 import type { Json, Sql } from '../platform/store.ts';
+import { serverLock } from '../servers/locks.ts';
 import { listServers, readServer } from '../servers/store.ts';
-import { serverLock } from '../servers/watch.ts';
 import { drainWishSchema, NODE_MS, SERVICE_MS, startServerDrain } from './drain.ts';
 import type { DrainParts } from './parts.ts';
 import { type DrainPlan, planDrain } from './plan.ts';

@@ -52,7 +52,6 @@ type Params = z.infer<typeof paramsSchema>;
 
 export const AGENT_CALL_MS = 20_000;
 const EDGE_MEMORY_MB = 128;
-const PLAIN_PORT = 80;
 
 /** Begins `edge.create` in the caller's transaction. `listen`: address and port on the server, such as `127.0.0.1:8080`. */
 export async function startEdgeCreate(
@@ -205,6 +204,3 @@ export function makeEdgeCreate(parts: EdgeParts): OperationKind<Params> {
     ];
   }
 }
-
-/** Where an edge answers inside the deployment's network. */
-export const edgePlainAddress = (address: string): string => `http://${address}:${PLAIN_PORT}`;

@@ -44,7 +44,7 @@ export async function abandonNodes(
 }
 
 /** Its uploads lie on a volume of one server. */
-export const isBound = ({ contentBase }: Pick<PoolRow, 'contentBase'>): boolean => contentBase === null;
+const isBound = ({ contentBase }: Pick<PoolRow, 'contentBase'>): boolean => contentBase === null;
 
 /** Removes the containers of nodes on a server that is back which no row knows any more; gives their names. */
 export async function removeLeftoverNodes(

@@ -78,9 +78,6 @@ export const edgeDocument = z
     }
   });
 
-export type EdgeServer = z.infer<typeof edgeServer>;
-export type EdgePool = z.infer<typeof edgePool>;
-export type EdgeHostState = z.infer<typeof edgeHostState>;
 export type EdgeHost = z.infer<typeof edgeHost>;
 export type EdgeDocument = z.infer<typeof edgeDocument>;
 

@@ -6,8 +6,8 @@ import { makeOperation, type OperationKind } from '../platform/operations/operat
 import type { Sql, Store } from '../platform/store.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
 import { changeConfig } from './config-clock.ts';
+import { fenceLock, serverLock } from './locks.ts';
 import { readServer, storeReturn, toWell } from './store.ts';
-import { fenceLock, serverLock } from './watch.ts';
 
 const paramsSchema = z.object({ server: z.string(), why: z.string() });
 type Params = z.infer<typeof paramsSchema>;

@@ -16,9 +16,9 @@ import type { Sql, Store } from '../platform/store.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
 import { BLOCK_PREFIX, listBlocks } from './addresses.ts';
 import { changeConfig } from './config-clock.ts';
+import { fenceLock, serverLock } from './locks.ts';
 import { serverProblems } from './problems.ts';
 import { isApart, listServers, readServer, storeFenceUp, storeServerState } from './store.ts';
-import { fenceLock, serverLock } from './watch.ts';
 
 const paramsSchema = z.object({ server: z.string(), why: z.string() });
 type Params = z.infer<typeof paramsSchema>;

@@ -18,6 +18,7 @@ import { planOf, rehearsing } from '../platform/plan-change.ts';
 import type { Sql, Store } from '../platform/store.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
 import { readFirewallChoice, storeFirewallChoice } from './firewall.ts';
+import { serverLock } from './locks.ts';
 import { readServer } from './store.ts';
 
 const SHOW_MS = 15_000;
@@ -93,7 +94,7 @@ export function makeFirewallRoutes({ store, events, agents }: FirewallParts): Ap
           const next = { server: name, mode, allow: allow ?? before.allow };
           await storeFirewallChoice(sql, next);
           await events.append(sql, {
-            ...{ kind: 'server.firewall', subject: `server:${name}`, ...whoOf(c) },
+            ...{ kind: 'server.firewall', subject: serverLock(name), ...whoOf(c) },
             data: { mode, allow: next.allow },
           });
           return next;

@@ -17,6 +17,7 @@ import {
   storeJoinToken,
   storeTokenUse,
 } from './cluster-store.ts';
+import { serverLock } from './locks.ts';
 import { serverProblems } from './problems.ts';
 import { readServer, storeServer } from './store.ts';
 
@@ -123,7 +124,7 @@ export async function admitServer(parts: JoinParts, request: JoinRequest): Promi
       await storeServer(sql, { name, state: 'joining', reason, address, version: request.version });
       await events.append(sql, {
         kind: 'server.joining',
-        subject: `server:${name}`,
+        subject: serverLock(name),
         by: `join-token:${token.id}`,
         reason,
       });

@@ -3,6 +3,7 @@
 import { PROTOCOL_VERSION } from '../lib/version.ts';
 import type { Events } from '../platform/events.ts';
 import type { Store } from '../platform/store.ts';
+import { serverLock } from './locks.ts';
 import { serverProblems } from './problems.ts';
 import { readServer, type ServerRow, type ServerState, storeServer, toWell } from './store.ts';
 
@@ -24,7 +25,7 @@ export async function welcomeAgent(
     const reason = before === undefined ? 'its agent said hello for the first time' : 'its agent said hello';
     await storeServer(sql, { name: hello.server, state, reason, address: hello.address, version: hello.version });
     if (before?.state === state) return;
-    await events.append(sql, { kind: `server.${state}`, subject: `server:${hello.server}`, by: 'agent', reason });
+    await events.append(sql, { kind: `server.${state}`, subject: serverLock(hello.server), by: 'agent', reason });
   });
 }
 

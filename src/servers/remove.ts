@@ -8,11 +8,11 @@ import { releaseAddress, releaseBlocks } from './addresses.ts';
 import { revokeCertificates, storeFirstServer } from './cluster-store.ts';
 import { deleteFirewallChoice } from './firewall.ts';
 import { readLedCluster } from './join.ts';
+import { fenceLock, serverLock } from './locks.ts';
 import type { ClusterParts } from './make-cluster.ts';
 import { serverProblems } from './problems.ts';
 import { deleteServer, readServer } from './store.ts';
 import { innerOf } from './tunnel.ts';
-import { fenceLock, serverLock } from './watch.ts';
 
 const paramsSchema = z.object({ server: z.string() });
 type Params = z.infer<typeof paramsSchema>;

@@ -7,6 +7,7 @@ import type { Events } from '../platform/events.ts';
 import { isHeld } from '../platform/operations/list-all.ts';
 import type { Operations } from '../platform/operations/operation.ts';
 import type { Sql, Store } from '../platform/store.ts';
+import { fenceLock, serverLock } from './locks.ts';
 import {
   listServers,
   type ServerRow,
@@ -22,9 +23,6 @@ import type { Witnesses } from './witnesses.ts';
 
 /** Ten missed heartbeats. */
 export const LOST_AFTER_MS = 10_000;
-export const serverLock = (server: string): string => `server:${server}`;
-/** Fencing and cleaning exclude each other and nothing else: whatever is under way on a server that is lost, it is fenced. */
-export const fenceLock = (server: string): string => `fence:${server}`;
 const BY = { by: 'watch' };
 /** A fence or a cleaning that failed is begun again after this. */
 const AGAIN_MS = 10_000;

@@ -138,6 +138,10 @@ export const renderTakeFolder = (site: string, found: string, to: string): RootC
   { argv: ['mv', '--no-target-directory', found, `${freshOf(site)}/${to}`] },
 ];
 
+/** Makes the folders that a site has from its beginning, where none of them came. */
+export const renderMakeFolders = (site: string, names: readonly string[]): RootCommand[] =>
+  names.map((name) => ({ argv: ['install', '--directory', `${freshOf(site)}/${name}`] }));
+
 /** Rights as the app itself would give them: the site writes, the web server reads. */
 export const renderTidyRights = (site: string): RootCommand[] => [
   // Links lead to where the installation was, or to what is none of its business.

@@ -318,10 +318,6 @@ export async function storeSetting(sql: Sql, id: string, name: string, value: st
   ]);
 }
 
-export async function storeSiteVersion(sql: Sql, id: string, version: number): Promise<void> {
-  await sql.query('UPDATE site SET config_version = $2 WHERE id = $1', [id, version]);
-}
-
 export async function storeArchived(
   sql: Sql,
   id: string,

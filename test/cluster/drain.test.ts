@@ -3,7 +3,7 @@
 // no run may be killed.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { type ClusterCommands, makeCluster, makeCommands } from './open-cluster.ts';
+import { type ClusterCommands, makeCluster, makeCommands, placeEdges } from './open-cluster.ts';
 import { type Lab, openLab, SHARED_LAB } from './open-lab.ts';
 import { underVisits } from './under-visits.ts';
 
@@ -43,10 +43,7 @@ before(async () => {
   lab = await openLab(SHARED_LAB, 3);
   commands = makeCommands(lab);
   await makeCluster(lab);
-  for (const server of [FIRST, SECOND])
-    if ((await list('edge')).every((edge) => edge.server !== server)) await done('edge', 'create', '--server', server);
-  for (const edge of await list('edge'))
-    if (edge.server === 's3') await done('edge', 'delete', edge.name, '--confirm', edge.name);
+  await placeEdges(commands);
   const address = (await lab.status())[0]?.address.replace(/\d+$/, '250') ?? '';
   await done('edge', 'share', address);
   if ((await list('controller')).length === 1)

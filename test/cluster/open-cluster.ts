@@ -61,6 +61,15 @@ export async function makeCluster(
   return { joinS };
 }
 
+/** One edge on s1 and one on s2, wherever the first was placed; s3 has the visitors and the controllers' database. */
+export async function placeEdges({ done, list }: ClusterCommands): Promise<void> {
+  const edges = () => list<{ name: string; server: string | null }>('edge');
+  for (const server of ['s1', 's2'])
+    if ((await edges()).every((edge) => edge.server !== server)) await done('s1', 'edge', 'create', '--server', server);
+  for (const { name, server } of await edges())
+    if (server === 's3') await done('s1', 'edge', 'delete', name, '--confirm', name);
+}
+
 /** On s3, for all servers of the lab; gives ESPALIER_DATABASE_URL. */
 async function startPostgres(lab: Lab): Promise<string> {
   const { run } = makeCommands(lab);

@@ -2,7 +2,7 @@
 // the test and the benchmark of servers do the same. The lab is a cluster as open-cluster.ts makes it: the controllers'
 // PostgreSQL is on s3, from which everything is visited.
 import assert from 'node:assert/strict';
-import type { ClusterCommands } from './open-cluster.ts';
+import { type ClusterCommands, placeEdges } from './open-cluster.ts';
 import type { Lab } from './open-lab.ts';
 
 const MOST_LOOKS = 400;
@@ -77,9 +77,8 @@ export function makeTakeovers(lab: Lab, { done, run, list }: ClusterCommands): T
     async prepare() {
       const address = (await lab.status()).find(({ name }) => name === 's3')?.address ?? '';
       shared = address.replace(/\d+$/, String(SHARED_LAST_BYTE));
-      const edges = await list<EdgeRow>('edge');
-      if (edges.length < 2) await done('s1', 'edge', 'create', '--server', 's2');
-      if (edges.every(({ holds }) => holds === null)) await done('s1', 'edge', 'share', shared);
+      await placeEdges({ done, run, list });
+      if ((await list<EdgeRow>('edge')).every(({ holds }) => holds === null)) await done('s1', 'edge', 'share', shared);
       if ((await stateOf('s1', 's2')) === undefined)
         await done('s2', 'controller', 'join', await done('s1', 'controller', 'add', 's2'));
       await until('a controller stands by', async () => (await stateOf('s1', 's2')) === 'standing by');

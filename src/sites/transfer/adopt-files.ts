@@ -4,6 +4,7 @@ import type { RecipeSite } from '../../apps/recipe.ts';
 import {
   type RootCommand,
   renderFindNamed,
+  renderMakeFolders,
   renderTakeFolder,
   renderTakeOver,
   renderTidyRights,
@@ -18,11 +19,11 @@ const TEXT_BYTES = 64 * 1024;
 
 type Rules = NonNullable<RecipeSite['import']>;
 
-/** Takes the recipe's folders out of what was sent, and reads its texts. */
+/** Takes the recipe's folders out of what was sent, makes those that a site of it has besides, and reads its texts. */
 export async function takeFiles(
   parts: SiteParts,
   site: PlacedSite,
-  rules: Rules,
+  { content, import: rules }: Pick<RecipeSite, 'content'> & { import: Rules },
   run: (commands: RootCommand[]) => Promise<string>,
 ) {
   const names = [...rules.files.map(({ from }) => from), ...rules.texts];
@@ -44,7 +45,7 @@ export async function takeFiles(
     await run(renderTakeFolder(site.id, path, to));
     taken.push(from);
   }
-  await run([...renderTidyRights(site.id), ...renderTakeOver(site)]);
+  await run([...renderMakeFolders(site.id, content), ...renderTidyRights(site.id), ...renderTakeOver(site)]);
   const secrets = await storeFoundSecrets(parts, site, rules, Object.values(texts).join('\n'));
   return { taken, secrets, texts: withoutSecrets(texts) };
 }

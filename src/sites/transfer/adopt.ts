@@ -132,7 +132,7 @@ export function makeSiteAdopt(parts: SiteParts): OperationKind<Params> {
       const takeIn = makeTakeInSteps(parts, id, {
         database: () => readPacked(dumpPath, never),
         files: async () => (files === undefined ? undefined : readUnpacked(pathOfUpload(uploadsDir, files), never)),
-        unpack: (site, run) => takeFiles(parts, site, rules, run),
+        unpack: (site, run) => takeFiles(parts, site, { content: recipe.site.content, import: rules }, run),
       });
       return [
         {
