@@ -18,6 +18,7 @@ import { readServerDocuments } from './read-server-documents.ts';
 import type { Sequencer } from './sequencer/sequencer.ts';
 import { certifyServer, readTrust } from './servers/authority.ts';
 import { readCluster } from './servers/cluster-store.ts';
+import type { Hearing } from './servers/hearing.ts';
 import { welcomeAgent } from './servers/meet-agents.ts';
 import { serverProblems } from './servers/problems.ts';
 import type { RemoveParts } from './servers/remove.ts';
@@ -38,6 +39,7 @@ export interface AnswerParts {
   votes: VotesParts;
   joining: RemoveParts;
   witnesses: Witnesses;
+  hearing: Pick<Hearing, 'answer'>;
   syncEdges: EdgeSync;
   /** The deployment's network; undefined before it is there. */
   findCidr(): Promise<string | undefined>;
@@ -51,19 +53,23 @@ const MOST_BEATS = 500;
 /** So many servers' documents are read together: each knows all other servers, so that each alone reads as much as all. */
 const MOST_DOCUMENTS = 100;
 
+type Beat = ParamsOf<ControllerContract, 'heartbeat'>;
+type Samples = NonNullable<Beat['samples']>;
+
 interface Told {
   server: string;
-  beat: ParamsOf<ControllerContract, 'heartbeat'>;
+  beat: Beat;
 }
 
-/** Stores the heartbeats that came together; for each, whether its server counts as heard. */
+/** Stores the heartbeats that came together, of a server's several the last; for each, whether its server counts as heard. */
 async function noteBeats(parts: AnswerParts, told: readonly Told[]): Promise<boolean[]> {
-  const { store, witnesses, pools, votes, syncEdges, mayNodesRest, log } = parts;
+  const { store, witnesses, pools, syncEdges, mayNodesRest, log } = parts;
+  const last = [...new Map(told.map((one) => [one.server, one])).values()];
   const heard = await storeHeartbeats(
     store,
-    told.map(({ server, beat }) => ({ server, load: beat.load })),
+    last.map(({ server, beat }) => ({ server, load: beat.load })),
   );
-  const known = told.filter(({ server }) => heard.has(server));
+  const known = last.filter(({ server }) => heard.has(server));
   for (const { server, beat } of known) witnesses.note(server, beat.heard ?? []);
   const rest = mayNodesRest();
   const reports = known.map(({ server, beat }) => ({
@@ -74,18 +80,17 @@ async function noteBeats(parts: AnswerParts, told: readonly Told[]): Promise<boo
     pools.wakeHeal();
     syncEdges(AbortSignal.timeout(SYNC_MS)).catch((thrown: unknown) => log.warn({ err: thrown }, 'edges not synced'));
   }
-  const samples = known.flatMap(({ beat }) => beat.samples ?? []);
-  // What votes lack they say; a heartbeat that failed for it would end the leases of runs.
-  await noteSamples(votes, {
-    nodes: samples.flatMap(({ nodes }) => nodes),
-    edges: samples.flatMap(({ edges }) => edges),
-  }).catch((thrown: unknown) => log.warn({ err: thrown }, 'samples not stored'));
   return told.map(({ server }) => heard.has(server));
 }
 
 /** `parts` is asked when an agent calls: the rooms need the channel to agents before they can answer over it. */
 export function makeAnswers(parts: () => AnswerParts): AgentAnswers {
   const beats = makeBatcher<Told, boolean>((told) => noteBeats(parts(), told), MOST_BEATS);
+  const samples = makeBatcher<Samples, void>(async (told) => {
+    const [nodes, edges] = [told.flatMap((one) => one.nodes), told.flatMap((one) => one.edges)];
+    await noteSamples(parts().votes, { nodes, edges });
+    return told.map(() => undefined);
+  }, MOST_BEATS);
   const documents = makeBatcher<string, ServerDocument>(
     (servers) => readServerDocuments(parts(), servers),
     MOST_DOCUMENTS,
@@ -110,12 +115,19 @@ export function makeAnswers(parts: () => AnswerParts): AgentAnswers {
       return { certificate, authority: (await readTrust(joining)).certificate };
     },
     async heartbeat(server, beat) {
-      const { sequencer, store, events } = parts();
-      // The leases first: nothing that others wait for may hold up their renewal.
-      const answer = await sequencer.heartbeat(server, beat);
-      if (!(await beats.add({ server, beat }))) throw serverProblems.make('being-fenced', { server });
-      if (beat.addresses !== undefined) await noteHolder({ store, events }, server, beat.addresses);
-      return answer;
+      const { sequencer, store, events, hearing, log } = parts();
+      return await hearing.answer(async () => {
+        // The leases first: nothing that others wait for may hold up their renewal.
+        const answer = await sequencer.heartbeat(server, beat);
+        if (!(await beats.add({ server, beat }))) throw serverProblems.make('being-fenced', { server });
+        if (beat.addresses !== undefined) await noteHolder({ store, events }, server, beat.addresses);
+        // What votes lack they say; a heartbeat that failed for it would end the leases of runs.
+        if (beat.samples !== undefined)
+          await samples
+            .add(beat.samples)
+            .catch((thrown: unknown) => log.warn({ err: thrown, server }, 'samples not stored'));
+        return answer;
+      });
     },
     'runs.report': (server, report) => parts().sequencer.report(server, report),
     'config.server': (server) => documents.add(server),

@@ -12,7 +12,7 @@ import { isAlone } from './servers/cluster-store.ts';
 import { readFirewalls } from './servers/firewall.ts';
 import { listServers } from './servers/store.ts';
 import { readTunnels } from './servers/tunnel.ts';
-import { listWatched } from './servers/witnesses.ts';
+import { makeRing } from './servers/witnesses.ts';
 
 /** The documents of the servers that ask together, in their order; read once, and after all of them have asked. */
 export async function readServerDocuments(
@@ -21,8 +21,11 @@ export async function readServerDocuments(
 ): Promise<ServerDocument[]> {
   const { store, pools, findCidr } = parts;
   const network = { cidr: await findCidr(), bridge: pools.fleet.place.network };
-  const servers = await listServers(store);
-  const tunnelOf = await store.transaction((sql) => readTunnels(sql, network, servers));
+  const { servers, tunnelOf } = await store.transaction(async (sql) => {
+    const servers = await listServers(sql);
+    return { servers, tunnelOf: await readTunnels(sql, network, servers) };
+  });
+  const watchedBy = makeRing(servers);
   const firewallOf = await readFirewalls(store, network, servers, await readFacts(store));
   const nodesOf = Map.groupBy(await listNodesOn(store, asking), (node) => node.server);
   const edges = await listLastingEdges(store);
@@ -38,7 +41,7 @@ export async function readServerDocuments(
       ...(alone ? { alone: true } : {}),
       ...(firewall === undefined ? {} : { firewall }),
       ...(shared === undefined ? {} : { shared }),
-      ...(tunnel === undefined ? {} : { tunnel, controllers, watch: listWatched(servers, server) }),
+      ...(tunnel === undefined ? {} : { tunnel, controllers, watch: watchedBy(server) }),
       nodes: (nodesOf.get(server) ?? []).flatMap(({ name, sitesOf, generation, address, state }) =>
         address === null
           ? []

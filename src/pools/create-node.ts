@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
-import { allocateAddress, releaseAddress } from '../servers/addresses.ts';
+import { allocateAddress, releaseAddresses } from '../servers/addresses.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { choosePlacement } from '../servers/place.ts';
 import { listServers } from '../servers/store.ts';
@@ -17,7 +17,7 @@ import { assertServesAsWell } from './roll/gates.ts';
 import { keepNodeLog } from './roll/keep-log.ts';
 import {
   countBooting,
-  deleteNode,
+  deleteNodes,
   listNodes,
   type NodeRow,
   readNode,
@@ -78,8 +78,8 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
         async undo({ signal }) {
           const node = await readNode(store, name);
           await changeConfig(store, async (sql) => {
-            await deleteNode(sql, name);
-            await releaseAddress(sql, name);
+            await deleteNodes(sql, name);
+            await releaseAddresses(sql, name);
           });
           await tellServer(parts, node?.server, signal);
         },

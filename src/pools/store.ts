@@ -200,6 +200,17 @@ export function listSuspects(sql: Sql, names: readonly string[]): Promise<NodeRo
   return sql.query<NodeRow>(`SELECT ${NODE} FROM node WHERE state = 'unhealthy' OR name = ANY($1)`, [[...names]]);
 }
 
+/** What the edges know: the nodes that have an address and that they shall know, by pool. Of tens of thousands only what they need. */
+export async function listNodesAtEdge(
+  sql: Sql,
+): Promise<Map<string, { name: string; generation: number; address: string; state: NodeState }[]>> {
+  const rows = await sql.query<{ name: string; pool: string; generation: number; address: string; state: NodeState }>(
+    `SELECT name, pool, generation, address, state FROM node WHERE at_edge AND address IS NOT NULL
+     ORDER BY pool, created_at, name`,
+  );
+  return Map.groupBy(rows, ({ pool }) => pool);
+}
+
 /** The image of each node, as `app/number`. */
 export function listNodeImages(sql: Sql): Promise<{ node: string; image: string }[]> {
   return sql.query(
@@ -271,8 +282,8 @@ export async function countBooting(sql: Sql): Promise<Map<string | null, number>
   return new Map(rows.map(({ server, count }) => [server, count]));
 }
 
-export async function deleteNode(sql: Sql, name: string): Promise<void> {
-  await sql.query('DELETE FROM node WHERE name = $1', [name]);
+export async function deleteNodes(sql: Sql, ...names: readonly string[]): Promise<void> {
+  await sql.query('DELETE FROM node WHERE name = ANY($1)', [[...names]]);
 }
 
 export async function deleteAllPools(sql: Sql): Promise<void> {

@@ -111,9 +111,9 @@ export async function listBlocks(sql: Sql): Promise<{ first: string; server: str
   return await sql.query('SELECT first, server FROM address_block ORDER BY first');
 }
 
-/** Gives an instance's address back. */
-export async function releaseAddress(sql: Sql, instance: string): Promise<void> {
-  await sql.query('DELETE FROM instance_address WHERE instance = $1', [instance]);
+/** Gives instances' addresses back. */
+export async function releaseAddresses(sql: Sql, ...instances: readonly string[]): Promise<void> {
+  await sql.query('DELETE FROM instance_address WHERE instance = ANY($1)', [[...instances]]);
 }
 
 /** Gives all blocks of a server back. */

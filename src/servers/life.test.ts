@@ -91,6 +91,7 @@ class Life {
         refuse: () => undefined,
         ask: () => (this.hears ? { hear: ['s3'], deaf: [] } : { hear: [], deaf: ['s1', 's3'] }),
       },
+      hearing: { behindMs: () => 0 },
       readLeadingServer: async (sql) => (await readCluster(sql))?.server,
       readOffline: async () => new Set(),
       noteReady: () => undefined,

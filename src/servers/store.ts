@@ -82,8 +82,8 @@ export async function storeServer(
 }
 
 /**
- * The heartbeats that came together. Gives the servers that count as heard: not one that is unknown or fenced, since an agent that was
- * frozen may still speak over its old connection.
+ * The heartbeats that came together, one a server. Gives the servers that count as heard: not one that is unknown or fenced, since an
+ * agent that was frozen may still speak over its old connection.
  */
 export async function storeHeartbeats(
   sql: Sql,

@@ -33,14 +33,16 @@ export async function readTunnels(
     sql,
     known.map(({ name }) => innerOf(name)),
   );
-  const networks = Map.groupBy(await listBlocks(sql), (block) => block.server);
-  const peers: Tunnel['peers'] = [];
-  for (const { name, address } of known) {
+  for (const { name } of known) {
     const instance = innerOf(name);
-    const inner = given.get(instance) ?? (await allocateAddress(sql, cidr, { instance, server: name }));
-    const blocks = networks.get(name) ?? [];
-    peers.push({ server: name, address, inner, networks: blocks.map(({ first }) => `${first}/${BLOCK_PREFIX}`) });
+    if (!given.has(instance)) given.set(instance, await allocateAddress(sql, cidr, { instance, server: name }));
   }
+  // After the addresses, which may have taken some.
+  const networks = Map.groupBy(await listBlocks(sql), (block) => block.server);
+  const peers: Tunnel['peers'] = known.map(({ name, address }) => ({
+    ...{ server: name, address, inner: given.get(innerOf(name)) ?? '' },
+    networks: (networks.get(name) ?? []).map(({ first }) => `${first}/${BLOCK_PREFIX}`),
+  }));
   const id = Math.floor(toRange(cidr).first / 16) % NUMBERS;
   return (server) => {
     const own = peers.find((peer) => peer.server === server);
