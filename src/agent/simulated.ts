@@ -103,6 +103,8 @@ export interface SimulatedAgents extends AgentPort {
 const volumeOf = (key: string): string => key.split('.')[0] ?? key;
 
 const HEARTBEAT_MS = 1_000;
+/** Of what several share, so that none of them ends it. */
+const TURN_MS = 20_000;
 /** What a well node takes for a page, and how many requests an edge sends to each between two readings. */
 const WELL_MS = 40;
 const REQUESTS_A_READING = 50;
@@ -117,7 +119,7 @@ export function makeSimulatedAgents(parts: {
   const { fleet, ask, clock, memory = makeAgentMemory() } = parts;
   const servers = new Set<string>();
   const documents = new Map<string, ServerDocument>();
-  const turns = new Map<string, Promise<unknown>>();
+  const turns = new Map<string, { running?: Promise<unknown> | undefined; next?: Promise<unknown> | undefined }>();
   const healthySince = new Map<string, number>();
   const deafSince = new Map<string, number>();
 
@@ -164,15 +166,23 @@ export function makeSimulatedAgents(parts: {
     return document;
   }
 
-  /** As the real agent: what is asked for while one runs waits for it, and reads anew. */
-  function oneAtATime<T>(key: string, work: (key: string) => Promise<T>): Promise<T> {
-    const before = turns.get(key) ?? Promise.resolve();
-    const mine = before.then(
-      () => work(key),
-      () => work(key),
-    );
-    turns.set(key, mine);
-    return mine;
+  /** As the real agent: all that ask while one runs share the next one, which reads anew. */
+  function oneAtATime<T>(key: string, work: (key: string, signal: AbortSignal) => Promise<T>): Promise<T> {
+    const turn = turns.get(key) ?? {};
+    turns.set(key, turn);
+    if (turn.next !== undefined) return turn.next as Promise<T>;
+    const begin = (): Promise<T> => {
+      turn.next = undefined;
+      const running = work(key, AbortSignal.timeout(TURN_MS)).finally(() => {
+        if (turn.running === running) turn.running = undefined;
+      });
+      turn.running = running;
+      return running;
+    };
+    if (turn.running === undefined) return begin();
+    const next = turn.running.then(begin, begin);
+    turn.next = next;
+    return next;
   }
 
   async function syncPool(server: string, pool: string, key: string, signal: AbortSignal) {
@@ -202,10 +212,10 @@ export function makeSimulatedAgents(parts: {
     'pool.forget': async ({ pool }) => forget(`${server}/pools/${pool}`),
     'edge.prepare': async ({ edge }) => prepare(`${server}/edges/${edge}`),
     'edge.forget': async ({ edge }) => forget(`${server}/edges/${edge}`),
-    'pool.sync': ({ pool }, signal) =>
-      oneAtATime(`${server}/pools/${pool}`, (key) => syncPool(server, pool, key, signal)),
-    'edge.sync': (_, signal) =>
-      oneAtATime(`${server}/edges`, async () => {
+    'pool.sync': ({ pool }) =>
+      oneAtATime(`${server}/pools/${pool}`, (key, signal) => syncPool(server, pool, key, signal)),
+    'edge.sync': () =>
+      oneAtATime(`${server}/edges`, async (_, signal) => {
         memory.edge = await ask(server)['config.edge']({}, signal);
         return { version: memory.edge.version, leaving: [] };
       }),
