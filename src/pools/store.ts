@@ -274,6 +274,15 @@ export async function storeNodesAtEdge(
   ]);
 }
 
+/** How many nodes of a pool each server has. */
+export async function countNodesOn(sql: Sql, pool: string): Promise<Map<string, number>> {
+  const rows = await sql.query<{ server: string; count: number }>(
+    'SELECT server, count(*) AS count FROM node WHERE pool = $1 AND server IS NOT NULL GROUP BY server',
+    [pool],
+  );
+  return new Map(rows.map(({ server, count }) => [server, count]));
+}
+
 /** How many nodes boot on each server; null: those that have none yet. */
 export async function countBooting(sql: Sql): Promise<Map<string | null, number>> {
   const rows = await sql.query<{ server: string | null; count: number }>(

@@ -79,7 +79,7 @@ export function makeSimulatedInstances(context: SimulatedContext): Instances {
   function toAddresses(instance: SimulatedInstance): string[] {
     const others = Object.values(context.project().instances).filter((one) => one !== instance);
     const has = (one: SimulatedInstance, address: string) =>
-      one.addresses.includes(address) || toStatic(one.devices).includes(address);
+      one.addresses.includes(address) || (one.status === 'stopped' && toStatic(one.devices).includes(address));
     return Object.values(instance.devices).flatMap((device) => {
       if (device.kind !== 'nic') return [];
       if (device.ipv4Address === undefined)
