@@ -9,6 +9,7 @@ import { abandonNodes, removeLeftoverNodes, takeInNodes, takeOutNodes } from './
 import type { PoolParts } from './pools/parts.ts';
 import type { CleanParts } from './servers/clean.ts';
 import type { FenceParts } from './servers/fence.ts';
+import type { Hearing } from './servers/hearing.ts';
 import { listServers, type ServerState } from './servers/store.ts';
 import type { WatchParts } from './servers/watch.ts';
 import type { Witnesses } from './servers/witnesses.ts';
@@ -19,6 +20,8 @@ export type LossParts = FenceParts & CleanParts & WatchParts;
 /** Operations at once: most of the time they wait for a server, and so many of each do it no harm. */
 const OPERATIONS_A_SERVER = 4;
 const LEAST_OPERATIONS = 8;
+/** More wait for the store rather than for servers, and everything else, heartbeats too, waits behind them. */
+const MOST_OPERATIONS = 256;
 /** The engine answers slowly while one of its members is away. */
 const OFFLINE_MS = 5_000;
 const HEARD: ReadonlySet<ServerState> = new Set(['ready', 'draining']);
@@ -28,11 +31,12 @@ export function makeLoss(given: {
   databases: Databases;
   caches: Caches;
   witnesses: Witnesses;
+  hearing: Hearing;
   dropAgent(server: string): void;
   /** How many operations run at once from now on. */
   setConcurrency(count: number): void;
 }): LossParts {
-  const { pools, databases, caches, witnesses, dropAgent, setConcurrency } = given;
+  const { pools, databases, caches, witnesses, hearing, dropAgent, setConcurrency } = given;
   const { store, operations, events, agents, fleet, clock, syncEdges, wakeHeal } = pools;
   const listCarried = async (sql: Sql): Promise<{ server: string; what: string; why: string }[]> => {
     const services = [
@@ -44,12 +48,25 @@ export function makeLoss(given: {
     );
   };
   return {
-    ...{ store, operations, events, agents, clock, witnesses, dropAgent, syncEdges, wakeHeal, readLeadingServer },
+    ...{
+      store,
+      operations,
+      events,
+      agents,
+      clock,
+      witnesses,
+      hearing,
+      dropAgent,
+      syncEdges,
+      wakeHeal,
+      readLeadingServer,
+    },
     async readOffline(signal) {
       const servers = await fleet.servers({ signal, timeoutMs: OFFLINE_MS });
       return new Set(servers.filter(({ status }) => status === 'offline').map(({ name }) => name));
     },
-    noteReady: (count) => setConcurrency(Math.max(LEAST_OPERATIONS, count * OPERATIONS_A_SERVER)),
+    noteReady: (count) =>
+      setConcurrency(Math.min(MOST_OPERATIONS, Math.max(LEAST_OPERATIONS, count * OPERATIONS_A_SERVER))),
     takeOut: takeOutNodes,
     listCarriers: listCarried,
     async endSessions(from, signal) {

@@ -2,7 +2,7 @@
 // composition root.
 import { makeTrafficReader } from './edge/traffic.ts';
 import { imageProblems } from './images/problems.ts';
-import { readImage, readNewest } from './images/store.ts';
+import { readFingerprint, readImage, readNewest } from './images/store.ts';
 import type { Sql } from './platform/store.ts';
 import { generationKey } from './pools/generations.ts';
 import type { PoolParts } from './pools/parts.ts';
@@ -49,7 +49,7 @@ export function makePools(given: {
         ? ((await countSitesByPool(sql)).get(pool) ?? 0)
         : (await listSites(sql, { pool, generation })).length,
     async readFingerprint(sql: Sql, app: string, number: number) {
-      const image = await readImage(sql, app, number);
+      const image = await readFingerprint(sql, app, number);
       if (image === undefined || image.state !== 'ready')
         throw imageProblems.make('gone', { image: `${app}/${number}` });
       return image.fingerprint;

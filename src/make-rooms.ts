@@ -59,6 +59,7 @@ import { makeDatabaseTime } from './sequencer/time.ts';
 import { accountHostOf } from './servers/addresses.ts';
 import { readCluster } from './servers/cluster-store.ts';
 import { makeFirewallCheck } from './servers/firewall-check.ts';
+import { makeHearing } from './servers/hearing.ts';
 import { makeQuorumCheck } from './servers/quorum-check.ts';
 import { registerServers } from './servers/register.ts';
 import { tellServers } from './servers/tunnel.ts';
@@ -155,10 +156,10 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   /** Nodes that are stopped with the deployment, or have just been started with it, are not dead. */
   const mayNodesRest = () => state.wanted !== 'up' || clock.monotonicMs() - upSinceMs < BOOT_MS;
   const wakeHeal = () => loops.wake('pools.heal');
-  const witnesses = makeWitnesses(clock);
+  const [witnesses, hearing] = [makeWitnesses(clock), makeHearing(clock)];
 
   const answers = makeAnswers(() => ({
-    ...{ store, events, log, sequencer, pools, sites, votes, joining, witnesses },
+    ...{ store, events, log, sequencer, pools, sites, votes, joining, witnesses, hearing },
     ...{ syncEdges, mayNodesRest, findCidr },
   }));
   const channel: Agents | undefined = engines.simulated
@@ -271,7 +272,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     channel?.drop(server);
   };
   const setConcurrency = (count: number) => operations.driver.setConcurrency(count);
-  const loss = makeLoss({ pools, databases, caches, witnesses, dropAgent, setConcurrency });
+  const loss = makeLoss({ pools, databases, caches, witnesses, hearing, dropAgent, setConcurrency });
   const whole: DeploymentParts = {
     name: deployment,
     ...{ store, operations, fleet, clock, images, databases, caches, edge, pools, sites, onChange },
@@ -286,7 +287,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
   };
   const { whenUp } = house;
   const routes = [
-    ...registerServers(house, { joining, loss, readFacts }),
+    ...registerServers(house, { joining, loss, hearing, readFacts }),
     makeControllerRoutes(controllers),
     ...registerImages(house, images),
     ...registerPools(house, pools),

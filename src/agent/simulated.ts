@@ -1,7 +1,7 @@
 // The agents' simulated twin: every server of a simulated fleet has one, in the controller's own process. It reads the
 // same documents as the real one and answers the same calls; what it would do in a node it only remembers.
 import { randomUUID } from 'node:crypto';
-import type { Fleet, Instance } from '../engines/fleet.ts';
+import type { Fleet, FleetServer, Instance } from '../engines/fleet.ts';
 import type { Clock } from '../lib/clock.ts';
 import { PROTOCOL_VERSION } from '../lib/version.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
@@ -104,6 +104,8 @@ export interface SimulatedAgents extends AgentPort {
 const volumeOf = (key: string): string => key.split('.')[0] ?? key;
 
 const HEARTBEAT_MS = 1_000;
+/** Of what several share, so that none of them ends it. */
+const TURN_MS = 20_000;
 /** What a well node takes for a page, and how many requests an edge sends to each between two readings. */
 const WELL_MS = 40;
 const REQUESTS_A_READING = 50;
@@ -118,7 +120,7 @@ export function makeSimulatedAgents(parts: {
   const { fleet, ask, clock, memory = makeAgentMemory() } = parts;
   const servers = new Set<string>();
   const documents = new Map<string, ServerDocument>();
-  const turns = new Map<string, Promise<unknown>>();
+  const turns = new Map<string, { running?: Promise<unknown> | undefined; next?: Promise<unknown> | undefined }>();
   const healthySince = new Map<string, number>();
   const deafSince = new Map<string, number>();
 
@@ -165,15 +167,23 @@ export function makeSimulatedAgents(parts: {
     return document;
   }
 
-  /** As the real agent: what is asked for while one runs waits for it, and reads anew. */
-  function oneAtATime<T>(key: string, work: (key: string) => Promise<T>): Promise<T> {
-    const before = turns.get(key) ?? Promise.resolve();
-    const mine = before.then(
-      () => work(key),
-      () => work(key),
-    );
-    turns.set(key, mine);
-    return mine;
+  /** As the real agent: all that ask while one runs share the next one, which reads anew. */
+  function oneAtATime<T>(key: string, work: (key: string, signal: AbortSignal) => Promise<T>): Promise<T> {
+    const turn = turns.get(key) ?? {};
+    turns.set(key, turn);
+    if (turn.next !== undefined) return turn.next as Promise<T>;
+    const begin = (): Promise<T> => {
+      turn.next = undefined;
+      const running = work(key, AbortSignal.timeout(TURN_MS)).finally(() => {
+        if (turn.running === running) turn.running = undefined;
+      });
+      turn.running = running;
+      return running;
+    };
+    if (turn.running === undefined) return begin();
+    const next = turn.running.then(begin, begin);
+    turn.next = next;
+    return next;
   }
 
   async function syncPool(server: string, pool: string, key: string, signal: AbortSignal) {
@@ -203,10 +213,10 @@ export function makeSimulatedAgents(parts: {
     'pool.forget': async ({ pool }) => forget(`${server}/pools/${pool}`),
     'edge.prepare': async ({ edge }) => prepare(`${server}/edges/${edge}`),
     'edge.forget': async ({ edge }) => forget(`${server}/edges/${edge}`),
-    'pool.sync': ({ pool }, signal) =>
-      oneAtATime(`${server}/pools/${pool}`, (key) => syncPool(server, pool, key, signal)),
-    'edge.sync': (_, signal) =>
-      oneAtATime(`${server}/edges`, async () => {
+    'pool.sync': ({ pool }) =>
+      oneAtATime(`${server}/pools/${pool}`, (key, signal) => syncPool(server, pool, key, signal)),
+    'edge.sync': () =>
+      oneAtATime(`${server}/edges`, async (_, signal) => {
         memory.edge = await ask(server)['config.edge']({}, signal);
         return { version: memory.edge.version, leaving: [] };
       }),
@@ -312,60 +322,73 @@ export function makeSimulatedAgents(parts: {
     return shared !== undefined && memory.holder === server ? [shared.address] : [];
   }
 
+  /** All at once, as those of real servers come. */
   async function beat(signal: AbortSignal): Promise<void> {
-    for (const member of await fleet.servers()) {
-      if (memory.off.has(member.name)) continue;
-      const flaw = memory.flaws.get(member.name) ?? {};
-      const { protocol = PROTOCOL_VERSION, clockAheadMs = 0 } = flaw;
-      if (!servers.has(member.name)) {
-        const hello = { server: member.name, protocol, version: 'simulated', address: '' };
-        const accepted = ask(member.name).hello(hello, signal);
-        // It knocks again with its next beat, and the others' do not wait for it.
-        if (protocol !== PROTOCOL_VERSION && (await accepted.catch(() => undefined)) === undefined) continue;
-        await accepted;
-        servers.add(member.name);
-        await resync(member.name, signal);
-      }
-      const watched = (documents.get(member.name)?.nodes ?? []).filter((node) => node.wanted);
-      const nodes = await Promise.all(
-        watched.map(async ({ name }) => {
-          const healthy = await isRunning(name);
-          const key = `${name} ${healthy}`;
-          healthySince.delete(`${name} ${!healthy}`);
-          if (!healthySince.has(key)) healthySince.set(key, clock.monotonicMs());
-          const sinceMs = clock.monotonicMs() - (healthySince.get(key) ?? 0);
-          return { name, healthy, sinceMs, detail: healthy ? 'answered 200' : 'no answer' };
-        }),
-      );
-      const load = {
-        cores: member.cores,
-        load1: 0.1,
-        cpuPressure: 0,
-        memoryPressure: 0,
-        ioPressure: 0,
-        memoryTotalBytes: member.memoryBytes,
-        memoryAvailableBytes: member.memoryFreeBytes,
-        diskTotalBytes: member.diskFreeBytes,
-        diskFreeBytes: flaw.diskFreeBytes ?? member.diskFreeBytes,
-        storageTotalBytes: member.diskFreeBytes,
-        storageFreeBytes: flaw.storageFreeBytes ?? member.diskFreeBytes,
-        clockMs: clock.nowMs() + clockAheadMs,
-      };
-      const told = watched.flatMap(({ name }) => {
-        const figures = memory.load.get(name);
-        return figures === undefined ? [] : [{ node: name, ageMs: 0, ...figures }];
-      });
-      const own = runsOn(member.name);
-      await ask(member.name).heartbeat(
-        {
-          ...{ load, nodes, samples: { nodes: told, edges: [] }, addresses: await listAddresses(member.name) },
-          ...{ heard: listen(member.name), beat: randomUUID(), ...own.state() },
-        },
-        signal,
-      );
-      const ended = own.ended();
-      if (ended.length > 0) own.accepted((await ask(member.name)['runs.report']({ ended }, signal)).accepted);
+    const members = (await fleet.servers()).filter(({ name }) => !memory.off.has(name));
+    const held = new Map<string, { addresses: string[] }>();
+    // Who takes the shared address is told by their order.
+    for (const { name } of members)
+      if ((documents.get(name)?.edges ?? []).length > 0) held.set(name, { addresses: await listAddresses(name) });
+    const beats = members.map((member) => beatOf(member, held.get(member.name), signal));
+    const failed = (await Promise.allSettled(beats)).find(({ status }) => status === 'rejected');
+    if (failed?.status === 'rejected') throw failed.reason;
+  }
+
+  async function beatOf(
+    member: FleetServer,
+    addresses: { addresses: string[] } | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const flaw = memory.flaws.get(member.name) ?? {};
+    const { protocol = PROTOCOL_VERSION, clockAheadMs = 0 } = flaw;
+    if (!servers.has(member.name)) {
+      const hello = { server: member.name, protocol, version: 'simulated', address: '' };
+      const accepted = ask(member.name).hello(hello, signal);
+      // It knocks again with its next beat, and the others' do not wait for it.
+      if (protocol !== PROTOCOL_VERSION && (await accepted.catch(() => undefined)) === undefined) return;
+      await accepted;
+      servers.add(member.name);
+      await resync(member.name, signal);
     }
+    const watched = (documents.get(member.name)?.nodes ?? []).filter((node) => node.wanted);
+    const nodes = await Promise.all(
+      watched.map(async ({ name }) => {
+        const healthy = await isRunning(name);
+        const key = `${name} ${healthy}`;
+        healthySince.delete(`${name} ${!healthy}`);
+        if (!healthySince.has(key)) healthySince.set(key, clock.monotonicMs());
+        const sinceMs = clock.monotonicMs() - (healthySince.get(key) ?? 0);
+        return { name, healthy, sinceMs, detail: healthy ? 'answered 200' : 'no answer' };
+      }),
+    );
+    const load = {
+      cores: member.cores,
+      load1: 0.1,
+      cpuPressure: 0,
+      memoryPressure: 0,
+      ioPressure: 0,
+      memoryTotalBytes: member.memoryBytes,
+      memoryAvailableBytes: member.memoryFreeBytes,
+      diskTotalBytes: member.diskFreeBytes,
+      diskFreeBytes: flaw.diskFreeBytes ?? member.diskFreeBytes,
+      storageTotalBytes: member.diskFreeBytes,
+      storageFreeBytes: flaw.storageFreeBytes ?? member.diskFreeBytes,
+      clockMs: clock.nowMs() + clockAheadMs,
+    };
+    const told = watched.flatMap(({ name }) => {
+      const figures = memory.load.get(name);
+      return figures === undefined ? [] : [{ node: name, ageMs: 0, ...figures }];
+    });
+    const own = runsOn(member.name);
+    await ask(member.name).heartbeat(
+      {
+        ...{ load, nodes, samples: { nodes: told, edges: [] }, ...addresses },
+        ...{ heard: listen(member.name), beat: randomUUID(), ...own.state() },
+      },
+      signal,
+    );
+    const ended = own.ended();
+    if (ended.length > 0) own.accepted((await ask(member.name)['runs.report']({ ended }, signal)).accepted);
   }
 
   return {

@@ -14,7 +14,7 @@ import {
 } from '../platform/operations/operation.ts';
 import type { Sql, Store } from '../platform/store.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
-import { allocateAddress, releaseAddress } from '../servers/addresses.ts';
+import { allocateAddress, releaseAddresses } from '../servers/addresses.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { choosePlacement } from '../servers/place.ts';
 import { listServers } from '../servers/store.ts';
@@ -162,7 +162,7 @@ export function makeEdgeCreate(parts: EdgeParts): OperationKind<Params> {
           const edge = await readEdge(store, name);
           await store.transaction(async (sql) => {
             await deleteEdge(sql, name);
-            await releaseAddress(sql, name);
+            await releaseAddresses(sql, name);
           });
           if (edge?.server == null || !agents.connected().includes(edge.server)) return;
           await agents.call(edge.server, 'edge.forget', { edge: name }, { timeoutMs: AGENT_CALL_MS, signal });

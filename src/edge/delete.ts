@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
-import { releaseAddress } from '../servers/addresses.ts';
+import { releaseAddresses } from '../servers/addresses.ts';
 import { takeConfigVersion } from '../servers/config-clock.ts';
 import { AGENT_CALL_MS, type EdgeParts } from './create.ts';
 import { passAddressOn, standByAgain } from './pass-on.ts';
@@ -68,7 +68,7 @@ export function makeEdgeDelete(parts: EdgeParts): OperationKind<Params> {
         async do({ signal }) {
           await store.transaction(async (sql) => {
             await deleteEdge(sql, edge);
-            await releaseAddress(sql, edge);
+            await releaseAddresses(sql, edge);
             await events.append(sql, { kind: 'edge.deleted', subject: edgeLock(edge), by: 'operation' });
           });
           if (server !== null && agents.connected().includes(server))

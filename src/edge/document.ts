@@ -2,7 +2,7 @@
 // so that nothing can be missed.
 import type { Store } from '../platform/store.ts';
 import { generationKey, listGenerations } from '../pools/generations.ts';
-import { listNodes, listPools } from '../pools/store.ts';
+import { listNodesAtEdge, listPools } from '../pools/store.ts';
 import { type EdgeDocument, edgeDocument } from '../protocol/edge-document.ts';
 import { readConfigVersion } from '../servers/config-clock.ts';
 import { standsOnNodes } from '../sites/document.ts';
@@ -17,7 +17,7 @@ export async function readEdgeDocument(store: Store, trustedProxies: readonly st
   const version = await readConfigVersion(store);
   const [pools, nodes, sites, edges] = await Promise.all([
     listPools(store),
-    listNodes(store),
+    listNodesAtEdge(store),
     listSites(store),
     listLastingEdges(store),
   ]);
@@ -34,9 +34,8 @@ export async function readEdgeDocument(store: Store, trustedProxies: readonly st
           .map((generation) => ({
             name: generationKey(pool.name, generation),
             ...(pool.holds ? { holds: true } : {}),
-            servers: nodes
-              .filter((node) => node.pool === pool.name && node.generation === generation)
-              .filter((node) => node.atEdge && node.address !== null)
+            servers: (nodes.get(pool.name) ?? [])
+              .filter((node) => node.generation === generation)
               .map((node) => ({
                 name: node.name,
                 address: node.address,

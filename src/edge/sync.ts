@@ -3,7 +3,7 @@
 import { Problem } from '../lib/errors.ts';
 import type { Store } from '../platform/store.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
-import { isApart, listServers } from '../servers/store.ts';
+import { listApart } from '../servers/store.ts';
 import { listEdges } from './store.ts';
 
 /** Gives the nodes that an edge still has connections to. */
@@ -16,7 +16,7 @@ export function makeEdgeSync(store: Store, agents: AgentPort): EdgeSync {
   return async (signal) => {
     const edges = new Set((await listEdges(store)).map((edge) => edge.server));
     // What is fenced is out of reach, and is told before it is let in again.
-    const apart = new Set((await listServers(store)).filter(({ state }) => isApart(state)).map(({ name }) => name));
+    const apart = await listApart(store);
     const servers = [...edges].filter((server) => server !== null && !apart.has(server)) as string[];
     const outcomes = await Promise.allSettled(
       servers.map((server) => agents.call(server, 'edge.sync', {}, { timeoutMs: SYNC_MS, signal })),

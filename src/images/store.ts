@@ -63,6 +63,16 @@ export async function readImage(sql: Sql, recipe: string, number: number): Promi
   )[0];
 }
 
+/** What a new node asks of its image: without the lists of its packages and files, which are long. */
+export async function readFingerprint(
+  sql: Sql,
+  recipe: string,
+  number: number,
+): Promise<Pick<ImageRow, 'fingerprint' | 'state'> | undefined> {
+  const text = 'SELECT fingerprint, state FROM image WHERE recipe = $1 AND number = $2';
+  return (await sql.query<Pick<ImageRow, 'fingerprint' | 'state'>>(text, [recipe, number]))[0];
+}
+
 /** The newest that can be used by everybody, or, with `ownSite`, the newest with that site's own code. */
 export async function readNewest(
   sql: Sql,

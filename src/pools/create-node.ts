@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
-import { allocateAddress, releaseAddress } from '../servers/addresses.ts';
+import { allocateAddress, releaseAddresses } from '../servers/addresses.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { choosePlacement } from '../servers/place.ts';
 import { listServers } from '../servers/store.ts';
@@ -17,8 +17,8 @@ import { assertServesAsWell } from './roll/gates.ts';
 import { keepNodeLog } from './roll/keep-log.ts';
 import {
   countBooting,
-  deleteNode,
-  listNodes,
+  countNodesOn,
+  deleteNodes,
   type NodeRow,
   readNode,
   readPool,
@@ -62,10 +62,7 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
             if (node === undefined || pool === undefined)
               throw commonProblems.make('not-found', { noun: 'node', name });
             if (node.server !== null) return { server: node.server, reason: node.placement };
-            const groupOn = new Map<string, number>();
-            for (const other of await listNodes(sql, { pool: poolName })) {
-              if (other.server !== null) groupOn.set(other.server, (groupOn.get(other.server) ?? 0) + 1);
-            }
+            const groupOn = await countNodesOn(sql, poolName);
             const startingOn = new Map<string, number>();
             for (const [server, count] of await countBooting(sql)) if (server !== null) startingOn.set(server, count);
             const wish = { memoryMb: pool.nodeMemoryMb, groupOn, startingOn, ...(only === undefined ? {} : { only }) };
@@ -78,8 +75,8 @@ export function makeNodeCreate(parts: PoolParts): OperationKind<Params> {
         async undo({ signal }) {
           const node = await readNode(store, name);
           await changeConfig(store, async (sql) => {
-            await deleteNode(sql, name);
-            await releaseAddress(sql, name);
+            await deleteNodes(sql, name);
+            await releaseAddresses(sql, name);
           });
           await tellServer(parts, node?.server, signal);
         },

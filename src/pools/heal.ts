@@ -14,7 +14,16 @@ import { type NodeFailures, readNodeFailures } from './failures.ts';
 import { listGenerations, wantedOfAll } from './generations.ts';
 import { nodeLock, type PoolParts, poolLock } from './parts.ts';
 import { startMissing, startRemoval } from './start-nodes.ts';
-import { countBooting, listNodes, listPools, type NodeRow, type PoolRow, readNode, storeNodeState } from './store.ts';
+import {
+  countBooting,
+  listNodes,
+  listPools,
+  listSuspects,
+  type NodeRow,
+  type PoolRow,
+  readNode,
+  storeNodeState,
+} from './store.ts';
 
 /** Silence for this long means dead; the agent calls a node unhealthy after two seconds of silence already. */
 export const UNHEALTHY_MS = 3_000;
@@ -23,19 +32,25 @@ const BACKOFF_MS = [0, 5_000, 15_000, 60_000, 300_000];
 /** Failures older than this no longer count. */
 const FAILURE_WINDOW_MS = 600_000;
 
-/** Stores what an agent reports of its nodes; true when some node must be looked at. */
-export async function noteNodeReports(
-  parts: PoolParts,
-  server: string,
-  reports: readonly NodeReport[],
-): Promise<boolean> {
+/** What one agent reports of its nodes. */
+export interface ServerReports {
+  server: string;
+  reports: readonly NodeReport[];
+}
+
+/** Stores what agents report of their nodes; true when some node must be looked at. Mostly nothing has changed: then it only looks. */
+export async function noteNodeReports(parts: PoolParts, told: readonly ServerReports[]): Promise<boolean> {
   const { store, events } = parts;
-  const rows = new Map((await listNodes(store, { server })).map((node) => [node.name, node]));
+  const isDead = ({ healthy, sinceMs }: NodeReport) => !healthy && sinceMs >= UNHEALTHY_MS;
+  const dying = told.flatMap(({ reports }) => reports.filter(isDead).map(({ name }) => name));
+  const rows = new Map((await listSuspects(store, dying)).map((node) => [`${node.server} ${node.name}`, node]));
   let look = false;
-  for (const report of reports) {
-    const node = rows.get(report.name);
+  for (const { server, report } of told.flatMap(({ server, reports }) =>
+    reports.map((report) => ({ server, report })),
+  )) {
+    const node = rows.get(`${server} ${report.name}`);
     if (node === undefined) continue;
-    const dead = node.state === 'ready' && !report.healthy && report.sinceMs >= UNHEALTHY_MS;
+    const dead = node.state === 'ready' && isDead(report);
     const back = node.state === 'unhealthy' && report.healthy;
     if (!dead && !back) continue;
     look = true;

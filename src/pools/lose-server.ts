@@ -1,10 +1,10 @@
 // What the loss of a server means for nodes: they take no visitors at once, are forgotten when the server is fenced, so that
 // healing makes others elsewhere, and their containers are removed when it is back. Apart from healing, which knows no servers.
 import type { Sql } from '../platform/store.ts';
-import { releaseAddress } from '../servers/addresses.ts';
+import { releaseAddresses } from '../servers/addresses.ts';
 import { isApart, readServer } from '../servers/store.ts';
 import { nodeLock, type PoolParts } from './parts.ts';
-import { deleteNode, listNodes, listPools, type PoolRow, storeNodesAtEdge } from './store.ts';
+import { deleteNodes, listNodes, listPools, type PoolRow, storeNodesAtEdge } from './store.ts';
 
 /** The edges send its nodes no visitors from now on; they count as living until the fence stands. */
 export async function takeOutNodes(sql: Sql, server: string, reason: string): Promise<void> {
@@ -34,12 +34,12 @@ export async function abandonNodes(
     const bound = pools.get(node.sitesOf);
     if (bound !== undefined && isBound(bound))
       left.add(`the nodes of ${node.pool}: the uploads of ${bound.name} lie on a volume there`);
-    await deleteNode(sql, node.name);
-    await releaseAddress(sql, node.name);
     const reason = `its server ${server} is lost`;
     await events.append(sql, { kind: 'node.lost', subject: nodeLock(node.name), by: 'fence', reason });
     nodes.push(node.name);
   }
+  await deleteNodes(sql, ...nodes);
+  await releaseAddresses(sql, ...nodes);
   return { nodes, left: [...left] };
 }
 

@@ -2,12 +2,12 @@
 // is dead already) nothing is waited for. Never undone: a node that began to leave leaves, and the heal loop makes another.
 import { z } from 'zod';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
-import { releaseAddress } from '../servers/addresses.ts';
+import { releaseAddresses } from '../servers/addresses.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { isOutOfReach } from './lose-server.ts';
 import { nodeLock, type PoolParts, tellServer } from './parts.ts';
 import { keepNodeLog } from './roll/keep-log.ts';
-import { deleteNode, readNode, storeNodeState } from './store.ts';
+import { deleteNodes, readNode, storeNodeState } from './store.ts';
 
 /** The usual wait for runs of tasks. */
 export const RUNS_S = 120;
@@ -108,8 +108,8 @@ export function makeNodeRemove(parts: PoolParts): OperationKind<Params> {
         async do({ signal }) {
           const node = await readNode(store, name);
           await changeConfig(store, async (sql) => {
-            await deleteNode(sql, name);
-            await releaseAddress(sql, name);
+            await deleteNodes(sql, name);
+            await releaseAddresses(sql, name);
             if (node === undefined) return;
             await events.append(sql, { kind: 'node.removed', subject: nodeLock(name), by: 'operation', reason: why });
           });

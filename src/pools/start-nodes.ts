@@ -95,7 +95,8 @@ export async function startMissing(
       const wish = { pool: poolName, imageNumber, generation };
       started.making.push((await startNode(parts, sql, wish, { ...who, reason })).id);
     }
-    const surplus = (await sortLeaving(sql, pool, living)).slice(0, Math.max(0, living.length - wanted));
+    const tooMany = living.length - wanted;
+    const surplus = tooMany <= 0 ? [] : (await sortLeaving(sql, pool, living)).slice(0, tooMany);
     const first =
       pool.leaves === 'oldest'
         ? 'its server has the most of them, or it is the oldest'

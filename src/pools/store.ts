@@ -188,6 +188,29 @@ export function listNodes(
   );
 }
 
+/** Those on any of these servers. */
+export function listNodesOn(sql: Sql, servers: readonly string[]): Promise<NodeRow[]> {
+  return sql.query<NodeRow>(`SELECT ${NODE} FROM node WHERE server = ANY($1) ORDER BY pool, created_at, name`, [
+    [...servers],
+  ]);
+}
+
+/** Those that count as unhealthy, and those of the given names. */
+export function listSuspects(sql: Sql, names: readonly string[]): Promise<NodeRow[]> {
+  return sql.query<NodeRow>(`SELECT ${NODE} FROM node WHERE state = 'unhealthy' OR name = ANY($1)`, [[...names]]);
+}
+
+/** What the edges know: the nodes that have an address and that they shall know, by pool. Of tens of thousands only what they need. */
+export async function listNodesAtEdge(
+  sql: Sql,
+): Promise<Map<string, { name: string; generation: number; address: string; state: NodeState }[]>> {
+  const rows = await sql.query<{ name: string; pool: string; generation: number; address: string; state: NodeState }>(
+    `SELECT name, pool, generation, address, state FROM node WHERE at_edge AND address IS NOT NULL
+     ORDER BY pool, created_at, name`,
+  );
+  return Map.groupBy(rows, ({ pool }) => pool);
+}
+
 /** The image of each node, as `app/number`. */
 export function listNodeImages(sql: Sql): Promise<{ node: string; image: string }[]> {
   return sql.query(
@@ -251,6 +274,15 @@ export async function storeNodesAtEdge(
   ]);
 }
 
+/** How many nodes of a pool each server has. */
+export async function countNodesOn(sql: Sql, pool: string): Promise<Map<string, number>> {
+  const rows = await sql.query<{ server: string; count: number }>(
+    'SELECT server, count(*) AS count FROM node WHERE pool = $1 AND server IS NOT NULL GROUP BY server',
+    [pool],
+  );
+  return new Map(rows.map(({ server, count }) => [server, count]));
+}
+
 /** How many nodes boot on each server; null: those that have none yet. */
 export async function countBooting(sql: Sql): Promise<Map<string | null, number>> {
   const rows = await sql.query<{ server: string | null; count: number }>(
@@ -259,8 +291,8 @@ export async function countBooting(sql: Sql): Promise<Map<string | null, number>
   return new Map(rows.map(({ server, count }) => [server, count]));
 }
 
-export async function deleteNode(sql: Sql, name: string): Promise<void> {
-  await sql.query('DELETE FROM node WHERE name = $1', [name]);
+export async function deleteNodes(sql: Sql, ...names: readonly string[]): Promise<void> {
+  await sql.query('DELETE FROM node WHERE name = ANY($1)', [[...names]]);
 }
 
 export async function deleteAllPools(sql: Sql): Promise<void> {

@@ -1,10 +1,10 @@
 // Puts the room together: what agents say about runs, and the steps that the loops and the tests call. The story of a run:
 // tick (due) → admit (its site's turn) → choose (a server, a lease) → dispatch (its agent) → renew … → end.
+import { makeBatcher } from '../lib/batcher.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { ControllerContract } from '../protocol/contract.ts';
 import type { ParamsOf, ResultOf } from '../protocol/peer.ts';
 import { admitWaiting } from './admit.ts';
-import { makeBatcher } from './batcher.ts';
 import { makeChooser } from './choose.ts';
 import { dispatch } from './dispatch.ts';
 import { type RunEnd, recordEnds } from './end.ts';

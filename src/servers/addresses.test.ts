@@ -9,7 +9,7 @@ import {
   chooseCidr,
   listBlocks,
   networkOf,
-  releaseAddress,
+  releaseAddresses,
 } from './addresses.ts';
 
 test('a bridge address tells its network, its own address and the account host of a database', () => {
@@ -46,7 +46,7 @@ withStores((it) => {
     assert.equal(await take('a'), '10.87.16.2');
     assert.equal(await take('b'), '10.87.16.3');
     assert.equal(await take('a'), '10.87.16.2');
-    await releaseAddress(store, 'a');
+    await releaseAddresses(store, 'a');
     assert.equal(await take('c'), '10.87.16.2');
   });
 

@@ -71,16 +71,18 @@ export async function allocateAddress(
   await sql.query('SELECT version FROM config_clock FOR UPDATE');
   const mine = (await readAddressesOf(sql, [instance])).get(instance);
   if (mine !== undefined) return mine;
-  const blocks = await listBlocks(sql);
-  const own = blocks.filter((block) => block.server === server).flatMap(({ first }) => listAddresses(first));
-  const choose = async (among: readonly string[] | null) => {
+  const choose = async (blocks: Plan['blocks'], among: readonly string[] | null) => {
     const text = 'SELECT address FROM instance_address WHERE $1::text[] IS NULL OR address = ANY($1)';
     const rows = await sql.query<{ address: string }>(text, [among === null ? null : [...among]]);
     return chooseAddress(cidr, { taken: new Set(rows.map((row) => row.address)), blocks }, server);
   };
-  // Of thousands only those of its own blocks, unless they are full.
-  const first = await choose(own);
-  const choice = first?.isNew === true ? await choose(null) : first;
+  // Of thousands only its own blocks and their addresses, unless they are full.
+  const own = await listBlocks(sql, server);
+  const first = await choose(
+    own,
+    own.flatMap((block) => listAddresses(block.first)),
+  );
+  const choice = first?.isNew === false ? first : await choose(await listBlocks(sql), null);
   if (choice === undefined) throw serverProblems.make('no-address-left', { network: networkOf(cidr) });
   const { address, block, isNew } = choice;
   if (isNew) await sql.query('INSERT INTO address_block (first, server) VALUES ($1, $2)', [block, server]);
@@ -106,14 +108,15 @@ export async function listAddressesFrom(sql: Sql, beginning: string): Promise<st
   return rows.map(({ address }) => address);
 }
 
-/** Which server has which blocks. */
-export async function listBlocks(sql: Sql): Promise<{ first: string; server: string }[]> {
-  return await sql.query('SELECT first, server FROM address_block ORDER BY first');
+/** Which server has which blocks; of one server if told. */
+export async function listBlocks(sql: Sql, server?: string): Promise<{ first: string; server: string }[]> {
+  const text = 'SELECT first, server FROM address_block WHERE $1::text IS NULL OR server = $1 ORDER BY first';
+  return await sql.query(text, [server ?? null]);
 }
 
-/** Gives an instance's address back. */
-export async function releaseAddress(sql: Sql, instance: string): Promise<void> {
-  await sql.query('DELETE FROM instance_address WHERE instance = $1', [instance]);
+/** Gives instances' addresses back. */
+export async function releaseAddresses(sql: Sql, ...instances: readonly string[]): Promise<void> {
+  await sql.query('DELETE FROM instance_address WHERE instance = ANY($1)', [[...instances]]);
 }
 
 /** Gives all blocks of a server back. */

@@ -18,7 +18,7 @@ import { BLOCK_PREFIX, listBlocks } from './addresses.ts';
 import { changeConfig } from './config-clock.ts';
 import { fenceLock, serverLock } from './locks.ts';
 import { serverProblems } from './problems.ts';
-import { isApart, listServers, readServer, storeFenceUp, storeServerState } from './store.ts';
+import { listApart, readServer, storeFenceUp, storeServerState } from './store.ts';
 
 const paramsSchema = z.object({ server: z.string(), why: z.string() });
 type Params = z.infer<typeof paramsSchema>;
@@ -79,11 +79,6 @@ export async function planServerFence(parts: FenceParts, server: string): Promis
 export function makeServerFence(parts: FenceParts): OperationKind<Params> {
   const { store, agents, events } = parts;
 
-  /** Servers with which nobody speaks any more. */
-  async function readApart(): Promise<Set<string>> {
-    const rows = (await listServers(store)).filter(({ state }) => isApart(state));
-    return new Set(rows.map(({ name }) => name));
-  }
   /** False when it was heard again before anything was done. */
   const isFenced = async (server: string) => (await readServer(store, server))?.state === 'fenced';
 
@@ -115,7 +110,7 @@ export function makeServerFence(parts: FenceParts): OperationKind<Params> {
         timeoutMs: FENCE_MS,
         async do({ signal, say }) {
           if (!(await isFenced(server))) return;
-          const apart = await readApart();
+          const apart = await listApart(store);
           const carriers = Map.groupBy(await parts.listCarriers(store), (one) => one.server);
           for (const [carrier, carried] of carriers) {
             if (carrier === server || !apart.has(carrier)) continue;
@@ -137,9 +132,9 @@ export function makeServerFence(parts: FenceParts): OperationKind<Params> {
         timeoutMs: FENCE_MS,
         async do({ signal, say }) {
           if (!(await isFenced(server))) return;
-          const blocks = (await listBlocks(store)).filter((block) => block.server === server);
+          const blocks = await listBlocks(store, server);
           const networks = blocks.map(({ first }) => `${first}/${BLOCK_PREFIX}`);
-          for (const line of await parts.endSessions({ networks, apart: await readApart() }, signal)) say(line);
+          for (const line of await parts.endSessions({ networks, apart: await listApart(store) }, signal)) say(line);
           return { networks };
         },
       },

@@ -1,12 +1,13 @@
 // What each server's agent is told of the firewall, and what the doctor makes of it.
 import assert from 'node:assert/strict';
 import { test as plainTest } from 'node:test';
+import type { Store } from '../platform/store.ts';
 import { withStores } from '../platform/test-store.ts';
 import { allocateAddress } from './addresses.ts';
 import { storeCluster } from './cluster-store.ts';
-import { readFirewall, readFirewallChoice, storeFirewallChoice } from './firewall.ts';
+import { readFirewallChoice, readFirewalls, storeFirewallChoice } from './firewall.ts';
 import { judgeFirewalls } from './firewall-check.ts';
-import { storeServer } from './store.ts';
+import { listServers, storeServer } from './store.ts';
 import { innerOf } from './tunnel.ts';
 
 const network = { cidr: '10.87.16.1/20', bridge: 'try0' };
@@ -18,11 +19,14 @@ const facts = {
   ],
 };
 
+const readFirewallOf = async (store: Store, server: string) =>
+  (await readFirewalls(store, network, await listServers(store), facts))(server);
+
 withStores((test) => {
   test('a server is told who the members are, which ports it opens, and what containers may ask', async ({ store }) => {
     for (const [at, name] of ['s1', 's2', 's3'].entries())
       await storeServer(store, { name, state: 'ready', reason: '', address: `10.0.0.${at + 11}`, version: '' });
-    const read = (server: string) => readFirewall(store, network, server, facts);
+    const read = (server: string) => readFirewallOf(store, server);
     assert.equal(await read('s1'), undefined, 'one server alone');
     await storeCluster(store, { server: 's1', address: '10.0.0.11', port: 7443, contentPath: null, contentId: null });
     await store.transaction((sql) => allocateAddress(sql, network.cidr, { instance: innerOf('s1'), server: 's1' }));
@@ -43,9 +47,9 @@ withStores((test) => {
     await storeCluster(store, { server: 's1', address: '10.0.0.11', port: 7443, contentPath: null, contentId: null });
     assert.deepEqual(await readFirewallChoice(store, 's1'), { server: 's1', mode: 'ours', allow: [] });
     await storeFirewallChoice(store, { server: 's1', mode: 'strict', allow: ['tcp/9100'] });
-    assert.deepEqual((await readFirewall(store, network, 's1', facts))?.allow, ['tcp/9100']);
+    assert.deepEqual((await readFirewallOf(store, 's1'))?.allow, ['tcp/9100']);
     await storeFirewallChoice(store, { server: 's1', mode: 'off', allow: ['tcp/9100'] });
-    assert.equal(await readFirewall(store, network, 's1', facts), undefined);
+    assert.equal(await readFirewallOf(store, 's1'), undefined);
   });
 });
 

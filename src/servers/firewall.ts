@@ -4,7 +4,7 @@ import type { Sql } from '../platform/store.ts';
 import type { Firewall } from '../protocol/contract.ts';
 import { listAddressesFrom, networkOf } from './addresses.ts';
 import { readCluster } from './cluster-store.ts';
-import { listServers } from './store.ts';
+import type { ServerRow } from './store.ts';
 import { innerOf } from './tunnel.ts';
 
 /** off: no rule of ours. ours: our own ports and containers. strict: nothing else is reachable either. */
@@ -56,33 +56,40 @@ export interface FirewallFacts {
   controllers: readonly string[];
 }
 
-/** What a server's agent is told; undefined where it is switched off, and while there is one server alone. */
-export async function readFirewall(
+/**
+ * What the servers' agents are told, each made when it is asked for; undefined where it is switched off, and while there is one
+ * server alone. `servers`: all. Also those that are fenced are members: they are still of the engine's cluster, and the tunnel lets nothing
+ * of them in.
+ */
+export async function readFirewalls(
   sql: Sql,
   network: { cidr: string | undefined; bridge: string },
-  server: string,
+  servers: readonly Pick<ServerRow, 'name' | 'address'>[],
   facts: FirewallFacts,
-): Promise<Firewall | undefined> {
+): Promise<(server: string) => Firewall | undefined> {
   const cluster = await readCluster(sql);
-  if (network.cidr === undefined || cluster === undefined) return undefined;
-  const { mode, allow } = await readFirewallChoice(sql, server);
-  if (mode === 'off') return undefined;
-  // Also those that are fenced: they are members of the engine's cluster still, and the tunnel lets nothing of them in.
-  const servers = await listServers(sql);
-  const addressOf = new Map(servers.map(({ name, address }) => [name, address]));
+  if (network.cidr === undefined || cluster === undefined) return () => undefined;
+  const choices = new Map((await listFirewallChoices(sql)).map((choice) => [choice.server, choice]));
   const withEdges = new Set(facts.edges.map((edge) => edge.server));
-  const hasController = server === cluster.server || facts.controllers.includes(server);
   const sorted = (addresses: readonly string[]) => [...new Set(addresses)].filter((one) => one !== '').sort();
-  return {
-    ...{ mode, bridge: network.bridge, network: networkOf(network.cidr) },
-    members: sorted([...addressOf.values()]),
+  const common = {
+    ...{ bridge: network.bridge, network: networkOf(network.cidr) },
+    members: sorted(servers.map(({ address }) => address)),
     routers: sorted(servers.flatMap(({ name, address }) => (withEdges.has(name) ? [address] : []))),
-    doors: hasController ? [cluster.port] : [],
-    visits: withEdges.has(server) ? [...facts.visits] : [],
     // The servers' own addresses in the network.
     inners: sorted(await listAddressesFrom(sql, innerOf(''))),
     ...{ databases: sorted(facts.databases), caches: sorted(facts.caches), carriers: sorted(facts.carriers) },
     edges: sorted(facts.edges.map(({ address }) => address)),
-    allow: mode === 'strict' ? allow : [],
+  };
+  return (server) => {
+    const { mode, allow } = choices.get(server) ?? UNCHOSEN;
+    if (mode === 'off') return undefined;
+    const hasController = server === cluster.server || facts.controllers.includes(server);
+    return {
+      ...{ ...common, mode },
+      doors: hasController ? [cluster.port] : [],
+      visits: withEdges.has(server) ? [...facts.visits] : [],
+      allow: mode === 'strict' ? [...allow] : [],
+    };
   };
 }

@@ -12,8 +12,8 @@ import { type CleanParts, makeServerClean } from './clean.ts';
 import { readCluster, storeCluster } from './cluster-store.ts';
 import { type FenceParts, makeServerFence } from './fence.ts';
 import { welcomeAgent } from './meet-agents.ts';
-import { isApart, readServer, type ServerState, storeDraining, storeHeartbeat } from './store.ts';
-import { readTunnel } from './tunnel.ts';
+import { isApart, listServers, readServer, type ServerState, storeDraining, storeHeartbeats } from './store.ts';
+import { readTunnels } from './tunnel.ts';
 import { type WatchParts, watchServers } from './watch.ts';
 
 const NAME = 's2';
@@ -62,7 +62,9 @@ class Life {
     this.store = store;
     const clock = makeSystemClock();
     const tell = async () => {
-      const tunnel = await store.transaction((sql) => readTunnel(sql, network, 's1'));
+      const tunnel = await store.transaction(async (sql) =>
+        (await readTunnels(sql, network, await listServers(sql)))('s1'),
+      );
       this.admitted = tunnel?.peers.some(({ server }) => server === NAME) ?? true;
       return null;
     };
@@ -89,6 +91,7 @@ class Life {
         refuse: () => undefined,
         ask: () => (this.hears ? { hear: ['s3'], deaf: [] } : { hear: [], deaf: ['s1', 's3'] }),
       },
+      hearing: { behindMs: () => 0 },
       readLeadingServer: async (sql) => (await readCluster(sql))?.server,
       readOffline: async () => new Set(),
       noteReady: () => undefined,
@@ -150,7 +153,7 @@ class Life {
       case 'silence':
         return await this.silence(11);
       case 'beat':
-        if (await storeHeartbeat(store, NAME, LOAD)) this.isSilent = false;
+        if ((await storeHeartbeats(store, [{ server: NAME, load: LOAD }])).has(NAME)) this.isSilent = false;
         return;
       case 'others-hear':
       case 'others-deaf':

@@ -1,12 +1,11 @@
-// What the servers room answers to agents: their hello, which makes a server ready, and their heartbeats.
+// What the servers room answers to agents' hello, which makes a server ready.
 // Apart from the channel that carries them.
 import { PROTOCOL_VERSION } from '../lib/version.ts';
 import type { Events } from '../platform/events.ts';
 import type { Store } from '../platform/store.ts';
-import type { ServerLoad } from '../protocol/contract.ts';
 import { serverLock } from './locks.ts';
 import { serverProblems } from './problems.ts';
-import { readServer, type ServerRow, type ServerState, storeHeartbeat, storeServer, toWell } from './store.ts';
+import { readServer, type ServerRow, type ServerState, storeServer, toWell } from './store.ts';
 
 /** A server whose agent says hello becomes ready, unless a person is draining it. */
 export async function welcomeAgent(
@@ -40,9 +39,4 @@ export function toWelcomed(before: Pick<ServerRow, 'state' | 'drainReason'> | un
     default:
       return toWell(before);
   }
-}
-
-/** Keeps the load that a server reported. A fenced one is not heard: it says hello first. */
-export async function noteHeartbeat(store: Store, server: string, load: ServerLoad): Promise<void> {
-  if (!(await storeHeartbeat(store, server, load))) throw serverProblems.make('being-fenced', { server });
 }

@@ -7,7 +7,7 @@ import { withStores } from '../platform/test-store.ts';
 import type { ServerLoad } from '../protocol/contract.ts';
 import { choosePlacement, freeMb, MOST_STARTING, RESERVED_MEMORY_MB } from './place.ts';
 import { assertMemory } from './room.ts';
-import { type ServerRow, type ServerState, storeHeartbeat, storeServer } from './store.ts';
+import { type ServerRow, type ServerState, storeHeartbeats, storeServer } from './store.ts';
 
 const MB = 2 ** 20;
 
@@ -132,7 +132,7 @@ withStores((it) => {
     await assertMemory(store, { memoryMb: 512, count: 100 });
     for (const name of ['a', 'b']) {
       await storeServer(store, { name, state: 'ready', reason: 'test', address: '', version: '' });
-      await storeHeartbeat(store, name, makeLoad({ freeMb: RESERVED_MEMORY_MB + 1_100 }));
+      await storeHeartbeats(store, [{ server: name, load: makeLoad({ freeMb: RESERVED_MEMORY_MB + 1_100 }) }]);
     }
     await assertMemory(store, { memoryMb: 512, count: 4 });
     const refused = { code: 'server.no-memory', message: /3072 MB are needed; a has 1612 MB free, b has 1612 MB free/ };

@@ -10,11 +10,14 @@ import { isAlone } from './cluster-store.ts';
 import { type FenceParts, makeServerFence } from './fence.ts';
 import { type FirewallFacts, listFirewallChoices } from './firewall.ts';
 import { makeFirewallRoutes } from './firewall-routes.ts';
+import type { Hearing } from './hearing.ts';
 import { makeClusterMake } from './make-cluster.ts';
 import { makeServerRemove, type RemoveParts } from './remove.ts';
 import { makeServerRoutes } from './routes.ts';
 import { makeNetworkTeller } from './tunnel.ts';
 import { LOST_AFTER_MS, type WatchParts, watchServers } from './watch.ts';
+
+const WATCH_MS = 1_000;
 
 /** Registers the room's operations and loops; gives its routes. */
 export function registerServers(
@@ -22,10 +25,11 @@ export function registerServers(
   parts: {
     joining: RemoveParts;
     loss: FenceParts & CleanParts & WatchParts;
+    hearing: Hearing;
     readFacts(sql: Sql): Promise<FirewallFacts>;
   },
 ): ApiRoutes[] {
-  const { joining, loss, readFacts } = parts;
+  const { joining, loss, hearing, readFacts } = parts;
   const { store, events, agents, clock } = loss;
   const beganMs = clock.monotonicMs();
   operations.register(makeClusterMake(joining));
@@ -37,13 +41,13 @@ export function registerServers(
       name: 'servers.watch',
       wrongWhen:
         'a server counts as ready and its agent is silent, or it is gone and not fenced, or back and not cleaned',
-      everyMs: 1_000,
+      everyMs: WATCH_MS,
       timeoutMs: 10_000,
       // A controller that has just begun to lead has heard nobody yet: silence counts from its beginning.
       runOnce: async (signal) =>
         clock.monotonicMs() - beganMs < LOST_AFTER_MS
           ? { waits: 'agents are coming to the controller that has just begun to lead' }
-          : await watchServers(loss, signal),
+          : await hearing.look(WATCH_MS, () => watchServers(loss, signal)),
     }),
   );
   loops.add(

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
-import { releaseAddress, releaseBlocks } from './addresses.ts';
+import { releaseAddresses, releaseBlocks } from './addresses.ts';
 import { revokeCertificates, storeFirstServer } from './cluster-store.ts';
 import { deleteFirewallChoice } from './firewall.ts';
 import { readLedCluster } from './join.ts';
@@ -80,7 +80,7 @@ export function makeServerRemove(parts: RemoveParts): OperationKind<Params> {
         timeoutMs: 10_000,
         async do() {
           await store.transaction(async (sql) => {
-            await releaseAddress(sql, innerOf(server));
+            await releaseAddresses(sql, innerOf(server));
             await releaseBlocks(sql, server);
             await deleteFirewallChoice(sql, server);
             // The first one goes only when another has taken over from it.

@@ -52,9 +52,20 @@ const toServer = (row: Raw): ServerRow => ({
   load: row.load ?? undefined,
 });
 
-/** All servers by name. */
+/** All servers by name. As one value: a thousand rows by themselves cost several times as much, and every placement reads them. */
 export async function listServers(sql: Sql): Promise<ServerRow[]> {
-  return (await sql.query<Raw>(`SELECT ${COLUMNS} FROM server ORDER BY name`)).map(toServer);
+  const [row] = await sql.query<{ servers: Raw[] | null }>(
+    `SELECT json_agg(one) AS servers FROM (SELECT ${COLUMNS} FROM server ORDER BY name) AS one`,
+  );
+  return (row?.servers ?? []).map(toServer);
+}
+
+/** The names of those that are apart. */
+export async function listApart(sql: Sql): Promise<Set<string>> {
+  const rows = await sql.query<{ name: string; state: ServerState }>(
+    `SELECT name, state FROM server WHERE state NOT IN ('ready', 'draining')`,
+  );
+  return new Set(rows.flatMap(({ name, state }) => (isApart(state) ? [name] : [])));
 }
 
 export async function readServer(sql: Sql, name: string): Promise<ServerRow | undefined> {
@@ -81,14 +92,21 @@ export async function storeServer(
   );
 }
 
-/** False when there is no such server, or it is fenced: an agent that was frozen may still speak over its old connection. */
-export async function storeHeartbeat(sql: Sql, name: string, load: ServerLoad): Promise<boolean> {
-  const rows = await sql.query(
-    `UPDATE server SET heartbeat_at = now(), load = $2::jsonb,
-       clock_ahead_ms = $3 - extract(epoch from now()) * 1000 WHERE name = $1 AND state <> 'fenced' RETURNING name`,
-    [name, toJsonValue(load), load.clockMs],
+/**
+ * The heartbeats that came together, one a server. Gives the servers that count as heard: not one that is unknown or fenced, since an
+ * agent that was frozen may still speak over its old connection.
+ */
+export async function storeHeartbeats(
+  sql: Sql,
+  beats: readonly { server: string; load: ServerLoad }[],
+): Promise<ReadonlySet<string>> {
+  const rows = await sql.query<{ name: string }>(
+    `UPDATE server SET heartbeat_at = now(), load = beat.load,
+       clock_ahead_ms = (beat.load->>'clockMs')::float8 - extract(epoch from now()) * 1000
+     FROM unnest($1::text[], $2::jsonb[]) AS beat (server, load) WHERE name = beat.server AND state <> 'fenced' RETURNING name`,
+    [beats.map(({ server }) => server), beats.map(({ load }) => toJsonValue(load))],
   );
-  return rows.length > 0;
+  return new Set(rows.map(({ name }) => name));
 }
 
 /** Changes the state; true when it was another one before. A `ready` server that is being emptied is `draining`. */

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { withStores } from '../platform/test-store.ts';
 import { allocateAddress } from './addresses.ts';
 import { storeCluster } from './cluster-store.ts';
-import { makeNetworkTeller, readControllerHosts, readTunnel } from './tunnel.ts';
+import { listServers } from './store.ts';
+import { makeNetworkTeller, readControllerHosts, readTunnels } from './tunnel.ts';
 
 const CIDR = '10.87.16.1/20';
 const network = { cidr: CIDR, bridge: 'try0' };
@@ -14,7 +15,8 @@ withStores((test) => {
       `INSERT INTO server (name, state, reason, address, version) VALUES
          ('s1', 'ready', '', '192.0.2.1', ''), ('s2', 'lost', '', '192.0.2.2', ''), ('s3', 'fenced', '', '192.0.2.3', '')`,
     );
-    const read = (server: string) => store.transaction((sql) => readTunnel(sql, network, server));
+    const read = (server: string) =>
+      store.transaction(async (sql) => (await readTunnels(sql, network, await listServers(sql)))(server));
     assert.equal(await read('s1'), undefined, 'one server alone needs none');
     await storeCluster(store, cluster);
     assert.deepEqual((await read('s1'))?.peers, [

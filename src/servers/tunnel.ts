@@ -6,7 +6,7 @@ import type { AgentPort } from '../protocol/agent-port.ts';
 import type { Tunnel } from '../protocol/contract.ts';
 import { allocateAddress, BLOCK_PREFIX, bridgeAddress, listBlocks, readAddressesOf } from './addresses.ts';
 import { readCluster } from './cluster-store.ts';
-import { isApart, listServers } from './store.ts';
+import { isApart, listServers, type ServerRow } from './store.ts';
 
 const SYNC_TIMEOUT_MS = 10_000;
 /** Somebody waits for it. */
@@ -17,36 +17,38 @@ const NUMBERS = 2 ** 24;
 /** The server itself as an instance that has an address. */
 export const innerOf = (server: string): string => `server:${server}`;
 
-/** A server's tunnel; undefined while the deployment is one server, or has no network yet. Servers without an address of their own get one. */
-export async function readTunnel(
+/**
+ * The tunnels of servers, each made when it is asked for; undefined while the deployment is one server, or has no network yet.
+ * Servers without an address of their own get one. Read once for all that ask together: of a thousand, each knows all the others.
+ */
+export async function readTunnels(
   sql: Sql,
   network: { cidr: string | undefined; bridge: string },
-  server: string,
-): Promise<Tunnel | undefined> {
+  servers: readonly ServerRow[],
+): Promise<(server: string) => Tunnel | undefined> {
   const { cidr, bridge } = network;
-  if (cidr === undefined || (await readCluster(sql)) === undefined) return undefined;
-  const known = (await listServers(sql)).filter(({ state }) => !isApart(state));
-  const own = known.find(({ name }) => name === server);
-  if (own === undefined) return undefined;
+  if (cidr === undefined || (await readCluster(sql)) === undefined) return () => undefined;
+  const known = servers.filter(({ state }) => !isApart(state));
   const given = await readAddressesOf(
     sql,
     known.map(({ name }) => innerOf(name)),
   );
-  const inner = new Map<string, string>();
   for (const { name } of known) {
     const instance = innerOf(name);
-    inner.set(name, given.get(instance) ?? (await allocateAddress(sql, cidr, { instance, server: name })));
+    if (!given.has(instance)) given.set(instance, await allocateAddress(sql, cidr, { instance, server: name }));
   }
+  // After the addresses, which may have taken some.
   const networks = Map.groupBy(await listBlocks(sql), (block) => block.server);
-  return {
-    ...{ bridge, id: Math.floor(toRange(cidr).first / 16) % NUMBERS },
-    ...{ address: own.address, inner: inner.get(server) ?? '' },
-    peers: known
-      .filter(({ name }) => name !== server)
-      .map(({ name, address }) => ({
-        ...{ server: name, address, inner: inner.get(name) ?? '' },
-        networks: (networks.get(name) ?? []).map(({ first }) => `${first}/${BLOCK_PREFIX}`),
-      })),
+  const peers: Tunnel['peers'] = known.map(({ name, address }) => ({
+    ...{ server: name, address, inner: given.get(innerOf(name)) ?? '' },
+    networks: (networks.get(name) ?? []).map(({ first }) => `${first}/${BLOCK_PREFIX}`),
+  }));
+  const id = Math.floor(toRange(cidr).first / 16) % NUMBERS;
+  return (server) => {
+    const own = peers.find((peer) => peer.server === server);
+    if (own === undefined) return undefined;
+    const { address, inner } = own;
+    return { bridge, id, address, inner, peers: peers.filter((peer) => peer !== own) };
   };
 }
 

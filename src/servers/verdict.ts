@@ -19,6 +19,8 @@ export interface Evidence {
   testimony: Testimony;
   /** What the engine's cluster says of it; asked only when nobody else says anything. */
   isOffline: boolean | undefined;
+  /** How long heartbeats wait at the controller itself. */
+  behindMs: number;
 }
 
 /**
@@ -30,7 +32,10 @@ const SILENT_MS = 5_000;
 const list = (names: readonly string[]): string => [...names].sort().join(', ');
 
 /** Judges a server that is lost. */
-export function judgeLost(server: ServerRow, { servers, controller, testimony, isOffline }: Evidence): Verdict {
+export function judgeLost(
+  server: ServerRow,
+  { servers, controller, testimony, isOffline, behindMs }: Evidence,
+): Verdict {
   const silent = 'no heartbeat of its agent';
   const stay = (why: string, alive = false): Verdict => ({ gone: false, alive, reason: `${silent}; ${why}` });
   if (controller === undefined) return stay('it is the only server', true);
@@ -46,7 +51,7 @@ export function judgeLost(server: ServerRow, { servers, controller, testimony, i
   if (deaf.length === 0 && isOffline !== true)
     return stay('nobody else can say yet whether it is there, so nothing of it is made anew');
   const known = servers.filter(({ state }) => state !== 'joining' && !isApart(state));
-  const heard = known.filter(({ name, silentMs = SILENT_MS }) => name === controller || silentMs < SILENT_MS);
+  const heard = known.filter(({ name, silentMs = Infinity }) => name === controller || silentMs < SILENT_MS + behindMs);
   // Whoever hears less than half of all is more likely cut off itself. Half is enough: the controller's own server is among them.
   if (heard.length * 2 < known.length) {
     const count = `${known.length - heard.length} of ${known.length} servers are silent at once`;

@@ -8,7 +8,7 @@ import type { Store } from '../platform/store.ts';
 import { withStores } from '../platform/test-store.ts';
 import { readCluster, storeCluster } from './cluster-store.ts';
 import { toWelcomed, welcomeAgent } from './meet-agents.ts';
-import { readServer, type ServerRow, storeFenceUp, storeHeartbeat, storeServerState } from './store.ts';
+import { readServer, type ServerRow, storeFenceUp, storeHeartbeats, storeServerState } from './store.ts';
 import { judgeLost } from './verdict.ts';
 import { type WatchParts, watchServers } from './watch.ts';
 import type { Testimony } from './witnesses.ts';
@@ -18,7 +18,7 @@ const load = { cores: 1, load1: 0, cpuPressure: 0, memoryPressure: 0, ioPressure
 const sizes = { memoryTotalBytes: 1, memoryAvailableBytes: 1, diskTotalBytes: 1, diskFreeBytes: 1 };
 
 /** A watch that notes which operations it begins. */
-function makeWatch(store: Store, testimony: Record<string, Testimony> = {}) {
+function makeWatch(store: Store, testimony: Record<string, Testimony> = {}, behindMs = 0) {
   const began: string[] = [];
   const clock = makeSystemClock();
   const operations = {
@@ -35,6 +35,7 @@ function makeWatch(store: Store, testimony: Record<string, Testimony> = {}) {
       refuse: () => undefined,
       ask: (server) => testimony[server] ?? { hear: [], deaf: [] },
     },
+    hearing: { behindMs: () => behindMs },
     readLeadingServer: async (sql) => (await readCluster(sql))?.server,
     readOffline: async () => new Set(),
     noteReady: () => undefined,
@@ -76,6 +77,20 @@ withStores((test) => {
       ['server.lost server:s1', 'server.lost server:s2', 'server.ready server:s1', 'server.draining server:s2'],
     );
     assert.deepEqual(began, [], 'one server alone is never fenced');
+  });
+
+  test('a controller that is behind with heartbeats takes its own slowness for no silence, and says that it is behind', async ({
+    store,
+  }) => {
+    await addServers(store, { s1: 'ready', s2: 'ready' });
+    const { look } = makeWatch(store, {}, 4_000);
+    await silence(store, 's1', 21);
+    await silence(store, 's2', 23);
+    assert.deepEqual(await look(), { ready: 1, lost: 1, behindMs: 4_000 });
+    assert.equal((await readServer(store, 's1'))?.state, 'ready');
+    await silence(store, 's2', 12);
+    await look();
+    assert.equal((await readServer(store, 's2'))?.state, 'lost', 'it is lost until it is heard');
   });
 
   test('a lost server is fenced when others do not hear it either, and left when one does', async ({ store }) => {
@@ -131,13 +146,15 @@ withStores((test) => {
     await addServers(store, { s1: 'ready' });
     const { parts } = makeWatch(store);
     const hello = { server: 's1', protocol: 2, version: '', address: '' };
+    const isHeard = async () =>
+      (await storeHeartbeats(store, [{ server: 's1', load: { ...load, ...sizes } }])).has('s1');
     await storeServerState(store, 's1', 'fenced', 'it is gone');
-    assert.equal(await storeHeartbeat(store, 's1', { ...load, ...sizes }), false, 'over its old connection');
+    assert.equal(await isHeard(), false, 'over its old connection');
     await assert.rejects(welcomeAgent(store, parts.events, hello), { code: 'server.being-fenced', retryable: true });
     await storeFenceUp(store, 's1', []);
     await welcomeAgent(store, parts.events, hello);
     assert.equal((await readServer(store, 's1'))?.state, 'back');
-    assert.equal(await storeHeartbeat(store, 's1', { ...load, ...sizes }), true);
+    assert.equal(await isHeard(), true);
   });
 });
 
@@ -152,7 +169,7 @@ plainTest('a controller that hears less than half of all servers fences none', (
     const servers = states.map((state, index) => row(`s${index + 1}`, state));
     const lost = servers.find(({ state }) => state === 'lost');
     assert.ok(lost !== undefined);
-    return judgeLost(lost, { servers, controller: 's1', testimony, isOffline: undefined });
+    return judgeLost(lost, { servers, controller: 's1', testimony, isOffline: undefined, behindMs: 0 });
   };
   assert.equal(judge('ready', 'lost').gone, true, 'its own server is half of two');
   assert.equal(judge('ready', 'ready', 'lost').gone, true);
@@ -160,18 +177,20 @@ plainTest('a controller that hears less than half of all servers fences none', (
   assert.equal(minority.gone, false);
   assert.match(minority.reason, /2 of 3 servers are silent at once, so this one may be cut off/);
   assert.equal(judge('ready', 'lost', 'fenced').gone, true, 'those that are fenced already do not count');
-  const falling = (silentMs: number) => {
+  const falling = (silentMs: number, behindMs = 0) => {
     const servers = [row('s1', 'ready'), row('s2', 'lost'), row('s3', 'ready', silentMs)];
-    return judgeLost(servers[1] ?? row('', 'lost'), { servers, controller: 's1', testimony, isOffline: undefined });
+    const evidence = { servers, controller: 's1', testimony, isOffline: undefined, behindMs };
+    return judgeLost(servers[1] ?? row('', 'lost'), evidence);
   };
   assert.equal(falling(9_000).gone, false, 'the next one is silent too, and not lost yet');
   assert.equal(falling(2_000).gone, true);
+  assert.equal(falling(7_000, 3_000).gone, true, 'its heartbeat waits at the controller');
 });
 
 plainTest('the controller never fences its own server, nor one of which nobody else can tell', () => {
   const servers = [row('s1', 'lost'), row('s2', 'lost')];
   const [own, other] = [servers[0] ?? row('', 'lost'), servers[1] ?? row('', 'lost')];
-  const evidence = { servers, controller: 's1', testimony: { hear: [], deaf: ['s2'] }, isOffline: true };
+  const evidence = { servers, controller: 's1', testimony: { hear: [], deaf: ['s2'] }, isOffline: true, behindMs: 0 };
   assert.equal(judgeLost(own, evidence).gone, false);
   const silent = { ...evidence, testimony: { hear: [], deaf: [] } };
   assert.equal(judgeLost(other, { ...silent, isOffline: undefined }).gone, false);
@@ -183,7 +202,8 @@ plainTest('a server whose agent is of another version is not fenced, whoever doe
   const servers = [row('s1', 'ready'), row('s2', 'lost'), row('s3', 'ready')];
   const refused = 'The agent on s2 speaks protocol 1, the controller 2.';
   const testimony = { hear: [], deaf: ['s1', 's3'], refused };
-  const verdict = judgeLost(servers[1] ?? row('', 'lost'), { servers, controller: 's1', testimony, isOffline: true });
+  const evidence = { servers, controller: 's1', testimony, isOffline: true, behindMs: 0 };
+  const verdict = judgeLost(servers[1] ?? row('', 'lost'), evidence);
   assert.deepEqual([verdict.gone, verdict.alive], [false, true]);
   assert.match(verdict.reason, /not let in: The agent on s2 speaks protocol 1, the controller 2\./);
 });

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { makeTestClock } from '../platform/test-clock.ts';
 import type { ServerState } from './store.ts';
-import { listWatched, makeWitnesses } from './witnesses.ts';
+import { makeRing, makeWitnesses } from './witnesses.ts';
 
 test('a server is heard, not heard, or nobody knows freshly', async () => {
   const clock = makeTestClock();
@@ -40,9 +40,8 @@ test('every server that is neither joining nor fenced has as many listeners as t
     fc.property(fc.array(state, { minLength: 1, maxLength: 40 }), (states) => {
       const all = servers(states);
       const present = all.filter((one) => ['ready', 'draining', 'lost'].includes(one.state));
-      const watched = present.flatMap(({ name }) =>
-        listWatched(all, name).map(({ server }) => [name, server] as const),
-      );
+      const watchedBy = makeRing(all);
+      const watched = present.flatMap(({ name }) => watchedBy(name).map(({ server }) => [name, server] as const));
       assert.ok(watched.every(([listener, server]) => listener !== server));
       for (const { name } of present) {
         const listeners = watched.filter(([, server]) => server === name).length;

@@ -29,20 +29,29 @@ export interface Witnesses {
 }
 
 export function makeWitnesses(clock: Clock): Witnesses {
-  const told = new Map<string, { atMs: number; heard: ReadonlyMap<string, number> }>();
+  /** What is said of each server, by who says it; and of whom each of these speaks. */
+  const said = new Map<string, Map<string, { atMs: number; silentMs: number }>>();
+  const spoken = new Map<string, readonly string[]>();
   const refusals = new Map<string, { atMs: number; why: string }>();
   return {
     note(teller, heard) {
-      const silences = new Map(heard.map(({ server, silentMs }) => [server, silentMs]));
-      told.set(teller, { atMs: clock.monotonicMs(), heard: silences });
+      for (const server of spoken.get(teller) ?? []) said.get(server)?.delete(teller);
+      const atMs = clock.monotonicMs();
+      for (const { server, silentMs } of heard) {
+        const words = said.get(server) ?? new Map<string, { atMs: number; silentMs: number }>();
+        said.set(server, words.set(teller, { atMs, silentMs }));
+      }
+      spoken.set(
+        teller,
+        heard.map(({ server }) => server),
+      );
     },
     refuse: (server, why) => void refusals.set(server, { atMs: clock.monotonicMs(), why }),
     ask(server) {
       const testimony: Testimony = { hear: [], deaf: [] };
-      for (const [teller, { atMs, heard }] of told) {
-        const silentMs = heard.get(server);
+      for (const [teller, { atMs, silentMs }] of said.get(server) ?? []) {
         const ageMs = clock.monotonicMs() - atMs;
-        if (silentMs === undefined || ageMs > FRESH_MS) continue;
+        if (ageMs > FRESH_MS) continue;
         if (silentMs === 0) testimony.hear.push(teller);
         else if (silentMs + ageMs >= DEAF_MS) testimony.deaf.push(teller);
       }
@@ -54,20 +63,24 @@ export function makeWitnesses(clock: Clock): Witnesses {
 }
 
 /**
- * Whom a server's agent listens to: the next ones on a ring on which servers stand by a hash of their names, so that those of one
+ * Whom each server's agent listens to: the next ones on a ring on which servers stand by a hash of their names, so that those of one
  * rack, which are lost together, are not each other's only witnesses.
  */
-export function listWatched(
+export function makeRing(
   servers: readonly Pick<ServerRow, 'name' | 'state' | 'address'>[],
-  server: string,
-): { server: string; address: string }[] {
+): (server: string) => { server: string; address: string }[] {
   const ring = servers
     .filter(({ state }) => state !== 'joining' && !isApart(state))
     .map(({ name, address }) => ({ server: name, address, place: placeOf(name) }))
     .sort((a, b) => (a.place < b.place ? -1 : 1));
-  const own = placeOf(server);
-  const after = [...ring.filter(({ place }) => place > own), ...ring.filter(({ place }) => place < own)];
-  return after.slice(0, LISTENERS).map(({ place: _, ...one }) => one);
+  return (server) => {
+    const own = placeOf(server);
+    const found = ring.findIndex(({ place }) => place > own);
+    const next = found === -1 ? ring.length : found;
+    const after = [...ring.slice(next, next + LISTENERS), ...ring.slice(0, Math.min(next, LISTENERS))];
+    const others = after.filter(({ place }) => place !== own);
+    return others.slice(0, LISTENERS).map(({ place: _, ...one }) => one);
+  };
 }
 
 const placeOf = (name: string): string => `${createHash('sha256').update(name).digest('hex')} ${name}`;

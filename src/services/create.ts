@@ -9,7 +9,7 @@ import {
   type Step,
 } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
-import { allocateAddress, releaseAddress } from '../servers/addresses.ts';
+import { allocateAddress, releaseAddresses } from '../servers/addresses.ts';
 import { choosePlacement } from '../servers/place.ts';
 import { assertMemory } from '../servers/room.ts';
 import { listServers } from '../servers/store.ts';
@@ -102,7 +102,7 @@ function makePlaceStep<E extends ServiceEngine>(parts: ServiceParts<E>, name: st
         const service = await readService(sql, noun, name);
         if (service === undefined) return;
         await deleteService(sql, noun, name);
-        await releaseAddress(sql, service.instance);
+        await releaseAddresses(sql, service.instance);
         await secrets.remove(sql, adminSecret(noun, name));
       });
     },

@@ -3,7 +3,7 @@
 // until the store names the next one, going back is starting the former.
 import { commonProblems } from '../lib/errors.ts';
 import type { Sql } from '../platform/store.ts';
-import { allocateAddress, releaseAddress } from '../servers/addresses.ts';
+import { allocateAddress, releaseAddresses } from '../servers/addresses.ts';
 import { choosePlacement } from '../servers/place.ts';
 import { listServers } from '../servers/store.ts';
 import {
@@ -107,7 +107,7 @@ export function makeServiceHomes<E extends ServiceEngine>(parts: ServiceParts<E>
       if (service?.instance === home.instance) throw new Error(`${name} lives in ${home.instance}`);
       await removeContainer(parts, home, signal);
       await removeVolumes(parts, home, signal);
-      await store.transaction((sql) => releaseAddress(sql, home.instance));
+      await store.transaction((sql) => releaseAddresses(sql, home.instance));
     },
   };
 }

@@ -21,7 +21,7 @@ import {
 import { openSecrets } from '../platform/secrets.ts';
 import type { Sql, Store } from '../platform/store.ts';
 import { type StoreCase, withStores } from '../platform/test-store.ts';
-import { storeHeartbeat, storeServer } from '../servers/store.ts';
+import { storeHeartbeats, storeServer } from '../servers/store.ts';
 import { listServices, readService, storeServiceState } from './store.ts';
 
 const who = { by: 'test' };
@@ -48,7 +48,7 @@ async function makeWorld(store: Store) {
     ...{ diskTotalBytes: 8 * gigabyte, diskFreeBytes: 8 * gigabyte },
   };
   await storeServer(store, { name: 'local', state: 'ready', reason: 'test', address: '', version: '0' });
-  await storeHeartbeat(store, 'local', load);
+  await storeHeartbeats(store, [{ server: 'local', load }]);
   const secrets = await openSecrets({ store, keyFile: join(scratch, `key-${crypto.randomUUID()}`) });
   const engines = new Map<string, SimulatedDatabase>();
   const engineOf = (instance: string): SimulatedDatabase => {

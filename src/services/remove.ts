@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
-import { releaseAddress } from '../servers/addresses.ts';
+import { releaseAddresses } from '../servers/addresses.ts';
 import { hasData, removeContainer, removeVolumes } from './container.ts';
 import { adminSecret, type ServiceEngine, type ServiceParts, serviceLock } from './kind.ts';
 import { deleteService, readService, type ServiceRow, storeServiceState } from './store.ts';
@@ -78,7 +78,7 @@ export function makeServiceRemove<E extends ServiceEngine>(parts: ServiceParts<E
             const service = await readService(sql, noun, name);
             if (service === undefined) return;
             await deleteService(sql, noun, name);
-            await releaseAddress(sql, service.instance);
+            await releaseAddresses(sql, service.instance);
             await secrets.remove(sql, adminSecret(noun, name));
             await events.append(sql, { kind: `${noun}.removed`, subject: serviceLock(noun, name), by: 'operation' });
           });

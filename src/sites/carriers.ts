@@ -7,7 +7,7 @@ import { imageProblems } from '../images/problems.ts';
 import { readNewest } from '../images/store.ts';
 import { readSharedContent, renderContent } from '../pools/content.ts';
 import { contentVolume } from '../pools/parts.ts';
-import { allocateAddress, releaseAddress } from '../servers/addresses.ts';
+import { allocateAddress, releaseAddresses } from '../servers/addresses.ts';
 import { choosePlacement } from '../servers/place.ts';
 import { listServers } from '../servers/store.ts';
 import type { SiteParts } from './parts.ts';
@@ -155,7 +155,7 @@ async function place(
 export async function removeCarriers(parts: SiteParts, site: string, signal: AbortSignal): Promise<void> {
   for (const name of [carrierOf(site), sourceCarrierOf(site)]) {
     await parts.pools.fleet.instances.delete(name, { force: true, signal });
-    await parts.store.transaction((sql) => releaseAddress(sql, name));
+    await parts.store.transaction((sql) => releaseAddresses(sql, name));
   }
 }
 

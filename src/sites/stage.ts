@@ -13,7 +13,7 @@ import { removeDirectories } from '../pools/create.ts';
 import { AGENT_CALL_MS, contentVolume, poolLock, tellServer } from '../pools/parts.ts';
 import { poolProblems } from '../pools/problems.ts';
 import {
-  deleteNode,
+  deleteNodes,
   deletePool,
   insertNode,
   insertPool,
@@ -23,7 +23,7 @@ import {
   storePoolState,
 } from '../pools/store.ts';
 import { syncNode } from '../pools/sync.ts';
-import { allocateAddress, releaseAddress } from '../servers/addresses.ts';
+import { allocateAddress, releaseAddresses } from '../servers/addresses.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { newCloneSchema, startSiteClone } from './clone.ts';
 import { type SiteParts, siteLock } from './parts.ts';
@@ -120,8 +120,8 @@ export function makeStaging(parts: SiteParts): OperationKind<Params> {
           async undo({ signal }) {
             const row = await readNode(store, node);
             await changeConfig(store, async (sql) => {
-              await deleteNode(sql, node);
-              await releaseAddress(sql, node);
+              await deleteNodes(sql, node);
+              await releaseAddresses(sql, node);
               await deletePool(sql, node);
             });
             await tellServer(parts.pools, row?.server, signal);

@@ -187,7 +187,8 @@ export async function storeNodeSamples(sql: Sql, samples: readonly NodeSample[],
      JOIN node ON node.name = told->>'node' JOIN pool_policy ON pool_policy.pool = node.pool
      ON CONFLICT (node, source) DO UPDATE SET taken_at = excluded.taken_at, figures = excluded.figures
        WHERE node_sample.taken_at < excluded.taken_at`,
-    [at, toJsonValue(samples)],
+    // Of a node that two servers tell of at once, one.
+    [at, toJsonValue([...new Map(samples.map((sample) => [sample.node, sample])).values()])],
   );
 }
 

@@ -19,12 +19,11 @@ import { removePolicy, storeEdgeSample, storeNodeSamples, storePause, storePolic
 
 const SYNC_MS = 10_000;
 
-/** Takes what a heartbeat tells of load. */
+/** Takes what heartbeats tell of load. */
 export async function noteSamples(
   parts: VotesParts,
-  samples: { nodes: readonly NodeSample[]; edges: readonly EdgeSample[] } | undefined,
+  samples: { nodes: readonly NodeSample[]; edges: readonly EdgeSample[] },
 ): Promise<void> {
-  if (samples === undefined) return;
   await storeNodeSamples(parts.store, samples.nodes, parts.at());
   for (const sample of samples.edges) await storeEdgeSample(parts.store, sample, parts.at());
 }

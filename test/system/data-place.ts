@@ -22,7 +22,7 @@ import type { Operation, OperationView } from '../../src/platform/operations/ope
 import { makeOperations } from '../../src/platform/operations/operations.ts';
 import { openSecrets } from '../../src/platform/secrets.ts';
 import type { Sql, Store } from '../../src/platform/store.ts';
-import { storeHeartbeat, storeServer } from '../../src/servers/store.ts';
+import { storeHeartbeats, storeServer } from '../../src/servers/store.ts';
 import { holdPlace } from './hold-place.ts';
 
 export interface DataPlace {
@@ -110,7 +110,7 @@ export async function makeDataPlace(): Promise<DataPlace> {
     ...{ diskTotalBytes: 8 * gigabyte, diskFreeBytes: 8 * gigabyte },
   };
   await storeServer(store, { name: server.name, state: 'ready', reason: 'test', address: '', version: '0' });
-  await storeHeartbeat(store, server.name, load);
+  await storeHeartbeats(store, [{ server: server.name, load }]);
 
   const wait = (id: string) => operations.wait(id, AbortSignal.timeout(900_000));
   const place: DataPlace = {

@@ -78,11 +78,13 @@ export function makeSimulatedInstances(context: SimulatedContext): Instances {
   /** Static addresses as given; the others from the subnet's last quarter, as DHCP does. */
   function toAddresses(instance: SimulatedInstance): string[] {
     const others = Object.values(context.project().instances).filter((one) => one !== instance);
-    const taken = new Set(others.flatMap((one) => [...one.addresses, ...toStatic(one.devices)]));
+    const has = (one: SimulatedInstance, address: string) =>
+      one.addresses.includes(address) || (one.status === 'stopped' && toStatic(one.devices).includes(address));
     return Object.values(instance.devices).flatMap((device) => {
       if (device.kind !== 'nic') return [];
-      if (device.ipv4Address === undefined) return toDynamic(taken);
-      if (taken.has(device.ipv4Address)) {
+      if (device.ipv4Address === undefined)
+        return toDynamic(new Set(others.flatMap((one) => [...one.addresses, ...toStatic(one.devices)])));
+      if (others.some((one) => has(one, device.ipv4Address ?? ''))) {
         const why = `IP address ${device.ipv4Address} already defined on another NIC`;
         throw incusProblems.make('address-taken', { what: whatIs(instance.name), why });
       }

@@ -123,11 +123,11 @@ export function makeSimulatedFleet({
     localServer: async () => servers[0]?.name ?? 'local',
 
     async servers(): Promise<FleetServer[]> {
-      const all = Object.values(world.projects[place.project]?.instances ?? {});
+      const used = new Map<string, number>();
+      for (const { server, status, load } of Object.values(world.projects[place.project]?.instances ?? {}))
+        if (status === 'running') used.set(server, (used.get(server) ?? 0) + load.memoryBytes);
       return servers.map(({ name, cores, memoryBytes, diskBytes }) => {
         const offline = faults.isPartitioned(name);
-        const running = all.filter((one) => one.server === name && one.status === 'running');
-        const used = running.reduce((sum, one) => sum + one.load.memoryBytes, 0);
         return {
           name,
           address: servers.length > 1 ? `https://${name}:8443` : '',
@@ -135,7 +135,7 @@ export function makeSimulatedFleet({
           message: offline ? 'No heartbeat' : 'It answers',
           cores: offline ? 0 : cores,
           memoryBytes: offline ? 0 : memoryBytes,
-          memoryFreeBytes: offline ? 0 : memoryBytes - used,
+          memoryFreeBytes: offline ? 0 : memoryBytes - (used.get(name) ?? 0),
           diskFreeBytes: offline ? 0 : diskBytes,
         };
       });

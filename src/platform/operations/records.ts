@@ -83,10 +83,8 @@ export async function claimOperations(
      where operation_id = any($1::text[]) order by position`,
     [claimed.map(({ id }) => id)],
   );
-  return claimed.map((operation) => ({
-    ...operation,
-    steps: steps.filter((step) => step.operationId === operation.id),
-  }));
+  const stepsOf = Map.groupBy(steps, ({ operationId }) => operationId);
+  return claimed.map((operation) => ({ ...operation, steps: stepsOf.get(operation.id) ?? [] }));
 }
 
 /** Prolongs the leases of these operations; returns those that are still this owner's. */
