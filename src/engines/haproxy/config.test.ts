@@ -47,7 +47,8 @@ defaults
     retry-on conn-failure empty-response 502
     option srvtcpka
     srvtcpka-idle 5s
-    srvtcpka-intvl 5s
+    srvtcpka-intvl 2s
+    srvtcpka-cnt 3
     option httpchk
     http-check send meth GET uri /.espalier/health ver HTTP/1.1 hdr Host edge.espalier
     http-check expect status 200
