@@ -88,7 +88,7 @@ export function makeJoining(
       if (server === undefined) throw commonProblems.make('not-found', { noun: 'server', name });
       return { state: server.state, reason: server.reason };
     },
-    ...{ accept, log },
+    ...{ accept, clock, log },
   });
   return { joining, controllers, door };
 }

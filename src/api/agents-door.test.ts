@@ -5,6 +5,7 @@ import { request } from 'node:https';
 import { test } from 'node:test';
 import type { ConnectionOptions } from 'node:tls';
 import { WebSocket } from 'ws';
+import { makeSystemClock } from '../lib/clock.ts';
 import { makeSilentLogger } from '../lib/log.ts';
 import { fingerprintOf, makeKeyPair, renderCertificate } from '../platform/certificates.ts';
 import { serverProblems } from '../servers/problems.ts';
@@ -37,6 +38,7 @@ async function openDoor(certified: (fingerprint: string) => string | undefined) 
     equip: ({ server }) => Promise.reject(serverProblems.make('name-taken', { server })),
     forwarded: (request, response) => response.end(`handed on ${request.url}`),
     accept: (_, server) => accepted.push(server),
+    clock: makeSystemClock(),
     log: makeSilentLogger(),
   });
   await door.open({ port: 0, authority: ours.authority, ...ours.issue('controller', 'controller') });

@@ -8,8 +8,10 @@ import type { TLSSocket } from 'node:tls';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { z } from 'zod';
 import { type ControllerEquipment, controllerJoinSchema } from '../controllers/join.ts';
+import type { Clock } from '../lib/clock.ts';
 import { commonProblems, type Problem, toProblem } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
+import { makeSeldom } from '../lib/seldom.ts';
 import { fingerprintOf } from '../platform/certificates.ts';
 import { CONTROLLER_NAME } from '../servers/authority.ts';
 import { type JoinAnswer, type JoinRequest, joinRequestSchema } from '../servers/join.ts';
@@ -35,8 +37,12 @@ export interface DoorParts {
   /** Answers what another controller was asked and handed on. */
   forwarded(request: IncomingMessage, response: ServerResponse): void;
   accept(socket: WebSocket, server: string): void;
+  clock: Clock;
   log: Logger;
 }
+
+/** Whoever is turned away for one reason is so each second. */
+const TURNED_AWAY = { everyMs: 600_000, most: 1_000 };
 
 export interface AgentsDoor {
   /** Listens; a second time it changes nothing. */
@@ -48,7 +54,8 @@ export interface AgentsDoor {
 
 /** Makes the door, closed. */
 export function makeAgentsDoor(parts: DoorParts): AgentsDoor {
-  const { admit, equip, forwarded, readCertified, readState, accept, log } = parts;
+  const { admit, equip, forwarded, readCertified, readState, accept, clock, log } = parts;
+  const isNews = makeSeldom(() => clock.monotonicMs(), TURNED_AWAY);
   let server: Server | undefined;
   const sockets = new WebSocketServer({ noServer: true, maxPayload: AGENT_MESSAGE_LIMIT_BYTES });
 
@@ -108,7 +115,8 @@ export function makeAgentsDoor(parts: DoorParts): AgentsDoor {
       sockets.handleUpgrade(request, socket, head, (made) => accept(made, name));
     } catch (thrown) {
       const { document } = toProblem(thrown);
-      log.warn({ code: document.code, from: request.socket.remoteAddress }, document.detail);
+      const from = request.socket.remoteAddress;
+      if (isNews(`${from} ${document.detail}`)) log.warn({ code: document.code, from }, document.detail);
       const body = JSON.stringify(document);
       socket.end(
         `HTTP/1.1 ${document.status} ${STATUS_CODES[document.status] ?? ''}\r\nConnection: close\r\n` +

@@ -1,6 +1,7 @@
 // A controller that stands by hands on what it is asked, over real TLS, and says why where it cannot.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { makeSystemClock } from '../lib/clock.ts';
 import { makeSilentLogger } from '../lib/log.ts';
 import { makeKeyPair, renderCertificate } from '../platform/certificates.ts';
 import { CONTROLLER_NAME } from '../servers/authority.ts';
@@ -40,6 +41,7 @@ async function withLeader(
       const seen = { method: request.method, path: pathname + search, transport, body };
       return Response.json({ ...seen, token: request.headers.get('authorization') }, { status: 202 });
     }),
+    clock: makeSystemClock(),
     log: makeSilentLogger(),
   });
   await door.open({ port: 0, authority: ours.authority, ...ours.issue('controller') });
