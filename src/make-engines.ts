@@ -2,7 +2,7 @@
 // because tests compose with twins too.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type AgentMemory, makeAgentMemory } from './agent/simulated.ts';
+import { type AgentMemory, makeAgentMemory } from './agent/simulated-memory.ts';
 import { connectValkey } from './caches/kind.ts';
 import { connectMariadb } from './databases/kind.ts';
 import type { CacheEngine } from './engines/cache-engine.ts';

@@ -3,7 +3,8 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type AgentMemory, makeAgentMemory, type SimulatedAgents } from '../../src/agent/simulated.ts';
+import type { SimulatedAgents } from '../../src/agent/simulated.ts';
+import { type AgentMemory, makeAgentMemory } from '../../src/agent/simulated-memory.ts';
 import { listRecipes, readBase, readLayer } from '../../src/apps/read-recipe.ts';
 import { startUp } from '../../src/deployment/up.ts';
 import { makeSimulatedCache, type SimulatedCache } from '../../src/engines/simulated/cache.ts';

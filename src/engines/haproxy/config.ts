@@ -30,6 +30,10 @@ ${self === undefined ? '' : `    localpeer ${self}\n`}${certificates ? '    ssl-
 `;
 }
 
+/**
+ * A server that owes an answer may take its ten minutes; whether its machine is there at all is asked from the fifth second on, every two, and
+ * after three silences its requests go to another. `tcp-ut` would say so too, but not for servers that are added at run time.
+ */
 function renderDefaults(): string {
   return `
 defaults
