@@ -6,11 +6,11 @@ import type { Asker, Operation } from '../platform/operations/operation.ts';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
 import type { Sql } from '../platform/store.ts';
 import { changeConfig } from '../servers/config-clock.ts';
-import { choosePlacement } from '../servers/place.ts';
 import { assertMemory } from '../servers/room.ts';
-import { listServers, readServer } from '../servers/store.ts';
+import { readServer } from '../servers/store.ts';
 import { removeContent, storeContentBase } from './content.ts';
 import { generationKey, listGenerations } from './generations.ts';
+import { chooseHome } from './home.ts';
 import { nodeLimitsSchema } from './limits.ts';
 import { AGENT_CALL_MS, contentVolume, nodeLock, type PoolParts, poolLock } from './parts.ts';
 import { poolProblems } from './problems.ts';
@@ -96,15 +96,6 @@ async function readHome(sql: Sql, { server: name, role }: NewPool): Promise<stri
   return name;
 }
 
-/** The server for a pool's volume, with which its nodes go: where the fewest such volumes are. */
-async function chooseHome(parts: PoolParts, pool: string, signal: AbortSignal): Promise<string> {
-  const groupOn = new Map<string, number>();
-  for (const { server } of await parts.fleet.volumes.list({ labels: { kind: 'content' } }, { signal }))
-    groupOn.set(server, (groupOn.get(server) ?? 0) + 1);
-  const memoryMb = (await readPool(parts.store, pool))?.nodeMemoryMb ?? 0;
-  return choosePlacement(await listServers(parts.store), { memoryMb, groupOn }).server;
-}
-
 /** The site to which the pool is to be dedicated; undefined for one that many share. */
 async function readDedicated(parts: PoolParts, sql: Sql, wish: NewPool) {
   if (wish.dedicatedTo === undefined) return undefined;
@@ -167,7 +158,7 @@ export function makePoolCreate(parts: PoolParts): OperationKind<Params> {
           }
           const there = await fleet.volumes.read(contentVolume(pool), { signal });
           if (there !== undefined) return { server: there.server };
-          const server = wished ?? (await chooseHome(parts, pool, signal));
+          const server = await chooseHome(parts, pool, wished, signal);
           await fleet.volumes.create(
             { name: contentVolume(pool), labels: { kind: 'content', pool }, shifted: true, server },
             { signal },

@@ -35,6 +35,8 @@ export interface PoolRow {
   nodeMemoryMb: number;
   /** The first id of its content's owners in the shared folder; null: its content is a volume of one server. */
   contentBase: number | null;
+  /** The server that was chosen for that volume. */
+  home: string | null;
   /** Which node goes first when it shrinks. */
   leaves: 'oldest' | 'emptiest-server';
   /** It may have no node at all: the edge holds its first visitors while one starts. */
@@ -65,7 +67,7 @@ export interface NodeRow {
 
 const POOL = `name, app, kind, dedicated_to AS "dedicatedTo", limits, works_for AS "worksFor", image_number AS "imageNumber", wanted, generation,
    other_generation AS "otherGeneration", other_image AS "otherImage", other_wanted AS "otherWanted", max_sites AS "maxSites",
-  node_memory_mb AS "nodeMemoryMb", content_base AS "contentBase", leaves, holds, state, created_at AS "createdAt"`;
+  node_memory_mb AS "nodeMemoryMb", content_base AS "contentBase", home, leaves, holds, state, created_at AS "createdAt"`;
 const NODE = `name, pool, (SELECT coalesce(works_for, pool.name) FROM pool WHERE pool.name = node.pool) AS "sitesOf", generation, server, address, image_number AS "imageNumber", state, at_edge AS "atEdge", reason, placement,
   state_since AS "stateSince", (extract(epoch from now() - state_since) * 1000)::float8 AS "stateAgeMs", created_at AS "createdAt"`;
 
@@ -103,6 +105,11 @@ export async function insertPool(
       ...[pool.nodeMemoryMb, pool.dedicatedTo, toJsonValue(pool.limits)],
     ],
   );
+}
+
+/** Where its volume is to lie. */
+export async function storePoolHome(sql: Sql, name: string, server: string): Promise<void> {
+  await sql.query('UPDATE pool SET home = $2 WHERE name = $1', [name, server]);
 }
 
 /** How it shrinks, and whether it may shrink to nothing. */
