@@ -190,7 +190,7 @@ export async function makeRooms(options: RoomOptions): Promise<Rooms> {
     wake: () => loops.wake(CHOOSE_LOOP),
   });
   const common = { store, operations, events, fleet, agents, clock, readCidr };
-  const syncEdges = makeEdgeSync(store, agents);
+  const syncEdges = makeEdgeSync({ store, agents, clock });
   const { environment } = options;
   const images = makeImages({ common, shelf, dataDir, environment, buildRootfs: engines.buildRootfs });
   const listChecks: PoolParts['listChecks'] = (sql, pool) => listPageChecks(sites, sql, pool);

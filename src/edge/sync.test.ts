@@ -1,9 +1,11 @@
 // Which edges are told, and when an agent that is away may be passed over.
 import assert from 'node:assert/strict';
+import { makeSystemClock } from '../lib/clock.ts';
 import { commonProblems } from '../lib/errors.ts';
 import { type StoreCase, withStores } from '../platform/test-store.ts';
 import type { AgentPort } from '../protocol/agent-port.ts';
 import { protocolProblems } from '../protocol/problems.ts';
+import type { ServerState } from '../servers/store.ts';
 import { insertEdge, storeEdgePlace } from './store.ts';
 import { makeEdgeSync } from './sync.ts';
 
@@ -29,7 +31,7 @@ async function makeTrial(
       return (await answer(server)) as never;
     },
   };
-  return { sync: makeEdgeSync(store, agents), called };
+  return { sync: makeEdgeSync({ store, agents, clock: makeSystemClock() }), called };
 }
 
 withStores((test) => {
@@ -47,12 +49,33 @@ withStores((test) => {
     assert.deepEqual(await sync(soon()), { leaving: [] });
   });
 
-  test('an agent that is away is passed over when another edge was told', async (given) => {
+  const storeStates = (given: StoreCase, a: ServerState, b: ServerState) =>
+    given.store.query(
+      `INSERT INTO server (name, state, reason, address, version) VALUES ('a', $1, '', '', ''), ('b', $2, '', '', '')`,
+      [a, b],
+    );
+
+  test('an agent that is away is waited for, and the others are told once', async (given) => {
+    await storeStates(given, 'ready', 'ready');
+    let looks = 0;
+    const { sync, called } = await makeTrial(given, ['a', 'b'], async (server) => {
+      if (server === 'a' && ++looks < 3) throw away(server);
+      return { version: 1, leaving: [server] };
+    });
+    assert.deepEqual((await sync(soon())).leaving.toSorted(), ['a', 'b']);
+    assert.deepEqual(called, ['a', 'b', 'a', 'a']);
+  });
+
+  test('one that is away is passed over when its server counts as lost and another edge was told', async (given) => {
+    await storeStates(given, 'ready', 'ready');
+    let looks = 0;
     const { sync } = await makeTrial(given, ['a', 'b'], async (server) => {
-      if (server === 'a') throw away(server);
-      return { version: 1, leaving: [] };
+      if (server === 'b') return { version: 1, leaving: [] };
+      if (++looks === 3) await given.store.query(`UPDATE server SET state = 'lost' WHERE name = 'a'`);
+      throw away(server);
     });
     assert.deepEqual(await sync(soon()), { leaving: [] });
+    assert.equal(looks, 4);
   });
 
   test('when no edge could be told it is waited for', async (given) => {
@@ -61,9 +84,7 @@ withStores((test) => {
   });
 
   test('an edge on a fenced server is not asked, and its silence holds nobody up', async (given) => {
-    await given.store.query(
-      `INSERT INTO server (name, state, reason, address, version) VALUES ('a', 'fenced', '', '', ''), ('b', 'lost', '', '', '')`,
-    );
+    await storeStates(given, 'fenced', 'lost');
     const { sync, called } = await makeTrial(given, ['a', 'b'], async () => ({ version: 1, leaving: [] }));
     assert.deepEqual(await sync(soon()), { leaving: [] });
     assert.deepEqual(called, ['b']);

@@ -68,6 +68,15 @@ export async function listApart(sql: Sql): Promise<Set<string>> {
   return new Set(rows.flatMap(({ name, state }) => (isApart(state) ? [name] : [])));
 }
 
+/** The states of these servers; of unknown ones none. */
+export async function listStates(sql: Sql, names: readonly string[]): Promise<Map<string, ServerState>> {
+  const rows = await sql.query<{ name: string; state: ServerState }>(
+    'SELECT name, state FROM server WHERE name = ANY ($1::text[])',
+    [names],
+  );
+  return new Map(rows.map(({ name, state }) => [name, state]));
+}
+
 export async function readServer(sql: Sql, name: string): Promise<ServerRow | undefined> {
   const [row] = await sql.query<Raw>(`SELECT ${COLUMNS} FROM server WHERE name = $1`, [name]);
   return row === undefined ? undefined : toServer(row);
