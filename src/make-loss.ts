@@ -3,6 +3,7 @@
 import type { Caches } from './caches/caches.ts';
 import { readLeadingServer } from './controllers/store.ts';
 import type { Databases } from './databases/databases.ts';
+import { removeLeftoverEdges } from './edge/leftovers.ts';
 import { type EdgeRow, listLastingEdges, readEdgeAddress } from './edge/store.ts';
 import type { Sql } from './platform/store.ts';
 import { abandonNodes, removeLeftoverNodes, takeInNodes, takeOutNodes } from './pools/lose-server.ts';
@@ -86,7 +87,10 @@ export function makeLoss(given: {
         ],
       };
     },
-    removeLeftovers: (server, signal) => removeLeftoverNodes(pools, server, signal),
+    removeLeftovers: async (server, signal) => [
+      ...(await removeLeftoverNodes(pools, server, signal)),
+      ...(await removeLeftoverEdges(pools, server, signal)),
+    ],
     takeIn: takeInNodes,
   };
 }

@@ -123,8 +123,8 @@ export function makeApi(parts: ApiParts): OpenAPIHono<Env> {
   });
   const idempotency = parts.idempotency as MiddlewareHandler | undefined;
   if (idempotency !== undefined) {
-    // An answer with a new token is not kept: tokens are stored as hashes only.
-    api.use('/v1/*', (c, next) => (c.req.path === '/v1/tokens' ? next() : idempotency(c, next)));
+    // An answer with a new token is not kept: tokens, join-tokens and controller-tokens are stored as hashes only.
+    api.use('/v1/*', (c, next) => (c.req.path.endsWith('tokens') ? next() : idempotency(c, next)));
   }
 
   const all = listAllRoutes(parts);

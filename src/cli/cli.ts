@@ -56,7 +56,7 @@ export interface Change {
 export async function makeCli(surroundings: Surroundings, options: GlobalOptions): Promise<Cli> {
   const file = await readContextFile(contextPathOf(surroundings.env));
   const context = makeContext(options, surroundings.env, file, surroundings.uid);
-  return { ...surroundings, options, context, client: makeClient(context) };
+  return { ...surroundings, options, context, client: makeClient(context, options.reason) };
 }
 
 /** The same for what acts on this machine: the controller behind the socket here. Refused where another one is named. */
@@ -68,7 +68,7 @@ export function toLocal(cli: Cli): Cli {
     throw cliProblems.make('here-only', { url, from });
   }
   const context = { deployment, dataDir };
-  return { ...cli, context, client: makeClient(context) };
+  return { ...cli, context, client: makeClient(context, cli.options.reason) };
 }
 
 /** The same for what cannot go on before its operation has ended: `--no-wait` is refused. */
@@ -136,7 +136,6 @@ export async function runChange(cli: Cli, change: Change): Promise<ExitCode> {
     query: { ...change.query, dryRun: options.dryRun === true ? true : undefined },
     ...(change.body === undefined ? {} : { body: change.body }),
     ...(change.ifMatch === undefined ? {} : { ifMatch: change.ifMatch }),
-    ...(options.reason === undefined ? {} : { reason: options.reason }),
   };
   const answer = await client.request<unknown>(change.method, change.path, request);
   if (answer.status !== 202) {

@@ -26,8 +26,6 @@ export interface ApiRequest {
   /** Bytes, in the place of `body`. */
   piece?: Uint8Array;
   ifMatch?: string;
-  /** Why, for the journal. */
-  reason?: string;
   timeoutMs?: number;
   signal?: AbortSignal;
 }
@@ -64,8 +62,8 @@ function isProblemDocument(value: unknown): value is ProblemDocument {
   return typeof value === 'object' && value !== null && 'code' in value && 'detail' in value && 'todo' in value;
 }
 
-/** A client for the context's controller. */
-export function makeClient(context: Context): ApiClient {
+/** A client for the context's controller. `reason`: why, for the journal of what is changed. */
+export function makeClient(context: Context, reason?: string): ApiClient {
   const { url, token, ca, dataDir } = context;
   const socketPath = join(dataDir, 'controller.sock');
   const where = url ?? socketPath;
@@ -135,7 +133,7 @@ export function makeClient(context: Context): ApiClient {
     async request<T>(
       method: string,
       path: string,
-      { query, body, piece, ifMatch, reason, timeoutMs, signal }: ApiRequest = {},
+      { query, body, piece, ifMatch, timeoutMs, signal }: ApiRequest = {},
     ) {
       const timeout = AbortSignal.timeout(timeoutMs ?? ANSWER_TIMEOUT_MS);
       const search = toSearch(query);

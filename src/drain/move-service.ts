@@ -10,9 +10,9 @@ import {
   type StepContext,
 } from '../platform/operations/operation.ts';
 import type { Json, Sql } from '../platform/store.ts';
-import { isOutOfReach } from '../pools/lose-server.ts';
 import { syncPool } from '../pools/sync.ts';
 import { changeConfig } from '../servers/config-clock.ts';
+import { isOutOfReach } from '../servers/store.ts';
 import type { ServiceNoun } from '../services/noun.ts';
 import { readService } from '../services/store.ts';
 import { storeHeld } from '../sites/move-store.ts';

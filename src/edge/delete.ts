@@ -5,6 +5,7 @@ import { commonProblems } from '../lib/errors.ts';
 import { type Asker, makeOperation, type Operation, type OperationKind } from '../platform/operations/operation.ts';
 import { releaseAddresses } from '../servers/addresses.ts';
 import { takeConfigVersion } from '../servers/config-clock.ts';
+import { isOutOfReach } from '../servers/store.ts';
 import { AGENT_CALL_MS, type EdgeParts } from './create.ts';
 import { passAddressOn, standByAgain } from './pass-on.ts';
 import { edgeProblems } from './problems.ts';
@@ -60,7 +61,10 @@ export function makeEdgeDelete(parts: EdgeParts): OperationKind<Params> {
       {
         name: 'container',
         timeoutMs: 120_000,
-        do: ({ signal }) => fleet.instances.delete(edge, { force: true, signal }),
+        async do({ signal, say }) {
+          if (await isOutOfReach(store, server)) return say(`its container stays until ${server} is back and cleaned`);
+          await fleet.instances.delete(edge, { force: true, signal });
+        },
       },
       {
         name: 'forget',

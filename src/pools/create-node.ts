@@ -6,11 +6,10 @@ import { makeOperation, type OperationKind } from '../platform/operations/operat
 import { allocateAddress, releaseAddresses } from '../servers/addresses.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { choosePlacement } from '../servers/place.ts';
-import { listServers } from '../servers/store.ts';
+import { isOutOfReach, listServers } from '../servers/store.ts';
 import { readContentServer, readSharedContent, renderContent } from './content.ts';
 import { generationKey } from './generations.ts';
 import { renderDisk, renderNewLimits } from './limits.ts';
-import { isOutOfReach } from './lose-server.ts';
 import { AGENT_CALL_MS, nodeLock, type PoolParts, tellServer } from './parts.ts';
 import { poolProblems } from './problems.ts';
 import { assertServesAsWell } from './roll/gates.ts';

@@ -2,7 +2,6 @@
 // healing makes others elsewhere, and their containers are removed when it is back. Apart from healing, which knows no servers.
 import type { Sql } from '../platform/store.ts';
 import { releaseAddresses } from '../servers/addresses.ts';
-import { isApart, readServer } from '../servers/store.ts';
 import { nodeLock, type PoolParts } from './parts.ts';
 import { deleteNodes, listNodes, listPools, type PoolRow, storeNodesAtEdge } from './store.ts';
 
@@ -57,11 +56,4 @@ export async function removeLeftoverNodes(
   const unknown = instances.map(({ name }) => name).filter((name) => !known.has(name));
   for (const name of unknown) await fleet.instances.delete(name, { force: true, signal });
   return unknown;
-}
-
-/** Whether the container of a node stays where it is until its server is back: nobody can reach it. */
-export async function isOutOfReach(sql: Sql, server: string | null | undefined): Promise<boolean> {
-  if (server == null) return false;
-  const row = await readServer(sql, server);
-  return row !== undefined && isApart(row.state);
 }

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { makeOperation, type OperationKind } from '../platform/operations/operation.ts';
 import { releaseAddresses } from '../servers/addresses.ts';
 import { changeConfig } from '../servers/config-clock.ts';
-import { isOutOfReach } from './lose-server.ts';
+import { isOutOfReach } from '../servers/store.ts';
 import { nodeLock, type PoolParts, tellServer } from './parts.ts';
 import { keepNodeLog } from './roll/keep-log.ts';
 import { deleteNodes, readNode, storeNodeState } from './store.ts';

@@ -28,7 +28,7 @@ export const edgePool = z.strictObject({
  * What the edge does with a site's requests: `ready` sends them to its pool, `held` lets them wait until it says something
  * else (a page after a bound), everything else answers with a page.
  */
-export const edgeHostState = z.enum(['ready', 'held', 'suspended', 'maintenance', 'creating']);
+export const edgeHostState = z.enum(['ready', 'held', 'suspended', 'creating']);
 
 /** One host name (lower case, no port). The limits are the site's: all its hosts share them, and 0 means none. */
 export const edgeHost = z.strictObject({

@@ -136,8 +136,9 @@ export const serverProblems = makeCatalogue('server', {
   'has-controller': {
     status: 409,
     title: 'The controller runs on this server',
-    detail: (a: { server: string }) => `${a.server} is the first server of the cluster: its controller runs there.`,
-    todo: () => 'To end the whole deployment, run `espalier destroy` there.',
+    detail: (a: { server: string }) => `${a.server} has the controller that leads.`,
+    todo: () =>
+      'Let one on another server lead first (docs/how-to/add-a-controller.md), or run `espalier destroy` there to end the whole deployment.',
   },
   'not-empty': {
     status: 409,

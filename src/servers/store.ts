@@ -82,6 +82,13 @@ export async function readServer(sql: Sql, name: string): Promise<ServerRow | un
   return row === undefined ? undefined : toServer(row);
 }
 
+/** Whether a container there stays where it is until the server is back and cleaned: nobody can reach it. */
+export async function isOutOfReach(sql: Sql, server: string | null | undefined): Promise<boolean> {
+  if (server == null) return false;
+  const row = await readServer(sql, server);
+  return row !== undefined && isApart(row.state);
+}
+
 /** One that is being emptied is `draining` where another would be `ready`, whoever finds it well again. */
 const renderState = (given: string): string =>
   `CASE WHEN ${given} = 'ready' AND server.drain_reason IS NOT NULL THEN 'draining' ELSE ${given} END`;

@@ -7,6 +7,7 @@ import { startServerDrain } from '../../src/drain/drain.ts';
 import { startServiceMove } from '../../src/drain/move-service.ts';
 import { planDrain } from '../../src/drain/plan.ts';
 import { startEdgeAdd } from '../../src/edge/create.ts';
+import { startEdgeDelete } from '../../src/edge/delete.ts';
 import { listEdges, storeEdgeAddress } from '../../src/edge/store.ts';
 import { listNodes } from '../../src/pools/store.ts';
 import { readCluster } from '../../src/servers/cluster-store.ts';
@@ -169,6 +170,15 @@ void test('an edge is left behind by the loss of its server, unless another one 
     const away = new Set((await listNodes(world.store, { server })).map(({ name }) => name));
     for (const { servers } of world.agents.edge?.pools ?? []) assert.ok(servers.every(({ name }) => !away.has(name)));
     assert.deepEqual([...(await listFences(world, server))], ['server.fence succeeded']);
+    // For one whose server may never come back: it is forgotten, and what is left of it goes if the server does come.
+    const [gone = ''] = (await listEdges(world.store)).filter((one) => one.server === server).map(({ name }) => name);
+    const deleted = await world.ended((await startEdgeDelete(edge, gone, tester)).id);
+    assert.equal(deleted.state, 'succeeded', deleted.problem?.detail);
+    assert.ok((await listEdges(world.store)).every(({ name }) => name !== gone));
+    await heal(world);
+    await bringBack(world, server);
+    assert.deepEqual(await world.fleet.instances.list({ labels: { kind: 'edge' }, server }), []);
+    await assertConsistent(world);
   }, options));
 
 void test('a rehearsed fence says what would be made anew, and neither fences nor forgets anything', () =>

@@ -55,6 +55,11 @@ void test('a wave is planned, begun, shown, stopped by a broken site, resumed, a
     assert.match(roll.err, /Some sites of wordpress are on wordpress\/2|a wave is not over/);
 
     world.agents.readPage = ({ title }) => ({ status: 200, body: `<title>${title}</title>` });
+    for (const verb of [`resume ${id}`, `abort ${id} --back --accept-loss`]) {
+      const rehearsed = await say(`wave ${verb} --dry-run`);
+      assert.deepEqual([rehearsed.code, /Nothing was changed/.test(rehearsed.err)], [0, true], rehearsed.err);
+      assert.match((await say(`wave show ${id}`)).out, /is stopped/, `only rehearsed: ${verb}`);
+    }
     assert.equal((await say(`wave resume ${id} --no-wait`)).code, 0);
     await turn(world, 12);
     const done = await say(`wave watch ${id}`);

@@ -44,18 +44,17 @@ async function read(cli: Cli, id: string): Promise<WaveDocument> {
   return (await cli.client.request<WaveDocument>('GET', pathOf(id), { signal: cli.signal })).body;
 }
 
-/** Begins a wave and follows it; with `--dry-run` says what it would do. */
+/** Begins a wave. */
 export async function runWaveCreate(cli: Cli, options: NewWaveOptions): Promise<ExitCode> {
   const { pool, image, canary, sites, percent, stopAt, checkPages, atOnce } = options;
   const body = {
     ...{ pool, image, canaries: canary, labels: sites, percents: percent },
     ...{ stopAtPercent: stopAt, checkPages, atOnce },
   };
-  if (cli.options.dryRun === true) return await runChange(cli, { method: 'POST', path: '/v1/waves', body });
   return begin(cli, '/v1/waves', body);
 }
 
-/** Lets it go on, and follows it. */
+/** Lets it go on. */
 export const runWaveResume = (cli: Cli, id: string): Promise<ExitCode> => begin(cli, `${pathOf(id)}/resume`);
 
 /** Ends it. What would be lost is said and confirmed. */
@@ -72,13 +71,10 @@ export async function runWaveAbort(
   return begin(cli, `${pathOf(id)}/abort`, body);
 }
 
+/** Asks for it and follows the wave; with `--dry-run` says what it would do. */
 async function begin(cli: Cli, path: string, body?: object): Promise<ExitCode> {
-  const { reason } = cli.options;
-  const request = {
-    signal: cli.signal,
-    ...(body === undefined ? {} : { body }),
-    ...(reason === undefined ? {} : { reason }),
-  };
+  if (cli.options.dryRun === true) return await runChange(cli, { method: 'POST', path, body });
+  const request = { signal: cli.signal, ...(body === undefined ? {} : { body }) };
   const { id } = (await cli.client.request<WaveDocument>('POST', path, request)).body;
   if (cli.options.wait === false) {
     cli.terminal.out(cli.options.json === true ? renderJson({ wave: { id } }) : `${id}\n`);

@@ -48,6 +48,14 @@ void test('settings survive, readable by their owner alone', async (t) => {
   assert.equal((await stat(join(dir, 'deployment.json'))).mode & 0o777, 0o600);
 });
 
+void test('the settings reach the controller, and of them an agent gets only what it reads', () => {
+  const env = { ESPALIER_DATABASE_URL: 'postgresql://u:secret@h/d', ESPALIER_LOG_LEVEL: 'debug' };
+  const [controller, agent] = listDaemons({ ...BEFORE, env }, '/d', 'b').map((daemon) => daemon.env);
+  assert.equal(controller?.ESPALIER_DATABASE_URL, env.ESPALIER_DATABASE_URL);
+  assert.equal(agent?.ESPALIER_LOG_LEVEL, 'debug');
+  assert.doesNotMatch(JSON.stringify(agent), /secret/);
+});
+
 void test('a real deployment has controller and agent, a simulated one the controller alone', () => {
   const tails = (settings: DeploymentSettings) =>
     listDaemons(settings, '/d', 'b').map(({ argv }) => argv.slice(2).join(' '));

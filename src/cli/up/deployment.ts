@@ -36,6 +36,9 @@ const OWN_VARIABLES = [
   'ESPALIER_DATA_DIR',
 ];
 
+/** Of all settings, what an agent reads: not the database's password, which the controller alone needs. */
+const AGENT_VARIABLES = ['ESPALIER_LOG_LEVEL'];
+
 const pathOf = (dataDir: string): string => join(dataDir, 'deployment.json');
 
 /** Settings of the deployment in this data directory; undefined when there is none. */
@@ -80,6 +83,9 @@ export function joinSettings(
   };
 }
 
+const pick = (env: Record<string, string>, names: readonly string[]): Record<string, string> =>
+  Object.fromEntries(Object.entries(env).filter(([name]) => names.includes(name)));
+
 /** Where a joined server keeps who it is. */
 export const identityPathOf = (dataDir: string): string => join(dataDir, 'agent/identity.pem');
 
@@ -91,11 +97,12 @@ export function listDaemons(settings: DeploymentSettings, dataDir: string, build
   const { deployment, simulated, apiPort, joined } = settings;
   const cwd = projectDirOf();
   // Half of a start is reading and compiling our own code.
-  const env = { NODE_COMPILE_CACHE: join(dataDir, 'cache/node'), ...settings.env };
-  const common = { deployment, dataDir, cwd, env: { ...env, ESPALIER_BUILD: build }, build };
+  const env = { NODE_COMPILE_CACHE: join(dataDir, 'cache/node'), ESPALIER_BUILD: build };
+  const common = { deployment, dataDir, cwd, build };
   const controller: DaemonSpec = {
     ...common,
     name: 'controller',
+    env: { ...env, ...settings.env },
     argv: [
       ...[process.execPath, join(cwd, 'src/main.ts'), '--deployment', deployment, '--data-dir', dataDir],
       ...(simulated ? ['--simulated'] : []),
@@ -105,6 +112,7 @@ export function listDaemons(settings: DeploymentSettings, dataDir: string, build
   const agent: DaemonSpec = {
     ...common,
     name: 'agent',
+    env: { ...env, ...pick(settings.env, AGENT_VARIABLES) },
     argv: [
       ...[process.execPath, join(cwd, 'src/agent/main.ts'), '--deployment', deployment],
       ...['--data-dir', dataDir],

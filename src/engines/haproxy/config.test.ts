@@ -71,7 +71,6 @@ frontend _web
     http-request return status 421 errorfile /etc/espalier-edge/errors/unknown.http unless { var(txn.route) -m found }
     http-request return status 503 errorfile /etc/espalier-edge/errors/held.http if held
     http-request return status 503 errorfile /etc/espalier-edge/errors/suspended.http if { var(txn.route) -m beg suspended/ }
-    http-request return status 503 errorfile /etc/espalier-edge/errors/maintenance.http if { var(txn.route) -m beg maintenance/ }
     http-request return status 503 errorfile /etc/espalier-edge/errors/creating.http if { var(txn.route) -m beg creating/ }
     acl unlimited var(txn.route) -m end /0/0
     http-request track-sc0 var(txn.route),field(2,/) unless unlimited

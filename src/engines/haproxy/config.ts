@@ -128,7 +128,6 @@ ${tls}    monitor-uri /.espalier/edge
     http-request return status 421 errorfile ${page('unknown')} unless { var(txn.route) -m found }
     http-request return status 503 errorfile ${page('held')} if held
     http-request return status 503 errorfile ${page('suspended')} if { var(txn.route) -m beg suspended/ }
-    http-request return status 503 errorfile ${page('maintenance')} if { var(txn.route) -m beg maintenance/ }
     http-request return status 503 errorfile ${page('creating')} if { var(txn.route) -m beg creating/ }
     acl unlimited var(txn.route) -m end /0/0
     http-request track-sc0 var(txn.route),field(2,/) unless unlimited

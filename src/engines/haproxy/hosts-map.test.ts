@@ -35,8 +35,8 @@ void test('a host that is new, changed or gone is one command', () => {
   const entry = { key: 'acme.test', value: renderHostValue(acme) };
   assert.deepEqual(diffLines([acme], [entry]), []);
   assert.deepEqual(diffLines([acme], []), [`add map ${PATH} acme.test ready/s00000acme/shop/50/20`]);
-  assert.deepEqual(diffLines([{ ...acme, state: 'maintenance' }], [entry]), [
-    `set map ${PATH} acme.test maintenance/s00000acme/shop/50/20`,
+  assert.deepEqual(diffLines([{ ...acme, state: 'suspended' }], [entry]), [
+    `set map ${PATH} acme.test suspended/s00000acme/shop/50/20`,
   ]);
   assert.deepEqual(diffLines([], [entry]), [`del map ${PATH} acme.test`]);
 });

@@ -22,7 +22,7 @@ export interface ProxyHost {
   host: string;
   site: string;
   pool: string;
-  state: 'ready' | 'held' | 'suspended' | 'maintenance' | 'creating';
+  state: 'ready' | 'held' | 'suspended' | 'creating';
   requestsPerS: number;
   connections: number;
 }

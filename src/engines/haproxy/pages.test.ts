@@ -7,18 +7,9 @@ void test('every page is a whole HTTP response that fits a buffer and loads noth
   const pages = renderPages();
   assert.deepEqual(
     [...pages.keys()],
-    [
-      'broken',
-      'creating',
-      'held',
-      'maintenance',
-      'no-node',
-      'suspended',
-      'too-many',
-      'too-slow',
-      'unknown',
-      'waking',
-    ].map((name) => `${name}.http`),
+    ['broken', 'creating', 'held', 'no-node', 'suspended', 'too-many', 'too-slow', 'unknown', 'waking'].map(
+      (name) => `${name}.http`,
+    ),
   );
   for (const [name, text] of pages) {
     const [head = '', body = ''] = text.split('\r\n\r\n');

@@ -23,13 +23,6 @@ const pages: Record<string, Page> = {
     text: 'It has been switched off by its operator. If it is yours, get in touch with whoever hosts it for you.',
     retryAfterS: 3600,
   },
-  maintenance: {
-    status: '503 Service Unavailable',
-    title: 'Back in a moment',
-    text: 'This site is being looked after and will be back shortly. Nothing is lost.',
-    retryAfterS: 60,
-    reloads: true,
-  },
   creating: {
     status: '503 Service Unavailable',
     title: 'Almost there',

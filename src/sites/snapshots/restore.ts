@@ -38,7 +38,7 @@ export async function planRestore(parts: SiteParts, idOrName: string, number: nu
   const { site, snapshot, imageNumber } = await admitRestore(parts, idOrName, number);
   const mb = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MB`;
   return [
-    `${site.name} is closed while its database (${mb(snapshot.dump.bytes)} compressed) and its files (${mb(snapshot.filesBytes ?? 0)}) are put back to ${snapshot.createdAt}; visitors see the page for maintenance.`,
+    `${site.name} is closed while its database (${mb(snapshot.dump.bytes)} compressed) and its files (${mb(snapshot.filesBytes ?? 0)}) are put back to ${snapshot.createdAt}; visitors wait meanwhile.`,
     'What it holds now is kept as a snapshot first.',
     ...(snapshot.hosts[0] === site.hosts[0]
       ? []
