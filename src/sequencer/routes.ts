@@ -189,11 +189,14 @@ export function makeTaskRoutes(sequencer: Sequencer): ApiRoutes {
       const { pageSize, pageToken } = c.req.valid('query');
       const task = await find(c.req.valid('param'));
       const before = fromPageToken(pageToken);
+      // What lives first: a run that ends meanwhile is then in both, and not in neither.
+      const present =
+        before === undefined ? await listPresentRuns(store, { after: 0, limit: pageSize, task: task.id }) : [];
       const past = await listPastRuns(store, { task: task.id, before, limit: pageSize + 1 });
       const page = toPage(past.map(toRunView), pageSize, (run) => run.endedAt ?? '');
-      if (before !== undefined) return c.json(page, 200);
-      const present = await listPresentRuns(store, { after: 0, limit: pageSize, task: task.id });
-      return c.json({ ...page, items: [...present.map(toRunView).reverse(), ...page.items] }, 200);
+      const over = new Set(past.map(({ id, attempt }) => `${id} ${attempt}`));
+      const living = present.filter(({ id, attempt }) => !over.has(`${id} ${attempt}`));
+      return c.json({ ...page, items: [...living.map(toRunView).reverse(), ...page.items] }, 200);
     },
   );
   routes.openapi(

@@ -9,26 +9,35 @@ import { makeTakeovers, type Takeovers } from './takeover.ts';
 /** Of a busy machine; the benchmark `servers` holds them to 3 and 15. */
 const EDGE_TAKEOVER_S = 10;
 const CONTROLLER_TAKEOVER_S = 30;
-/** No two visits in a row fail. */
-const GAP_S = 2;
+/** Of who visits while nothing should fail: a machine may stall, and one visit may meet what dies. */
+const PATIENCE_S = 2;
+/** A run outlives its controller for so long; then it is lost, as it is told to be. */
+const OUTLIVES_S = 7;
+const SITE = 'wordpress';
 
 let lab: Lab;
 let commands: ClusterCommands;
 let takeovers: Takeovers;
 let shared = '';
+/** Of the site: the files before may have moved it. */
+let pool = '';
 
 before(async () => {
   lab = await openLab(SHARED_LAB, 3);
   commands = makeCommands(lab);
   await makeCluster(lab);
   takeovers = makeTakeovers(lab, commands);
+  pool = (JSON.parse(await commands.done('s1', 'site', 'show', SITE, '--json')) as { pool: string }).pool;
+  await commands.done('s1', 'pool', 'scale', pool, '2');
 });
 after(() => lab.close());
 
+const nodesOfPool = async (server = 's1') =>
+  (await commands.list<{ name: string; pool: string }>('node', server)).filter((node) => node.pool === pool);
 const addressOf = async (server: string) => (await lab.status()).find(({ name }) => name === server)?.address ?? '';
 /** As a browser says it, with the port of the sites' own addresses: WordPress sends others there. */
 const askPage = (...more: string[]) =>
-  commands.run('s3', 'curl', '-s', '-H', 'Host: wordpress.localhost:8080', ...more, `http://${shared}/`);
+  commands.run('s3', 'curl', '-s', '-H', `Host: ${SITE}.localhost:8080`, ...more, `http://${shared}/`);
 
 test('a second edge is on another server, an address is shared, a controller stands by', async () => {
   const { done, list } = commands;
@@ -67,17 +76,17 @@ test('a controller that is killed is followed by the other, runs go on, nothing 
   await takeovers.until('it runs', async () =>
     (await list<{ state: string }>('run')).some(({ state }) => state === 'running'),
   );
-  const operation = await done('s1', 'pool', 'scale', 'wordpress', '3', '--no-wait');
+  const operation = await done('s1', 'pool', 'scale', pool, '3', '--no-wait');
   let tookS = 0;
-  const gapS = await takeovers.visit(30, async () => {
+  const takeOver = async () => {
     tookS = await takeovers.killController();
-  });
+  };
+  const { failedInRow } = await takeovers.visit(30, takeOver, PATIENCE_S);
   console.log(`controller_takeover_s ${tookS.toFixed(1)}`);
   assert.ok(tookS <= CONTROLLER_TAKEOVER_S, `${tookS} s`);
-  assert.ok(gapS < GAP_S, `${gapS} s without an answer`);
+  assert.ok(failedInRow < 2, `${failedInRow} visits in a row failed`);
   await done('s2', 'operation', 'wait', operation);
-  const nodes = (await list<{ pool: string }>('node', 's2')).filter(({ pool }) => pool === 'wordpress');
-  assert.equal(nodes.length, 3, 'what was under way is finished, once');
+  assert.equal((await nodesOfPool('s2')).length, 3, 'what was under way is finished, once');
   const history = async () => {
     const text = await done('s2', 'task', 'history', 'wordpress/long', '--json');
     return (JSON.parse(text) as { items: { state: string }[] }).items;
@@ -85,28 +94,27 @@ test('a controller that is killed is followed by the other, runs go on, nothing 
   await takeovers.until('the run has ended', async () =>
     (await history()).some(({ state }) => ['succeeded', 'failed', 'lost'].includes(state)),
   );
-  assert.deepEqual(
-    (await history()).map(({ state }) => state),
-    ['succeeded'],
-  );
+  const [ended, ...others] = (await history()).map(({ state }) => state);
+  assert.deepEqual(others, [], 'it ran once');
+  assert.ok(ended === 'succeeded' || (ended === 'lost' && tookS > OUTLIVES_S), `${ended} after ${tookS} s`);
   await takeovers.returnController();
   await done('s1', 'task', 'remove', 'wordpress/long');
-  await done('s1', 'pool', 'scale', 'wordpress', '2');
+  await done('s1', 'pool', 'scale', pool, '2');
 });
 
 test('without any controller a node that dies is taken out, and sites serve', async () => {
   const { run } = commands;
+  const [node] = await nodesOfPool();
   const controllers = ['s1', 's2'];
   for (const server of controllers) await run(server, 'systemctl', 'stop', 'espalier-controller');
   try {
-    const gapS = await takeovers.visit(12, async () => {
-      const nodes = (await run('s1', 'incus', '--project', 'espalier', 'list', '-c', 'n', '-f', 'csv')).split('\n');
-      const node = nodes.find((name) => name.startsWith('wordpress-')) ?? '';
-      await run('s1', 'incus', '--project', 'espalier', 'stop', '--force', node);
+    const loseNode = async () => {
+      await run('s1', 'incus', '--project', 'espalier', 'stop', '--force', node?.name ?? '');
       // With the page, so that a failure says which one it was.
       for (let asked = 0; asked < 20; asked += 1) assert.match(await askPage('-w', '\n%{http_code}'), /\n200$/);
-    });
-    assert.ok(gapS < GAP_S, `${gapS} s without an answer`);
+    };
+    const { failedInRow } = await takeovers.visit(12, loseNode, PATIENCE_S);
+    assert.ok(failedInRow < 2, `${failedInRow} visits in a row failed`);
   } finally {
     for (const server of controllers) await run(server, 'systemctl', 'start', 'espalier-controller');
   }

@@ -77,6 +77,32 @@ export async function moveServices({ done, list }: ClusterCommands): Promise<voi
       if (server !== 's1') await done('s1', noun, 'move', name, '--to', 's1');
 }
 
+type Until = (what: string, isSo: () => Promise<boolean>) => Promise<unknown>;
+
+/** The controller on s1 leads and that on s2 stands by, whoever did before: a stall may have passed the lead on. */
+export async function giveLead({ run, list }: ClusterCommands, until: Until): Promise<void> {
+  const stateOf = async (name: string) =>
+    (await list<{ name: string; state: string }>('controller')).find((one) => one.name === name)?.state;
+  if ((await stateOf('s1').catch(() => undefined)) !== 'leading') {
+    await run('s2', 'systemctl', 'stop', 'espalier-controller');
+    await until('s1 leads', async () => (await stateOf('s1')) === 'leading');
+    await run('s2', 'systemctl', 'start', 'espalier-controller');
+  }
+  await until('s2 stands by', async () => (await stateOf('s2')) === 'standing by');
+}
+
+/** The edge there gives the address that edges share up, and the other one has it. */
+export async function passAddress({ run, list }: ClusterCommands, from: string, until: Until): Promise<void> {
+  const holds = async () =>
+    (await list<{ server: string; holds: string | null }>('edge')).some(
+      ({ server, holds: address }) => server === from && address !== null,
+    );
+  if (!(await holds())) return;
+  // keepalived gives it up; who has it then keeps it.
+  await run(from, 'systemctl', 'restart', 'espalier-espalier-shared-address');
+  await until('it has moved', async () => !(await holds()));
+}
+
 /** On s3, for all servers of the lab; gives ESPALIER_DATABASE_URL. */
 async function startPostgres(lab: Lab): Promise<string> {
   const { run } = makeCommands(lab);

@@ -162,8 +162,9 @@ void test('a node that could not be made is tried again, later each time', () =>
     assert.match(await heal(), /^waits \d s: its last new node failed/);
     world.clock.skip(6_000);
     assert.match(await heal(), /^began 1/);
-    // 15 s, less those that were skipped here and not in the database.
-    assert.match(await heal(), /^waits [89] s/);
+    // 15 s, less those that were skipped here and not in the database: longer than the first could be.
+    const [, againS] = /^waits (\d+) s/.exec(await heal()) ?? [];
+    assert.ok(Number(againS) > 5, `${againS} s`);
     world.clock.skip(20_000);
     assert.match(await heal(), /^began 1/);
     assert.equal(await heal(), 'nothing');
