@@ -17,7 +17,7 @@ import { beginOrPlan, planned } from '../platform/plan-change.ts';
 import type { Store } from '../platform/store.ts';
 import { type EdgeParts, newEdgeSchema, startEdgeAdd } from './create.ts';
 import { startEdgeDelete } from './delete.ts';
-import { shareWishSchema, startEdgeShare } from './share.ts';
+import { completeShare, shareWishSchema, startEdgeShare } from './share.ts';
 import { type EdgeRow, listEdges, readEdge, readEdgeAddress } from './store.ts';
 
 const edgeSchema = z
@@ -144,10 +144,13 @@ export function makeEdgeRoutes(parts: EdgeParts): ApiRoutes {
     async (c) => {
       const wish = c.req.valid('json');
       const begin = (s: Store) => startEdgeShare({ ...parts, store: s }, wish, whoOf(c));
-      const ports = `${wish.httpPort} and ${wish.httpsPort}`;
-      return beginOrPlan(c, store, begin, () => ({
-        plan: [`One of the edges answers at ${wish.address}, ports ${ports}, and another one when that one does not.`],
-      }));
+      return beginOrPlan(c, store, begin, async () => {
+        const { address, httpPort, httpsPort } = await completeShare(store, wish);
+        const ports = `${httpPort} and ${httpsPort}`;
+        return {
+          plan: [`One of the edges answers at ${address}, ports ${ports}, and another one when that one does not.`],
+        };
+      });
     },
   );
   routes.openapi(

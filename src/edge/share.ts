@@ -11,6 +11,8 @@ import { edgeProblems } from './problems.ts';
 import { type EdgeAddressRow, listEdges, listLastingEdges, readEdgeAddress, storeEdgeAddress } from './store.ts';
 
 export const SHARE_LOCK = 'edge-address';
+/** Without any edge whose port could be asked for. */
+const HTTP_PORT = 80;
 
 const rowSchema = z.object({
   address: z.ipv4(),
@@ -26,7 +28,8 @@ type Params = z.infer<typeof paramsSchema>;
 export const shareWishSchema = z.strictObject({
   /** In the network of the servers, and nobody's yet. */
   address: z.ipv4(),
-  httpPort: z.int().min(1).max(65_535).default(80),
+  /** By default that of the sites' own addresses: apps lead visitors there. */
+  httpPort: z.int().min(1).max(65_535).optional(),
   httpsPort: z.int().min(1).max(65_535).default(443),
   /** Of VRRP, 1 to 255: another one where other routers of that network have it. By default it follows from the address. */
   routerId: z.int().min(1).max(255).optional(),
@@ -36,12 +39,19 @@ export type ShareWish = z.infer<typeof shareWishSchema>;
 /** Addresses of one network mostly differ in their last byte. */
 const routerIdOf = (address: string): number => (toNumber(address) % 255) + 1;
 
+/** The wish with what it leaves open. */
+export async function completeShare(sql: Sql, wish: ShareWish): Promise<EdgeAddressRow> {
+  const [first] = await listLastingEdges(sql);
+  const httpPort = wish.httpPort ?? (Number(first?.listen.split(':').at(-1)) || HTTP_PORT);
+  return { ...wish, httpPort, routerId: wish.routerId ?? routerIdOf(wish.address) };
+}
+
 /** Begins `edge.share`; `wish` null takes the address away. */
 export async function startEdgeShare(parts: EdgeParts, wish: ShareWish | null, who: Asker): Promise<Operation> {
   return await parts.store.transaction(async (sql) => {
     if (wish !== null) await assertFree(sql, wish.address);
     const before = (await readEdgeAddress(sql)) ?? null;
-    const wanted = wish === null ? null : { ...wish, routerId: wish.routerId ?? routerIdOf(wish.address) };
+    const wanted = wish === null ? null : await completeShare(sql, wish);
     return await parts.operations.start(sql, 'edge.share', { wanted, before }, who);
   });
 }

@@ -52,7 +52,7 @@ before(async () => {
   await makeCluster(lab);
   await placeEdges(commands);
   const address = (await lab.status())[0]?.address.replace(/\d+$/, '250') ?? '';
-  await done('edge', 'share', address);
+  await done('edge', 'share', address, '--http-port', '80');
   if ((await list('controller')).length === 1)
     await commands.done(SECOND, 'controller', 'join', await done('controller', 'add', SECOND));
 });

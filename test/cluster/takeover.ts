@@ -99,7 +99,8 @@ export function makeTakeovers(lab: Lab, { done, run, list }: ClusterCommands): T
       const address = (await lab.status()).find(({ name }) => name === 's3')?.address ?? '';
       shared = address.replace(/\d+$/, String(SHARED_LAST_BYTE));
       await placeEdges({ done, run, list });
-      if ((await list<EdgeRow>('edge')).every(({ holds }) => holds === null)) await done('s1', 'edge', 'share', shared);
+      if ((await list<EdgeRow>('edge')).every(({ holds }) => holds === null))
+        await done('s1', 'edge', 'share', shared, '--http-port', '80');
       if ((await stateOf('s1', 's2')) === undefined)
         await done('s2', 'controller', 'join', await done('s1', 'controller', 'add', 's2'));
       await until('a controller stands by', async () => (await stateOf('s1', 's2')) === 'standing by');

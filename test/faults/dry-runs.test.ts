@@ -164,7 +164,7 @@ void test('plan in front of a verb of edges, servers or controllers says what it
     const before = await readAll(world);
     const share = await say('plan edge share 192.0.2.100');
     assert.equal(share.code, 0, share.err);
-    assert.match(share.out, /One of the edges answers at 192\.0\.2\.100, ports 80 and 443/);
+    assert.match(share.out, /One of the edges answers at 192\.0\.2\.100, ports 8080 and 443/);
     assert.match(share.err, /Nothing was changed/);
     const firewall = await say('plan server firewall local --mode strict --allow tcp/9100');
     assert.match(firewall.out, /tcp\/9100 can reach it/);

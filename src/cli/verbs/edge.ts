@@ -36,7 +36,7 @@ export function addEdgeVerbs(edge: Command, run: Run): void {
     .command('share')
     .description('give the edges an address that one of them holds, and another takes when that one does not answer')
     .argument('<address>', "in the servers' network, and nobody's yet")
-    .option('--http-port <port>', 'default: 80', positive)
+    .option('--http-port <port>', "default: that of the sites' addresses", positive)
     .option('--https-port <port>', 'default: 443', positive)
     .option('--router-id <n>', 'of VRRP, 1 to 255 (default: follows from the address)', positive)
     .action(
