@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { makeSystemClock } from '../lib/clock.ts';
 import { makeSilentLogger } from '../lib/log.ts';
 import { makeEvents } from '../platform/events.ts';
+import { makeRoutes } from '../platform/http.ts';
 import { makeIdempotency } from '../platform/idempotency-middleware.ts';
 import { makeLoops } from '../platform/loops.ts';
 import { makeOperations } from '../platform/operations/operations.ts';
@@ -12,13 +13,21 @@ import { verifyToken } from '../platform/tokens.ts';
 import { makeApi } from './api.ts';
 import { makeTokenRoutes } from './token-routes.ts';
 
+/** As the routes by which servers and controllers are let in: the path, and a token in the answer. */
+function makeOtherTokens() {
+  const routes = makeRoutes();
+  routes.post('/v1/join-tokens', (c) => c.json({ token: `join-${crypto.randomUUID()}` }, 201));
+  routes.post('/v1/plain', (c) => c.json({ token: 'none' }, 201));
+  return routes;
+}
+
 function makeTestApi(store: Store) {
   const clock = makeSystemClock();
   const log = makeSilentLogger();
   const events = makeEvents({ store, clock });
   const api = makeApi({
     about: { version: '1', deployment: 'demo', simulated: true, store: store.engine, startedAt: 'now' },
-    rooms: [makeTokenRoutes({ store })],
+    rooms: [makeTokenRoutes({ store }), makeOtherTokens()],
     events,
     operations: makeOperations({ store, events, clock, log }),
     loops: makeLoops({ clock, log }),
@@ -43,6 +52,18 @@ function makeTestApi(store: Store) {
 }
 
 withStores((test) => {
+  test('an answer with a token is not remembered, though its request has a key', async ({ store }) => {
+    const ask = makeTestApi(store);
+    const made = [
+      await ask('POST', '/v1/tokens', { name: 'ci', scopes: ['read'] }),
+      await ask('POST', '/v1/join-tokens', {}),
+    ];
+    await ask('POST', '/v1/plain', {});
+    const remembered = JSON.stringify(await store.query('SELECT route, response FROM remembered_request'));
+    assert.match(remembered, /plain/);
+    for (const { body } of made) assert.ok(!remembered.includes(String(body.token)), remembered);
+  });
+
   test('a token is shown once, works for its scope from elsewhere, and no more once it is revoked', async ({
     store,
   }) => {

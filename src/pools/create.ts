@@ -7,7 +7,7 @@ import { makeOperation, type OperationKind } from '../platform/operations/operat
 import type { Sql } from '../platform/store.ts';
 import { changeConfig } from '../servers/config-clock.ts';
 import { assertMemory } from '../servers/room.ts';
-import { readServer } from '../servers/store.ts';
+import { listServers, readServer } from '../servers/store.ts';
 import { removeContent, storeContentBase } from './content.ts';
 import { generationKey, listGenerations } from './generations.ts';
 import { chooseHome } from './home.ts';
@@ -223,7 +223,7 @@ export async function removeAllNodes(parts: PoolParts, pool: string, who: Asker,
   }
 }
 
-/** Removes the directory of a generation, or of all that the pool has, from every server whose agent is there. */
+/** Removes the directory of a generation, or of all that the pool has, from every server that is not lost; an agent that is away is waited for. */
 export async function removeDirectories(
   parts: PoolParts,
   pool: string,
@@ -234,7 +234,8 @@ export async function removeDirectories(
   const row = await readPool(store, pool);
   const all = row === undefined ? [0] : listGenerations(row).map((one) => one.generation);
   const keys = (generation === undefined ? all : [generation]).map((one) => generationKey(pool, one));
-  for (const server of agents.connected())
+  const servers = (await listServers(store)).filter(({ state }) => state === 'ready' || state === 'draining');
+  for (const { name: server } of servers)
     for (const key of keys)
       await agents.call(server, 'pool.forget', { pool: key }, { timeoutMs: AGENT_CALL_MS, signal });
 }

@@ -137,7 +137,11 @@ export function makeHealthyStep<E extends ServiceEngine>(parts: ServiceParts<E>,
     name: 'healthy',
     timeoutMs: HEALTHY_MS,
     async do({ signal }) {
-      const engine = kind.makeEngine(await readLogin(parts, await readPlaced(parts, name)));
+      const service = await readPlaced(parts, name);
+      // It may have died again, and nobody else heals it while this goes on.
+      const instance = await parts.fleet.instances.read(service.instance, { signal });
+      if (instance?.status !== 'running') await bringUp(parts, service, signal);
+      const engine = kind.makeEngine(await readLogin(parts, service));
       const health = await readHealth(engine, signal);
       await store.transaction(async (sql) => {
         const change = { from: ['creating', 'unhealthy', 'ready'], to: 'ready', reason: 'it answers', health } as const;

@@ -170,3 +170,23 @@ void test('a node that could not be made is tried again, later each time', () =>
     assert.equal(await heal(), 'nothing');
     await assertConsistent(world);
   }));
+
+void test('a database server that dies again while it is healed is started again, by the same healing', () =>
+  withDeployedWorld(async (world) => {
+    const [database] = await listServices(world.store, 'database');
+    if (database === undefined) assert.fail('there is no database server');
+    const stop = () => world.fleet.instances.stop(database.instance, { force: true });
+    await stop();
+    let deaths = 0;
+    world.onPoint = async ({ kind, step, when }) => {
+      if (deaths > 0 || kind !== 'database.create' || step !== 'healthy' || when !== 'before-do') return;
+      deaths += 1;
+      await stop();
+    };
+    const params = { name: database.name, heal: true };
+    const view = await world.run((sql, { platform }) =>
+      platform.operations.start(sql, 'database.create', params, tester),
+    );
+    assert.deepEqual([view.state, deaths], ['succeeded', 1]);
+    assert.equal((await world.fleet.instances.read(database.instance))?.status, 'running');
+  }));

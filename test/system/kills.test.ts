@@ -29,6 +29,29 @@ async function assertServed(host: string, status = 200): Promise<void> {
   assert.equal(got, status, `${host}: ${body.subarray(0, 200)}`);
 }
 
+/** What an installer leaves that died after its first tables is made anew; tables that are broken in another way are not touched. */
+async function assertMadeAnew(name: string): Promise<void> {
+  const { id } = await place.api.readSite(name);
+  const [node] = await place.api.readNodes(VISITED_POOL);
+  const admin = { user: 'admin', email: 'gardener@example.org', password: 'half-way there' };
+  const stdin = JSON.stringify({ title: 'Half way', url: `http://${name}.localhost`, admin });
+  const inSite = (...argv: string[]) =>
+    place.fleet.exec(node?.name ?? '', ['/usr/lib/espalier/site-exec', id, '--', ...argv], {
+      timeoutMs: 60_000,
+      stdin,
+    });
+  const spoil = async (sql: string) => {
+    const code = `$d = json_decode(file_get_contents(getenv('ESPALIER_SITE_FILE')), true)['database'];
+      (new mysqli($d['host'], $d['user'], $d['password'], $d['name'], $d['port']))->query('${sql}');`;
+    assert.equal((await inSite('php', '-r', code)).code, 0);
+  };
+  await spoil('DROP TABLE wp_options');
+  assert.notEqual((await inSite('/usr/lib/espalier/app/install')).code, 0, 'WordPress says no, and ends well');
+  await spoil('CREATE TABLE espalier_installing (since datetime NOT NULL DEFAULT now())');
+  const again = await inSite('/usr/lib/espalier/app/install');
+  assert.deepEqual([again.code, again.stdout.trim()], [0, 'installed'], again.stderr);
+}
+
 void describe('the controller killed at the steps of', () => {
   void it('site.create', async () => {
     const steps = ['place', 'accounts', 'configure', 'install', 'check', 'open'];
@@ -42,10 +65,12 @@ void describe('the controller killed at the steps of', () => {
     const id = await place.api.begin('POST', '/v1/sites', newSite('undone', 'undone.localhost'));
     await until('the installer at work', 60_000, async () => {
       const { steps } = await place.api.read<OperationDocument>(`/v1/operations/${id}`);
-      return steps.some(({ name, state }) => name === 'install' && state === 'running') ? true : undefined;
+      return steps.some(({ name, state }) => name === 'install' && state !== 'pending') ? true : undefined;
     });
     await place.restartController();
     await place.assertAllWell(await place.api.ended(id), 'succeeded');
+    await assertServed('undone.localhost');
+    await assertMadeAnew('undone');
     await assertServed('undone.localhost');
     await place.api.removeSite('undone');
   });

@@ -20,11 +20,15 @@ export function renderHold(): string {
 local hosts = Map.new('${edgeDir}/${edgeFiles.hostsMap}', Map._str)
 local waiting = 0
 
+local function nowMs()
+  local now = core.now()
+  return now.sec * 1000 + now.usec / 1000
+end
+
 core.register_action('hold', { 'http-req' }, function(txn, pool)
-  local left = ${HOLD_MS}
-  while left > 0 and txn.f:nbsrv(pool) == 0 do
+  local untilMs = nowMs() + ${HOLD_MS}
+  while nowMs() < untilMs and txn.f:nbsrv(pool) == 0 do
     core.msleep(${LOOK_MS})
-    left = left - ${LOOK_MS}
   end
 end, 1)
 
@@ -32,12 +36,11 @@ core.register_action('hold_site', { 'http-req' }, function(txn)
   if waiting >= ${HOLD_MOST} then return end
   waiting = waiting + 1
   local host = txn:get_var('txn.host')
-  local left = ${HOLD_MS}
-  while left > 0 do
+  local untilMs = nowMs() + ${HOLD_MS}
+  while nowMs() < untilMs do
     local route = hosts:lookup(host)
     if route == nil or string.sub(route, 1, 5) ~= 'held/' then break end
     core.msleep(${SITE_LOOK_MS})
-    left = left - ${SITE_LOOK_MS}
   end
   waiting = waiting - 1
 end, 0)

@@ -2,6 +2,7 @@
 // counts as having the new image only when every node has it, so whoever makes a node meanwhile makes an old one; the pool's
 // lock keeps healing, scaling and a second roll away.
 import { z } from 'zod';
+import type { Clock } from '../../lib/clock.ts';
 import { toProblem } from '../../lib/errors.ts';
 import { makeOperation, type OperationKind, type Step, type StepContext } from '../../platform/operations/operation.ts';
 import type { Json } from '../../platform/store.ts';
@@ -114,7 +115,7 @@ export function makePoolRoll(parts: PoolParts): OperationKind<RollParams> {
         name: 'rest',
         timeoutMs: LONGEST_MS,
         do: (ctx) =>
-          whileGood(makeWatch(ctx), ctx, async (watched) => {
+          whileGood(makeWatch(ctx), ctx, parts.clock, async (watched) => {
             for (;;) {
               await whilePaused(watched);
               const wanted = await wantedNow(pool);
@@ -211,6 +212,7 @@ export function makePoolRoll(parts: PoolParts): OperationKind<RollParams> {
 async function whileGood(
   gates: GateWatch,
   ctx: StepContext,
+  clock: Clock,
   work: (watched: StepContext) => Promise<void>,
 ): Promise<void> {
   const stop = new AbortController();
@@ -221,6 +223,7 @@ async function whileGood(
         return await gates.watch(signal);
       } catch (thrown) {
         if (signal.aborted || !toProblem(thrown).retryable) throw thrown;
+        await clock.wait(PAUSE_POLL_MS, signal);
       }
     }
   };
