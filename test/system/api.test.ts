@@ -36,12 +36,19 @@ const siteOf = (name: string, change: object = {}) => ({
 
 /** Everything that bad input could have changed. */
 async function readAll(): Promise<unknown> {
-  const lists = ['/v1/sites', '/v1/pools', '/v1/nodes', '/v1/databases', '/v1/caches', '/v1/images', '/v1/edges'];
-  const pages = await Promise.all(lists.map((path) => api.read<PageDocument<Record<string, unknown>>>(path)));
+  const readList = async (path: string) => {
+    const { items } = await api.read<PageDocument<Record<string, unknown>>>(path);
+    // Health is looked at all the time.
+    return items.map(({ checkedAt: _c, health: _h, ...rest }) => rest);
+  };
+  const lists = ['/v1/sites', '/v1/pools', '/v1/nodes', '/v1/images', '/v1/edges'];
+  const still = await Promise.all(lists.map(readList));
+  // Their reasons say how many connections are in use.
+  const services = (await Promise.all(['/v1/databases', '/v1/caches'].map(readList))).map((items) =>
+    items.map(({ reason: _r, ...rest }) => rest),
+  );
   const operations = await api.read<PageDocument<OperationDocument>>('/v1/operations?pageSize=1');
-  // Health is looked at all the time.
-  const still = pages.map(({ items }) => items.map(({ checkedAt: _c, health: _h, ...rest }) => rest));
-  return { still, newest: operations.items[0]?.id };
+  return { still, services, newest: operations.items[0]?.id };
 }
 
 type Bad = [why: string, method: string, path: string, body: unknown, status: number, code: string];

