@@ -39,13 +39,20 @@ const beginSite = () =>
   place.api.begin('POST', '/v1/sites', { name: SITE, app: 'wordpress', hosts: [`${SITE}.localhost`], pool: POOL });
 const readOperation = (id: string) => place.api.read<OperationDocument>(`/v1/operations/${id}`);
 
-/** Waits until an operation says that it waits, and gives what for. `meanwhile`: keeps away what it is to wait for. */
-const untilWaiting = (id: string, meanwhile = async (): Promise<void> => undefined) =>
-  until(`the operation ${id} waiting`, 60_000, async () => {
-    const { waiting } = await readOperation(id);
-    if (waiting === null) await meanwhile();
-    return waiting?.problem;
-  });
+/** Waits until an operation says that it waits for such a problem, and gives it; before, it may wait for something else. */
+function untilWaiting(id: string, code: RegExp) {
+  let last: OperationDocument | undefined;
+  return until(
+    `the operation ${id} waiting for ${code}`,
+    60_000,
+    async () => {
+      last = await readOperation(id);
+      const problem = last.waiting?.problem;
+      return problem !== undefined && code.test(problem.code) ? problem : undefined;
+    },
+    () => renderOperation(last),
+  );
+}
 
 const untilRunning = (id: string, step: string) =>
   until(`the step ${step} at work`, 60_000, async () =>
@@ -74,17 +81,7 @@ void describe('without its agent', () => {
   void it('an operation waits and says for whom, and goes on when the agent is back', async () => {
     await daemons.agent.kill();
     const id = await beginSite();
-    let last: OperationDocument | undefined;
-    // It may wait for something else before.
-    const problem = await until(
-      `the operation ${id} waiting for the agent`,
-      60_000,
-      async () => {
-        last = await readOperation(id);
-        return last.waiting?.problem.code === 'protocol.disconnected' ? last.waiting.problem : undefined;
-      },
-      () => renderOperation(last),
-    );
+    const problem = await untilWaiting(id, /^protocol\.disconnected$/);
     assert.match(problem.detail, /agent on \S+ is not connected/);
     await assertServed();
     await daemons.agent.start();
@@ -109,8 +106,7 @@ void describe('without its database', () => {
     const freeze = ['systemctl', 'kill', '--signal=STOP', 'mariadb.service'];
     assert.equal((await place.fleet.exec(database.name, freeze, { timeoutMs: 20_000 })).code, 0);
     const id = await beginSite();
-    const problem = await untilWaiting(id);
-    assert.match(problem.code, /^(mariadb|database)\./, problem.detail);
+    await untilWaiting(id, /^(mariadb|database)\./);
     await place.fleet.instances.stop(database.name, { force: true });
     await assertSucceeds(id);
     await assertServed();
