@@ -5,7 +5,7 @@ set -eu
 target=/usr/share/moodle
 work=$(mktemp -d)
 tar -C "$work" -xf "$ESPALIER_ARCHIVE"
-[ -f "$work/moodle/version.php" ] || { echo "the archive holds no Moodle: there is no moodle/version.php in it" >&2; exit 1; }
+[ -f "$work/moodle/version.php" ] && [ -d "$work/moodle/lib" ] || { echo "the archive holds no Moodle up to 5.0: there is no moodle/version.php beside moodle/lib in it" >&2; exit 1; }
 rm -rf "$target"
 mv "$work/moodle" "$target"
 rm -rf "$work"
