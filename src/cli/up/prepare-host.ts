@@ -22,6 +22,12 @@ import {
 import type { HostStep } from './run-steps.ts';
 
 const APT_ENV = { DEBIAN_FRONTEND: 'noninteractive', NEEDRESTART_MODE: 'l', APT_LISTCHANGES_FRONTEND: 'none' };
+/**
+ * Incus ends the dnsmasq of before by the process number that it wrote down, and kills whoever has that number now. After a loss of
+ * power that may be a thread of Incus itself, which then does not start.
+ */
+const TMPFILES_PATH = '/etc/tmpfiles.d/espalier-incus.conf';
+const TMPFILES = '# At boot nothing of before runs.\nr! /var/lib/incus/networks/*/dnsmasq.pid\n';
 const QUERY_TIMEOUT_MS = 30_000;
 const APT_TIMEOUT_MS = 600_000;
 
@@ -68,6 +74,7 @@ export function makeHostSteps(parts: {
       name: 'Start Incus',
       async run(say, signal) {
         const { systemd } = await readHost(dataDir);
+        if (systemd) await writeFile(TMPFILES_PATH, TMPFILES, { mode: 0o644 });
         return await runIncusDaemon({ systemd, env, clock, signal, say });
       },
     },
