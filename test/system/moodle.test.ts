@@ -1,7 +1,14 @@
 // Moodle: what is held for every app whose archive is brought, and what a clone of it does with its addresses.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import type { PageDocument } from '../../src/cli/documents.ts';
 import { describeBrought } from './brought-app.ts';
+import { until } from './live-http.ts';
+
+interface RunView {
+  state: string;
+  reason: string;
+}
 
 describeBrought(
   {
@@ -21,8 +28,13 @@ describeBrought(
   },
   (place) => {
     void it('its task succeeds through the whole path, from a lease to the history', async () => {
-      const { code, stdout, stderr } = await place().espalier(['task', 'run', 'moodle/cron']);
-      assert.equal(code, 0, `${stdout}\n${stderr}`);
+      const { code, stderr } = await place().espalier(['task', 'run', 'moodle/cron']);
+      assert.equal(code, 0, stderr);
+      const ended = await until('a run that has ended', 300_000, async () => {
+        const { items } = await place().api.read<PageDocument<RunView>>('/v1/tasks/moodle/cron/runs');
+        return items.find(({ state }) => !['queued', 'leased', 'running', 'skipped'].includes(state));
+      });
+      assert.equal(ended.state, 'succeeded', ended.reason);
     });
 
     void it('is cloned under another host, whose pages name it and no more the old one', async () => {
