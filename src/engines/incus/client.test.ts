@@ -11,6 +11,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { Problem } from '../../lib/errors.ts';
 import { makeIncusClient } from './client.ts';
 import { watchEvents } from './events.ts';
+import { runExec } from './exec.ts';
 import { listServers } from './place.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'incus-client-'));
@@ -25,7 +26,7 @@ afterEach(async () => {
 });
 
 /** A client of a server that answers by `answer`; `onSocket` gets each websocket. */
-async function makeClient(answer: Answer, onSocket: (socket: WebSocket) => void = () => {}) {
+async function makeClient(answer: Answer, onSocket: (socket: WebSocket, request: IncomingMessage) => void = () => {}) {
   const socketPath = join(folder, `${sockets++}.socket`);
   const server = createServer(answer);
   const websockets = new WebSocketServer({ server });
@@ -207,5 +208,23 @@ void describe('the event stream', () => {
     }
     assert.equal(seen.filter((one) => one === 'reset').length, 2);
     assert.ok(seen.length < 1_000);
+  });
+});
+
+void describe('a command', () => {
+  void it('that has ended is over, also when a socket never says so', async () => {
+    const fds = { control: 'c', 0: 'in', 1: 'out', 2: 'err' };
+    const begun = { ...OPERATION, metadata: { ...OPERATION.metadata, metadata: { fds } } };
+    const ended = { type: 'sync', metadata: { ...OPERATION.metadata, status_code: 200, metadata: { return: 3 } } };
+    const client = await makeClient(
+      (request, response) => reply(response, request.url?.includes('/wait') ? ended : begun),
+      (socket, { url }) => {
+        if (!url?.includes('secret=out')) return;
+        socket.send(Buffer.from('all of it'));
+        socket.send('');
+      },
+    );
+    const { code, stdout } = await runExec(client, 'a', ['echo'], { timeoutMs: 20_000 });
+    assert.deepEqual([code, stdout], [3, 'all of it']);
   });
 });

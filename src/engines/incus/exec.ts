@@ -12,6 +12,9 @@ import type { WireOperation } from './wire.ts';
 const DEFAULT_OUTPUT_BYTES = 1024 * 1024;
 /** Standard input goes in pieces of this size, so that a slow command holds us back instead of filling memory. */
 const STDIN_PIECE_BYTES = 256 * 1024;
+/** The engine sends all output before it says that a command has ended: a socket that has not ended then has lost its end. */
+const LAST_LOOKS = 10;
+const LAST_LOOK_MS = 200;
 /** How much of the output a problem quotes. */
 const LAST_WORDS = 400;
 
@@ -57,10 +60,15 @@ export async function runExec(
       return socket;
     };
     open('control');
-    const written = sendInput(open('0'), options.stdin);
+    // Nobody waits for it: a command that has ended reads no more.
+    void sendInput(open('0'), options.stdin);
     const received = Promise.all([readOutput(open('1'), stdout), readOutput(open('2'), stderr)]);
     const ended = await client.waitFor(operation.id, what, { signal, timeoutMs });
-    await Promise.all([written, received]);
+    // By looks and not by time: one that stalls itself must read before it gives up.
+    let left = LAST_LOOKS;
+    const late = setInterval(() => --left === 0 && stop(), LAST_LOOK_MS);
+    await received;
+    clearInterval(late);
     signal.throwIfAborted();
     return {
       code: toExitCode(what, ended),
