@@ -102,9 +102,9 @@ void describe('without its database', () => {
   void it('an operation waits and says why; the container is started again, and the operation goes on', async () => {
     const [database] = await place.fleet.instances.list({ labels: { kind: 'database' } });
     assert.ok(database !== undefined);
-    // One that is there and does not answer is left alone by who heals, until the operation has met it.
-    const freeze = ['systemctl', 'kill', '--signal=STOP', 'mariadb.service'];
-    assert.equal((await place.fleet.exec(database.name, freeze, { timeoutMs: 20_000 })).code, 0);
+    // A container that runs is left alone by who heals it, until the operation has met a server that is away.
+    const halt = ['systemctl', 'stop', 'mariadb.service'];
+    assert.equal((await place.fleet.exec(database.name, halt, { timeoutMs: 60_000 })).code, 0);
     const id = await beginSite();
     await untilWaiting(id, /^(mariadb|database)\./);
     await place.fleet.instances.stop(database.name, { force: true });
